@@ -1,0 +1,3 @@
+demo test:
+	./surefoot $@
+.PHONY: demo test
