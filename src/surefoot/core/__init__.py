@@ -1,0 +1,1 @@
+"""The nouns: frozen dataclasses and errors; no files but hashing, no network, no torch."""

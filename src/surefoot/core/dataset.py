@@ -1,0 +1,74 @@
+"""What a model is measured on: columns of ids, inputs and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+TaskKind = Literal["text-classification", "image-classification", "tabular-classification"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """Rows as columns; the ids make every comparison on it a paired one."""
+
+    name: str
+    """The name it has in the plan, for example `tweets`."""
+    ids: np.ndarray
+    """(n,) StringDType, unique: what pairs a row of one candidate with that of another."""
+    inputs: np.ndarray
+    """(n,) StringDType texts, (n, d) float32 numbers or (n, h, w[, channels]) uint8 images."""
+    labels: np.ndarray
+    """(n,) int64, indices into `classes`."""
+    classes: tuple[str, ...]
+    """The class names that `labels` counts into."""
+    slices: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Slice name to a (n,) bool mask."""
+    groups: np.ndarray | None = None
+    """(n,) StringDType: rows of one group (speaker, document, user) are not independent."""
+    fingerprint: str = ""
+    """SHA-256 of ids, inputs, label names and groups; slices only mask rows and are left out."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, chosen: np.ndarray, *, name: str | None = None) -> Dataset:
+        """The data set of the chosen rows: a bool mask or integer positions, in the order given.
+
+        The fingerprint is left empty: whoever needs one takes `data.fingerprint`.
+        """
+        return replace(
+            self,
+            name=name or self.name,
+            ids=self.ids[chosen],
+            inputs=self.inputs[chosen],
+            labels=self.labels[chosen],
+            slices={key: mask[chosen] for key, mask in self.slices.items()},
+            groups=None if self.groups is None else self.groups[chosen],
+            fingerprint="",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What the model must do, with the data to learn it from and to prove it on."""
+
+    name: str
+    """A short name for headings."""
+    kind: TaskKind
+    """The kind of input and output."""
+    classes: tuple[str, ...]
+    """Class names; every data set's labels count into them."""
+    train: Dataset | None
+    """What steps may learn from; None when the plan names no training data."""
+    selection: Dataset | None
+    """What a search may choose on; never part of a verdict."""
+    calibration: Dataset | None
+    """What calibration alone may see."""
+    test: Mapping[str, Dataset]
+    """The confirmation sets by name, opened for the verdict."""
+    metric: str
+    """The name of the metric that the budgets are about, for example `accuracy`."""

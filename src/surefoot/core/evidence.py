@@ -1,0 +1,200 @@
+"""What is measured, and what is concluded from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A number that never travels alone."""
+
+    value: float
+    """The point estimate."""
+    low: float
+    """Lower end of the interval; -inf where it has none."""
+    high: float
+    """Upper end of the interval; inf where it has none."""
+    level: float
+    """Two-sided confidence of the interval, for example 0.9."""
+    method: str
+    """How the interval was computed, for example `Tango score`."""
+    n: int
+    """How many examples, calls or clusters it rests on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One candidate on one data set, example by example; a slice is a mask over it."""
+
+    candidate: str
+    """The candidate's name."""
+    dataset: str
+    """The data set's name."""
+    metric: str
+    """The metric that `values` holds."""
+    ids: np.ndarray
+    """(n,) StringDType."""
+    labels: np.ndarray
+    """(n,) int64."""
+    predicted: np.ndarray
+    """(n,) int64, the class with the highest score."""
+    score: np.ndarray
+    """(n,) float32, the probability given to the right class."""
+    confidence: np.ndarray
+    """(n,) float32, the probability given to the predicted class."""
+    values: np.ndarray
+    """(n,) float64, the metric per example."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadProfile:
+    """Latencies of one candidate at one batch size, measured in turns with all the others."""
+
+    candidate: str
+    """The candidate's name."""
+    runtime: str
+    """The runtime it ran in."""
+    batch: int
+    """Rows per call."""
+    threads: int
+    """Threads the runtime was given."""
+    wall_ms: np.ndarray
+    """(calls,) milliseconds on the clock; call i of every candidate had the same rows."""
+    cpu_ms: np.ndarray
+    """(calls,) milliseconds of CPU time, all threads of the process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paired:
+    """A candidate and the baseline on the same rows, reduced to what a paired test needs."""
+
+    candidate: str
+    """The candidate's name."""
+    dataset: str
+    """The data set's name."""
+    slice: str | None
+    """The slice; None for all rows."""
+    metric: str
+    """The metric."""
+    n: int
+    """Paired rows."""
+    lost: int
+    """Baseline right, candidate wrong."""
+    won: int
+    """Baseline wrong, candidate right."""
+    other: int
+    """Both wrong, with different answers."""
+    baseline: float
+    """The baseline's mean metric."""
+    value: float
+    """The candidate's mean metric."""
+    higher_is_better: bool = True
+    """The direction of the metric."""
+    difference: np.ndarray | None = None
+    """(n,) candidate minus baseline per row; None when `lost` and `won` say it all."""
+    values: np.ndarray | None = None
+    """(n,) the candidate's metric per row; None when it is 0 or 1."""
+    groups: np.ndarray | None = None
+    """(n,) int64 cluster of each row; None when rows are independent."""
+    change: np.ndarray | None = None
+    """(n,) int8 with `groups`: 0 same answer, 1 lost, 2 won, 3 other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Everything a gate looks at."""
+
+    baseline: str
+    """The baseline's name."""
+    candidates: tuple[str, ...]
+    """The candidates' names, in the order of the plan."""
+    paired: tuple[Paired, ...] = ()
+    """Every candidate in every data set and slice, against the baseline."""
+    loads: tuple[LoadProfile, ...] = ()
+    """Latencies of the baseline and the candidates."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Bytes to ship, by candidate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """A limit on a quantity, and where it holds."""
+
+    quantity: str
+    """`accuracy` or another metric, `flips`, `lost`, `p50_ms`, `p99_ms`, `speedup`, `size_mb`."""
+    at_most: float | None = None
+    """The quantity must be at most this."""
+    at_least: float | None = None
+    """The quantity must be at least this."""
+    max_drop: float | None = None
+    """The quantity may be worse than the baseline's by at most this."""
+    dataset: str | None = None
+    """Only this test set; None means each of them."""
+    slice: str | None = None
+    """Only this slice; `*` means each declared slice; None means all rows."""
+    batch: int = 1
+    """For latencies and `speedup`: rows per call."""
+    level: float = 0.95
+    """One-sided confidence that a PASS needs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One budget held against one piece of evidence."""
+
+    budget: Budget
+    """The budget."""
+    subject: str
+    """What was judged, for example `accuracy on tweets [short]`."""
+    estimate: Estimate
+    """The measured quantity; for `max_drop` the candidate minus the baseline."""
+    limit: float
+    """What the estimate was held against, in the estimate's unit and direction."""
+    outcome: Outcome
+    """PASS, FAIL or INCONCLUSIVE."""
+    p_pass: float
+    """p-value of the hypothesis that the budget is broken; a small one passes."""
+    p_fail: float
+    """p-value of the hypothesis that the budget is kept; a small one fails."""
+    needed: int | None = None
+    """INCONCLUSIVE: rows (or calls) that would decide at 90 % power; None where no number would."""
+    paired: Paired | None = None
+    """The paired rows behind it, where there are any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The outcome of one candidate: PASS only if every budget is shown to hold."""
+
+    candidate: str
+    """The candidate's name."""
+    outcome: Outcome
+    """PASS, FAIL or INCONCLUSIVE."""
+    findings: tuple[Finding, ...]
+    """Every budget in every place it applies."""
+    share: int
+    """Its budgets were tested at their alpha divided by this: the price of several candidates."""
+    tried: int
+    """How many candidates were judged on the same confirmation data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """The evidence on disk."""
+
+    path: Path
+    """The folder."""
+    key: str
+    """The hash of everything that went into it."""
+    verdicts: tuple[Verdict, ...]
+    """One verdict a candidate, in the order of the plan."""
+    winner: str | None
+    """The leanest candidate that passed."""

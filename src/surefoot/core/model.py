@@ -1,0 +1,106 @@
+"""A model on disk, and how a recipe makes one from another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+InputKind = Literal["text", "image", "numeric"]
+OutputKind = Literal["logits", "probabilities"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """What goes into a model and what comes out; lies beside the weights as `signature.json`."""
+
+    input: InputKind
+    """The kind of raw input."""
+    classes: tuple[str, ...]
+    """The class name of each output column."""
+    output: OutputKind = "logits"
+    """What the output columns hold; surefoot hands out probabilities in either case."""
+    tensors: tuple[str, ...] = ()
+    """Names of the input tensors, in the model file's order; empty where the format has none."""
+    max_length: int | None = None
+    """Text: the most tokens a row may have; longer rows are cut."""
+    width: int | None = None
+    """Numeric: the number of columns of a row."""
+    shape: tuple[int, ...] = ()
+    """Image: (height, width) or (height, width, channels) of a row as uint8."""
+    channels_first: bool = True
+    """Image: whether the model takes (n, channels, height, width)."""
+    mean: tuple[float, ...] = (0.0,)
+    """Image: subtracted per channel after scaling to [0, 1]."""
+    std: tuple[float, ...] = (1.0,)
+    """Image: divided by per channel after `mean`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """An immutable folder: weights, signature, tokenizer, golden vectors. Steps give a new one."""
+
+    name: str
+    """A name for people."""
+    format: str
+    """The plugin in `models/formats/` that reads it, for example `onnx`."""
+    path: Path
+    """The folder."""
+    file: str
+    """The weights inside the folder: a file, or `.` when the folder itself is the model."""
+    fingerprint: str
+    """SHA-256 over every file of the folder that decides an answer."""
+    size_bytes: int
+    """What has to be shipped: weights, tokenizer and signature."""
+    signature: Signature
+    """Inputs and outputs."""
+    parent: str | None = None
+    """The fingerprint of the model it was made from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCall:
+    """One compression step with its options."""
+
+    use: str
+    """The plugin in `compress/steps/`."""
+    options: tuple[tuple[str, Any], ...] = ()
+    """Its keyword arguments as sorted pairs, so that a recipe can be hashed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """The steps that turn the baseline into a candidate, in order."""
+
+    name: str
+    """The candidate's name."""
+    steps: tuple[StepCall, ...] = ()
+    """Empty for the baseline."""
+    seed: int = 0
+    """What every step that draws at random starts from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a candidate cost to make."""
+
+    wall_s: float = 0.0
+    """Seconds on the clock."""
+    cpu_s: float = 0.0
+    """CPU seconds of this process and its children."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A model with the runtime and the recipe that make it up; the baseline has an empty recipe."""
+
+    name: str
+    """The name it has in the plan."""
+    model: Model
+    """The model."""
+    runtime: str
+    """The plugin in `models/runtimes/` that runs it."""
+    recipe: Recipe
+    """How it was made."""
+    cost: Cost = Cost()
+    """What making it cost."""

@@ -1,0 +1,140 @@
+"""The tables of surefoot.toml as dataclasses; `surefoot.plan` reads and checks them."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from surefoot.core.dataset import TaskKind
+from surefoot.core.evidence import Budget
+from surefoot.core.model import Recipe
+
+Table = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPlan:
+    """The `[task]` table."""
+
+    kind: TaskKind
+    """The kind of input and output."""
+    test: dict[str, Table]
+    """Test sets by name, each a source call."""
+    train: Table | None = None
+    """What steps may learn from."""
+    selection: Table | None = None
+    """What a search may choose on; a tenth of `train` by default."""
+    calibration: Table | None = None
+    """What calibration may see; a tenth of `train` by default."""
+    metric: str = "accuracy"
+    """The metric that is measured."""
+    name: str = "task"
+    """A short name for headings."""
+    seed: int = 0
+    """What the split of `train` starts from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelPlan:
+    """The `[model]` table."""
+
+    path: str
+    """A Hugging Face folder, .onnx, .pt2 or .skops file."""
+    runtime: str | None = None
+    """What runs it; found from its format by default."""
+    classes: list[str] | None = None
+    """The class name of each output, where the model's own files do not say."""
+    tokenizer: str | None = None
+    """Text: the tokenizer.json, where it does not lie beside the model."""
+    max_length: int | None = None
+    """Text: the most tokens of a row."""
+    output: typing.Literal["logits", "probabilities"] | None = None
+    """What the output columns hold."""
+    mean: list[float] | None = None
+    """Image: subtracted per channel after scaling to [0, 1]."""
+    std: list[float] | None = None
+    """Image: divided by per channel."""
+    trust: bool = False
+    """Whether a pickle or TorchScript file, which can run any code, may be loaded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidatePlan:
+    """One `[[candidate]]` table."""
+
+    name: str
+    """The candidate's name."""
+    steps: list[str | Table]
+    """Step names, or tables with `use` and the step's options."""
+    runtime: str | None = None
+    """What runs it; found from the format by default."""
+    seed: int = 0
+    """What every step that draws at random starts from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyPlan:
+    """The `evaluate.latency` table."""
+
+    batch: list[int] = field(default_factory=lambda: [1, 32])
+    """Rows per call, one measurement each."""
+    calls: int = 400
+    """Calls of each candidate at most."""
+    seconds: float = 30.0
+    """Seconds at most for each batch size, all candidates together."""
+    threads: int = 1
+    """Threads a runtime may use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluatePlan:
+    """The `[evaluate]` table."""
+
+    slices: dict[str, str] = field(default_factory=dict)
+    """Slice name to an SQL condition over the columns of the data."""
+    batch: int = 32
+    """Rows per call while cells are filled."""
+    latency: LatencyPlan = field(default_factory=LatencyPlan)
+    """How latency is measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A whole plan; every path in it is absolute."""
+
+    path: Path
+    """The file it was read from."""
+    task: TaskPlan
+    """What the model must do."""
+    model: ModelPlan
+    """The baseline."""
+    recipes: tuple[Recipe, ...]
+    """The candidates' recipes."""
+    runtimes: Mapping[str, str | None]
+    """Candidate name to the runtime it asks for."""
+    evaluate: EvaluatePlan
+    """What is measured."""
+    budgets: tuple[Budget, ...]
+    """What has to hold."""
+    text: str
+    """The file's own words, for the bundle."""
+
+    def resolved(self) -> Table:
+        """The plan as plain JSON-able data, defaults filled in."""
+        plain = dataclasses.asdict(self)
+        del plain["text"], plain["path"]
+        return plain
+
+    def files(self) -> tuple[Path, ...]:
+        """Every file and folder of the user's that the plan reads."""
+        task, model = self.task, self.model
+        calls = [
+            c for c in (task.train, task.selection, task.calibration, *task.test.values()) if c
+        ]
+        named = [str(call["path"]) for call in calls if "path" in call]
+        named += [model.path, model.tokenizer or model.path]
+        return tuple(dict.fromkeys(Path(name) for name in named))
