@@ -1,0 +1,77 @@
+"""Statistics that keep their promise: pure functions on arrays, vectorised over cells."""
+
+from surefoot.stats.auc import auc_difference, auc_interval, auc_p_value
+from surefoot.stats.bootstrap import (
+    Resampled,
+    bca_interval,
+    bca_p_value,
+    percentile_interval,
+    resample,
+    resample_counts,
+)
+from surefoot.stats.clusters import (
+    clustered_inferiority,
+    clustered_noninferiority,
+    clustered_proportions,
+)
+from surefoot.stats.crossed import Variances, crossed_mean, crossed_p_value, crossed_variances
+from surefoot.stats.interval import Interval
+from surefoot.stats.means import mean_p_value, paired_mean
+from surefoot.stats.multiplicity import holm, max_t
+from surefoot.stats.power import rows_needed
+from surefoot.stats.proportions import (
+    inferiority,
+    mcnemar,
+    newcombe10,
+    noninferiority,
+    paired_proportions,
+    proportion_at_least,
+    proportion_at_most,
+    proportion_interval,
+)
+from surefoot.stats.quantiles import (
+    calls_needed,
+    quantile_above,
+    quantile_at_most,
+    quantile_interval,
+)
+from surefoot.stats.sequential import betting_interval, betting_p_value
+
+__all__ = [
+    "Interval",
+    "Resampled",
+    "Variances",
+    "auc_difference",
+    "auc_interval",
+    "auc_p_value",
+    "bca_interval",
+    "bca_p_value",
+    "betting_interval",
+    "betting_p_value",
+    "calls_needed",
+    "clustered_inferiority",
+    "clustered_noninferiority",
+    "clustered_proportions",
+    "crossed_mean",
+    "crossed_p_value",
+    "crossed_variances",
+    "holm",
+    "inferiority",
+    "max_t",
+    "mcnemar",
+    "mean_p_value",
+    "newcombe10",
+    "noninferiority",
+    "paired_mean",
+    "paired_proportions",
+    "percentile_interval",
+    "proportion_at_least",
+    "proportion_at_most",
+    "proportion_interval",
+    "quantile_above",
+    "quantile_at_most",
+    "quantile_interval",
+    "resample",
+    "resample_counts",
+    "rows_needed",
+]

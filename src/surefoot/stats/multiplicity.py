@@ -1,0 +1,100 @@
+"""Many looks, one error rate."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from surefoot.core.errors import DataError
+
+
+def holm(p: ArrayLike) -> np.ndarray:
+    """p-values adjusted so that comparing each with alpha keeps the family-wise error at alpha.
+
+    Holm 1979, "A simple sequentially rejective multiple test procedure".
+
+    Args:
+        p: (..., tests) p-values; each row of tests is a family. May be empty.
+
+    Raises:
+        DataError: A p-value outside [0, 1] or NaN.
+    """
+    raw = np.asarray(p, dtype=np.float64)
+    if not np.all((raw >= 0) & (raw <= 1)):
+        raise DataError("a p-value is outside [0, 1] or not a number")
+    order = np.argsort(raw, axis=-1, kind="stable")
+    weighted = np.take_along_axis(raw, order, axis=-1) * np.arange(raw.shape[-1], 0, -1)
+    adjusted = np.empty_like(raw)
+    steps = np.minimum(np.maximum.accumulate(weighted, axis=-1), 1)
+    np.put_along_axis(adjusted, order, steps, axis=-1)
+    return adjusted
+
+
+def max_t(
+    difference: ArrayLike,
+    *,
+    margin: ArrayLike = 0.0,
+    groups: ArrayLike | None = None,
+    draws: int = 1_000,
+    seed: int = 0,
+) -> np.ndarray:
+    """Adjusted p-values of "this cell's drop is at most the margin", for cells that share rows.
+
+    Step-down max-T: the largest studentised drop is held against the largest under Gaussian
+    multipliers, one a row (or cluster) and the same in every cell, so that cells which repeat the
+    same rows cost little (Westfall and Young 1993, "Resampling-based multiple testing"; Romano and
+    Wolf 2005, "Exact and approximate stepdown methods for multiple hypothesis testing";
+    Chernozhukov, Chetverikov and Kato 2013, "Gaussian approximations and multiplier bootstrap for
+    maxima of sums of high-dimensional random vectors").
+
+    Args:
+        difference: (cells, n) candidate - baseline per row; NaN where a row is not in a cell.
+        margin: The drop that is allowed, one for all cells or one each.
+        groups: (n,) which cluster a row belongs to; None when rows are independent.
+        draws: How often the multipliers are drawn.
+        seed: For the multipliers.
+
+    Returns:
+        (cells,) adjusted p-values; 1 for a cell whose rows do not vary.
+
+    Raises:
+        DataError: An infinite difference, or a cell without rows.
+    """
+    rows = np.atleast_2d(np.asarray(difference, dtype=np.float64))
+    inside = ~np.isnan(rows)
+    sizes = inside.sum(axis=-1)
+    if np.isinf(rows).any() or not sizes.all():
+        raise DataError("a difference is infinite, or a cell has no rows")
+    means = np.where(inside, rows, 0).sum(axis=-1) / sizes
+    noise = _by_cluster(np.where(inside, rows - means[:, None], 0), groups)
+    scale = np.sqrt(np.square(noise).sum(axis=-1))
+    varies = scale > 0
+    noise[varies] /= scale[varies, None]
+    drop = -means - np.asarray(margin, dtype=np.float64)
+    observed = np.where(varies, drop * sizes / np.where(varies, scale, 1), -np.inf)
+    return _step_down(observed, noise.astype(np.float32), draws, np.random.default_rng(seed))
+
+
+def _by_cluster(rows: np.ndarray, groups: ArrayLike | None) -> np.ndarray:
+    if groups is None:
+        return rows
+    _, cluster = np.unique(np.asarray(groups), return_inverse=True)
+    order = np.argsort(cluster, kind="stable")
+    starts = np.flatnonzero(np.diff(cluster[order], prepend=-1))
+    return np.asarray(np.add.reduceat(rows[:, order], starts, axis=-1))
+
+
+def _step_down(
+    observed: np.ndarray, noise: np.ndarray, draws: int, rng: np.random.Generator
+) -> np.ndarray:
+    """The share of draws whose largest statistic among the not yet rejected is as large."""
+    order = np.argsort(observed)
+    reached = np.zeros(len(order))
+    for start in range(0, draws, 100):
+        multipliers = rng.standard_normal((min(100, draws - start), noise.shape[1]), np.float32)
+        drawn = (multipliers @ noise[order].T).astype(np.float64)
+        reached += (np.maximum.accumulate(drawn, axis=1) >= observed[order]).sum(axis=0)
+    share = (reached + 1) / (draws + 1)
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.maximum.accumulate(share[::-1])[::-1]
+    return adjusted
