@@ -1,0 +1,97 @@
+"""Images in one sub-folder per class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surefoot.core.dataset import Dataset
+from surefoot.core.errors import DataError
+from surefoot.core.extras import require
+from surefoot.data.fingerprint import row_hashes
+from surefoot.data.sources._common import (
+    INPUT_HASH,
+    Roles,
+    Table,
+    connect,
+    existing,
+    read_rows,
+    types_of,
+)
+
+_SUFFIXES = (".png", ".jpg", ".jpeg")
+_GREY = ("1", "L", "LA")
+_COLOUR = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr")
+
+
+def image_folder(*, path: str, name: str = "data", slices: dict[str, str] | None = None) -> Dataset:
+    """Images, png or jpg and all of one size, in one sub-folder per class.
+
+    The ids are the paths inside the folder. The first image decides between grey (height, width)
+    and colour (height, width, 3); transparency is dropped.
+
+    Args:
+        path: The folder.
+        name: The name of the data set.
+        slices: Slice name to an SQL expression over the columns `path` and `label`.
+    """
+    folder = existing(path, folder=True)
+    files = sorted(
+        file
+        for file in folder.glob("*/*")
+        if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".")
+    )
+    if not files:
+        raise DataError(
+            "no images", where=path, fix="put png or jpg files into one sub-folder per class"
+        )
+    images = _images(files)
+    columns = {
+        "path": np.array([file.relative_to(folder).as_posix() for file in files], dtype=object),
+        "label": np.array([file.parent.name for file in files], dtype=object),
+        INPUT_HASH: row_hashes(images),
+    }
+    roles = Roles(label="label", id="path", slices=slices or {})
+    with connect() as connection:
+        connection.register("images", columns)
+        types = types_of(connection, "images")
+        table = Table(connection=connection, scan="images", types=types, where=path)
+        return read_rows(table, roles, name=name, inputs=images)
+
+
+def _images(files: Sequence[Path]) -> np.ndarray:
+    library = require("PIL.Image", extra="image", error=DataError)
+    first = _pixels(files[0], library)
+    images = np.empty((len(files), *first.shape), dtype=np.uint8)
+    for index, file in enumerate(files):
+        pixels = _pixels(file, library)
+        if pixels.shape != first.shape:
+            raise DataError(
+                f"is {_size(pixels)}, and the first image, {files[0].name}, is {_size(first)}",
+                where=str(file),
+                fix="bring all images to one size and one kind",
+            )
+        images[index] = pixels
+    return images
+
+
+def _pixels(file: Path, library: Any) -> np.ndarray:
+    try:
+        with library.open(file) as image:
+            if image.mode not in _GREY + _COLOUR:
+                raise DataError(
+                    f"has pixels of the kind '{image.mode}'",
+                    where=str(file),
+                    fix="save it with 8 bits per channel",
+                )
+            return np.asarray(image.convert("L" if image.mode in _GREY else "RGB"))
+    except (OSError, SyntaxError, ValueError, library.DecompressionBombError) as error:
+        raise DataError(f"is no complete image: {error}", where=str(file)) from error
+
+
+def _size(pixels: np.ndarray) -> str:
+    height, width = pixels.shape[:2]
+    return f"{width}x{height} {'grey' if pixels.ndim == 2 else 'colour'}"
