@@ -1,0 +1,24 @@
+"""A model on disk, and running it."""
+
+from __future__ import annotations
+
+from surefoot.models.adopt import adopt
+from surefoot.models.baseline import adopt_baseline
+from surefoot.models.heads import fit_linear_head
+from surefoot.models.open import Predictor, add_golden, default_runtime, open_model, runtimes_for
+from surefoot.models.store import copy_preprocessing, moved, read_model, seal
+
+__all__ = [
+    "Predictor",
+    "add_golden",
+    "adopt",
+    "adopt_baseline",
+    "copy_preprocessing",
+    "default_runtime",
+    "fit_linear_head",
+    "moved",
+    "open_model",
+    "read_model",
+    "runtimes_for",
+    "seal",
+]

@@ -1,0 +1,39 @@
+"""What runtimes share: which output of a graph holds the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from surefoot.core.errors import ModelError
+
+Run = Callable[[dict[str, np.ndarray]], np.ndarray]
+_FLOATS = ("float16", "float32", "float64", "tensor(float16)", "tensor(float)", "tensor(double)")
+
+
+def class_output(outputs: Sequence[tuple[str, str, int | None]], where: str) -> int:
+    """The position of the output with a column per class.
+
+    Args:
+        outputs: Name, element type and rank (None where the file does not tell) of each output.
+        where: The model file, for the message.
+
+    Raises:
+        ModelError: No output is a matrix of floats.
+    """
+    fits = [i for i, (_, kind, rank) in enumerate(outputs) if kind in _FLOATS and rank in (2, None)]
+    named = [i for i in fits if outputs[i][0] in ("logits", "probabilities")]
+    if not fits:
+        found = ", ".join(f"'{name}' is {kind} of rank {rank}" for name, kind, rank in outputs)
+        raise ModelError(
+            f"no output is a matrix of class scores: {found}",
+            where=where,
+            fix="export one float output of shape (rows, classes); in skl2onnx set zipmap=False",
+        )
+    return (named or fits)[0]
+
+
+def first_line(error: Exception) -> str:
+    """The first line of a library's message, cut to a readable length."""
+    return (str(error).strip() or type(error).__name__).partition("\n")[0][:300]
