@@ -1,0 +1,271 @@
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from surefoot.core.errors import PlanError
+from surefoot.plan import _set, _typed, read_plan, step
+
+GOOD = """
+[task]
+kind = "text-classification"
+test.main = { use = "csv", path = "data/test.csv", text = "body", label = "intent" }
+
+[model]
+path = "model.onnx"
+
+[evaluate]
+slices = { short = "length(body) < 40" }
+
+[[candidate]]
+name = "int8"
+steps = ["quantize_dynamic", { use = "refit_head", l2 = 2 }]
+
+[[budget]]
+quantity = "accuracy"
+max_drop = 0.01
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    for name in ("data/test.csv", "data/train.csv", "model.onnx", "model.skops"):
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def problems(folder: Path, text: str, *overrides: str) -> list[str]:
+    (folder / "p.toml").write_text(text)
+    with pytest.raises(PlanError) as caught:
+        read_plan(folder / "p.toml", overrides)
+    assert all(line.startswith(f"{folder / 'p.toml'}: ") for line in str(caught.value).splitlines())
+    return list(caught.value.problems)
+
+
+def plan(folder: Path, text: str = GOOD, *overrides: str):
+    (folder / "p.toml").write_text(text)
+    return read_plan(folder / "p.toml", overrides)
+
+
+def test_a_sound_plan_is_typed_with_absolute_paths_and_defaults(folder):
+    read = plan(folder)
+    assert read.task.test["main"]["path"] == str(folder / "data/test.csv")
+    assert read.model.path == str(folder / "model.onnx")
+    assert read.files() == (folder / "data/test.csv", folder / "model.onnx")
+    (recipe,) = read.recipes
+    assert [s.use for s in recipe.steps] == ["quantize_dynamic", "refit_head"]
+    assert recipe.steps[1].options == (("l2", 2),)
+    assert (read.budgets[0].max_drop, read.budgets[0].level) == (0.01, 0.95)
+    assert read.evaluate.latency.batch == [1, 32]
+    assert read.text == GOOD
+    assert "text" not in read.resolved()
+
+
+def test_a_plan_without_candidates_gets_the_standard_ones(folder):
+    text = GOOD[: GOOD.index("[[candidate]]")] + GOOD[GOOD.index("[[budget]]") :]
+    names = [r.name for r in plan(folder, text).recipes]
+    assert names == ["int8-per-tensor", "int8-per-channel"]
+    skops = plan(folder, text.replace("model.onnx", "model.skops"))
+    assert [[s.use for s in r.steps] for r in skops.recipes] == [["export_onnx"]]
+    train = 'task.train={ use = "csv", path = "data/train.csv", text = "b", label = "i" }'
+    assert "static" in [r.name for r in plan(folder, text, train).recipes]
+
+
+def test_everything_is_reported_at_once_and_nothing_twice(folder):
+    found = problems(
+        folder,
+        """
+strategy = 1
+[task]
+kind = "text-clasification"
+sed = 1
+test.main = { use = "cvs", path = "data/test.csv" }
+test.other = { use = "csv", path = "dta/test.csv", lable = "x", text = 3 }
+[model]
+path = "modl.onnx"
+trust = "yes"
+[evaluate]
+slices = { street = 3 }
+latency.batch = [0, "x"]
+latency.secnds = 3
+[[candidate]]
+name = "a/b"
+steps = ["quantise_dynamic", 3, { use = "drop_layers", keep = "two" }, { per_channel = true }]
+[[budget]]
+quantity = "acuracy"
+max_drop = "0.01"
+level = 2
+[[budget]]
+quantty = "flips"
+at_most = 0.1
+""",
+    )
+    for expected in (
+        "strategy: unknown key; known: ",
+        "task.kind: 'text-clasification' is not allowed; did you mean 'text-classification'?",
+        "task.sed: unknown key; did you mean 'seed'?",
+        "task.test.main.use: no source called 'cvs'; did you mean 'csv'?",
+        "task.test.other.lable: unknown option of source 'csv'; did you mean 'label'?",
+        "task.test.other.label: missing; source 'csv' needs it",
+        "task.test.other.text: should be text, found 3",
+        f"task.test.other.path: no such file {folder}/dta; did you mean 'data'?",
+        f"model.path: no such file {folder}/modl.onnx; did you mean 'model.onnx'?",
+        "model.trust: should be true or false, found 'yes'",
+        "evaluate.slices.street: should be text, found 3",
+        "evaluate.latency.batch[0]: must be at least 1, found 0",
+        "evaluate.latency.batch[1]: should be a whole number, found 'x'",
+        "evaluate.latency.secnds: unknown key; did you mean 'seconds'?",
+        "candidate[0].name: 'a/b' becomes a file name",
+        "candidate[0].steps[0].use: no step called 'quantise_dynamic'; did you mean 'quantize_dyn",
+        "candidate[0].steps[1]: should be text or a table, found 3",
+        "candidate[0].steps[2].keep: should be a whole number, found 'two'",
+        "candidate[0].steps[3].use: missing; known: ",
+        "budget[0].max_drop: should be a number, found '0.01'",
+        "budget[0].level: must be between 0.5 and 1, found 2",
+        "budget[0].quantity: 'acuracy' is not measured; did you mean 'accuracy'?",
+        "budget[1].quantty: unknown key; did you mean 'quantity'?",
+        "budget[1].quantity: missing",
+    ):
+        matching = [line for line in found if line.startswith(expected)]
+        assert len(matching) == 1, (expected, found)
+        found.remove(matching[0])
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[[candidate]]", "[candidate]", "candidate: should be a list, each a table"),
+        ('name = "int8"', 'name = "baseline"', "candidate[0].name: 'baseline' is taken"),
+        ('name = "int8"', 'name = ".."', "candidate[0].name: '..' becomes a file name"),
+        ('name = "int8"', 'name = ""', "candidate[0].name: '' becomes a file name"),
+        ("test.main", 'test."../x"', "task.test.../x: '../x' becomes a file name"),
+        ("test.main", "test.train", "task.test.train: 'train' is taken"),
+        ('"refit_head"', '"drop_layers", keep = 2', "steps[1]: 'drop_layers' needs huggingface"),
+        ('["quantize_dynamic", ', '["export_onnx", ', "'export_onnx' needs huggingface or pt2"),
+        ('name = "int8"', 'name = "int8"\nruntime = "torch"', "runtime: 'torch' runs huggingface"),
+        ('name = "int8"', 'name = "int8"\nruntime = "torhc"', "did you mean 'torch'?"),
+        ("max_drop = 0.01", 'max_drop = 0.01\ndataset = "mian"', "did you mean 'main'?"),
+        ("max_drop = 0.01", 'max_drop = 0.01\nslice = "shrt"', "did you mean 'short'?"),
+        ('slices = { short = "length(body) < 40" }', "", None),
+        (
+            '"accuracy"\nmax_drop = 0.01',
+            '"p99_ms"\nat_most = 9.0\nbatch = 8',
+            "batch: 8 is not one",
+        ),
+        ("max_drop = 0.01", "max_drop = nan", "max_drop: must be between 0 and 1, found nan"),
+        ('text = "body"', "text = 1979-05-27", None),
+        ('path = "data/test.csv", ', "", "task.test.main.path: missing; source 'csv' needs it"),
+        ('[model]\npath = "model.onnx"', "", "model: missing"),
+        ('[[budget]]\nquantity = "accuracy"\nmax_drop = 0.01', "", "budget: none, so there is"),
+    ],
+)
+def test_one_slip_is_one_problem(folder, old, new, said):
+    assert old in GOOD
+    text = GOOD.replace(old, new)
+    if said is None:
+        assert plan(folder, text)
+        return
+    (found,) = problems(folder, text)
+    assert said in found
+
+
+def test_a_slice_budget_needs_slices(folder):
+    text = GOOD.replace('slices = { short = "length(body) < 40" }', "") + 'slice = "*"\n'
+    assert problems(folder, text) == ["budget[0].slice: no slice called '*'; known: none"]
+
+
+def test_names_given_twice_are_named_once(folder):
+    again = '[[candidate]]\nname = "int8"\nsteps = []\n'
+    assert problems(folder, GOOD + again) == ["candidate[1].name: 'int8' is taken; choose another"]
+
+
+def test_contradicting_budgets(folder):
+    more = '[[budget]]\nquantity = "accuracy"\nat_least = 0.9\n'
+    more += '[[budget]]\nquantity = "accuracy"\nat_most = 0.8\ndataset = "main"\n'
+    assert problems(folder, GOOD + more) == [
+        "budget[2]: contradicts budget[1]: no accuracy can keep both"
+    ]
+
+
+def test_toml_that_is_none_a_missing_plan_and_a_folder(folder):
+    assert "not valid TOML: " in problems(folder, "[task\n")[0]
+    with pytest.raises(PlanError, match=r"no such plan; here are: .*p\.toml"):
+        read_plan(folder / "q.toml")
+    with pytest.raises(PlanError, match="no such plan; `surefoot init MODEL DATA` writes one"):
+        read_plan(folder / "nowhere" / "q.toml")
+    with pytest.raises(PlanError, match="cannot be read: "):
+        read_plan(folder)
+    (folder / "b.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(PlanError, match="cannot be read: "):
+        read_plan(folder / "b.toml")
+
+
+@pytest.mark.parametrize(
+    ("override", "of", "value"),
+    [
+        ("budget[0].max_drop=0.02", lambda p: p.budgets[0].max_drop, 0.02),
+        ("evaluate.latency.batch=[1, 8]", lambda p: p.evaluate.latency.batch, [1, 8]),
+        ("task.name=my task", lambda p: p.task.name, "my task"),
+        ("model.trust = true", lambda p: p.model.trust, True),
+        ("candidate[0].steps[0]=refit_head", lambda p: p.recipes[0].steps[0].use, "refit_head"),
+    ],
+)
+def test_overrides_win_over_the_file(folder, override, of, value):
+    assert of(plan(folder, GOOD, override)) == value
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("budget", "--set 'budget': is not of the form table.key=value"),
+        ("=3", "--set '=3': is not of the form table.key=value"),
+        ("budget[7].level=0.9", "--set 'budget[7].level=0.9': 'budget[7].level' does not name"),
+        ("model.path.deep=1", "--set 'model.path.deep=1': 'model.path.deep' does not name"),
+        ("modl.trust=true", "modl: unknown key; did you mean 'model'?"),
+        ("model=3", "model: should be a table, found 3"),
+        ("evaluate.batch=", "evaluate.batch: should be a whole number, found ''"),
+    ],
+)
+def test_malformed_overrides(folder, override, said):
+    (found,) = problems(folder, GOOD, override)
+    assert found.startswith(said)
+
+
+def test_a_step_is_checked_as_in_a_plan():
+    assert step("quantize_dynamic", per_channel=False).options == (("per_channel", False),)
+    with pytest.raises(PlanError, match="did you mean 'per_channel'"):
+        step("quantize_dynamic", perchannel=False)
+    with pytest.raises(PlanError, match="weights: should be one of 'int8', 'uint8', found 'int4'"):
+        step("quantize_dynamic", weights="int4")
+
+
+toml = st.recursive(
+    st.booleans() | st.integers(-3, 3) | st.text("ab./", max_size=3) | st.floats(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text("as"), inner, max_size=2),
+    max_leaves=6,
+)
+
+
+@given(
+    st.sampled_from(
+        ["task", "model", "budget", "candidate", "evaluate", "task.test", "evaluate.slices", "strs",
+         "budget[0]", "candidate[0].steps", "candidate[0].steps[1]", "evaluate.latency"]
+    ),
+    toml,
+)  # fmt: skip
+def test_no_value_anywhere_breaks_the_reader(key, value):
+    tables = tomllib.loads(GOOD)
+    assert not list(_set(tables, f"{key}=0"))
+    place = tables
+    *parents, last = (int(p) if p.isdigit() else p for p in re.findall(r"\w+", key))
+    for part in parents:
+        place = place[part]
+    place[last] = value
+    file, broken = _typed(tables)
+    assert file.task.kind == "text-classification"
+    assert all(line.startswith(key.partition(".")[0][:4]) for line in broken.values())
