@@ -1,0 +1,1 @@
+"""Metrics, one file each: `(scores, labels) -> values` per example."""

@@ -1,0 +1,241 @@
+"""Pairs two files of predictions, for models that live elsewhere."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from surefoot.core.errors import DataError, nearest
+from surefoot.core.evidence import Evidence, Paired
+from surefoot.data.columns import quoted
+
+if TYPE_CHECKING:
+    import duckdb
+
+# Left to itself DuckDB reads the id 007 of a CSV file as 7, which then pairs with nothing.
+READERS = {
+    ".parquet": "read_parquet({file})",
+    ".csv": "read_csv({file}, header = true, all_varchar = true)",
+    ".jsonl": "read_json({file}, format = 'newline_delimited')",
+    ".ndjson": "read_json({file}, format = 'newline_delimited')",
+}
+Where = tuple[str | None, str, list[str]]
+"""A slice's name, its condition, and the values of the condition."""
+MOST_VALUES = 100
+"""A slice column with more values than this is no slice column."""
+
+# What happened to each row; every count and every slice is a query over it.
+_ROWS = """
+CREATE TEMP TABLE rows_ AS
+SELECT b.label = b.predicted AS before, b.label = c.predicted AS after,
+       b.predicted <> c.predicted AS changed {extra}
+FROM base b JOIN candidate c ON b.id = c.id
+"""
+_COUNTS = """
+SELECT count(*), count(*) FILTER (before AND NOT after), count(*) FILTER (after AND NOT before),
+       count(*) FILTER (changed AND NOT before AND NOT after),
+       count(*) FILTER (before), count(*) FILTER (after)
+"""
+_COLUMNS = """
+SELECT after::DOUBLE - before::DOUBLE AS difference, after::DOUBLE AS values,
+       dense_rank() OVER (ORDER BY cluster) AS groups,
+       (CASE WHEN before AND NOT after THEN 1 WHEN after AND NOT before THEN 2
+             WHEN changed AND NOT before THEN 3 ELSE 0 END)::TINYINT AS change
+"""
+# A prediction that is no label as it is written, but the row's label written in another way.
+_RESPELT = """
+SELECT count(*), min(id), min_by(label, id), min_by(predicted, id)
+FROM {source}
+WHERE predicted <> label
+  AND (lower(predicted) = lower(label)
+       OR TRY_CAST(predicted AS DOUBLE) = TRY_CAST(label AS DOUBLE))
+  AND predicted NOT IN (SELECT label FROM base)
+"""
+
+
+def compare_files(
+    base: Path, candidate: Path, *, slices: Sequence[str] = (), group: str | None = None
+) -> Evidence:
+    """Pair two prediction files by id; the evidence holds all rows, then every slice.
+
+    Args:
+        base: Parquet, CSV or JSON-lines file with the columns id, label and predicted.
+        candidate: The same for the candidate; its label column is optional.
+        slices: Columns of `base`; a true/false column gives one slice, any other one per value.
+        group: Column of `base` that names the cluster of a row.
+
+    Raises:
+        DataError: A file or column is missing, ids are given twice, or the files do not pair.
+    """
+    import duckdb
+
+    group_column = [group] if group else []
+    with duckdb.connect() as connection:
+        _table(connection, "base", base, ["id", "predicted", "label", *group_column], slices)
+        _table(connection, "candidate", candidate, ["id", "predicted"], ())
+        _check_pairing(connection, base, candidate)
+        extra = [f", b.{quoted(column)} AS slice{i}" for i, column in enumerate(slices)]
+        extra += [f", b.{quoted(column)} AS cluster" for column in group_column]
+        connection.execute(_ROWS.format(extra="".join(extra)))
+        places: list[Where] = [(None, "true", [])]
+        for i, column in enumerate(slices):
+            places += _slice(connection, i, column, base)
+        paired = [_paired(connection, candidate.stem, base.stem, w, bool(group)) for w in places]
+    return Evidence(baseline=base.stem, candidates=(candidate.stem,), paired=tuple(paired))
+
+
+def _table(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    path: Path,
+    full: Sequence[str],
+    slices: Sequence[str],
+) -> None:
+    """A table of one file, all columns as text: those that must be full, and those of slices."""
+    import duckdb
+
+    source = _source(path)
+    try:
+        described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+        columns = [column for column, *_ in described]
+        for column in (*full, *slices):
+            if column not in columns:
+                raise DataError(
+                    f"no column '{column}'", where=str(path), fix=nearest(column, columns)
+                )
+        full = [*full, *(["label"] if name == "candidate" and "label" in columns else [])]
+        casts = (f"CAST({quoted(c)} AS VARCHAR) AS {quoted(c)}" for c in {*full, *slices})
+        connection.execute(f"CREATE TEMP TABLE {name} AS SELECT {', '.join(casts)} FROM {source}")
+    except duckdb.Error as error:
+        raise DataError(f"cannot be read: {str(error).splitlines()[0]}", where=str(path)) from error
+    _check_rows(connection, name, path, full)
+
+
+def _source(path: Path) -> str:
+    """The file as DuckDB reads it."""
+    if path.is_dir():
+        raise DataError("is a folder", where=str(path), fix="name a file of predictions")
+    if not path.exists():
+        beside = path.parent.iterdir() if path.parent.is_dir() else ()
+        fix = nearest(path.name, (p.name for p in beside))
+        raise DataError("no such file", where=str(path), fix=fix)
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        known = f"known: {', '.join(READERS)}"
+        raise DataError(f"cannot read '{path.suffix}' files", where=str(path), fix=known)
+    name = glob.escape(str(path)).replace("'", "''")
+    return reader.format(file=f"'{name}'")
+
+
+def _check_rows(
+    connection: duckdb.DuckDBPyConnection, name: str, path: Path, full: Sequence[str]
+) -> None:
+    for column in full:
+        found = connection.execute(
+            f"SELECT count(*), min(id) FROM {name} WHERE {quoted(column)} IS NULL"
+        ).fetchone()
+        if found and found[0]:
+            first = f", the first at id '{found[1]}'" if found[1] else ""
+            raise DataError(f"{found[0]:,} rows have no {column}{first}", where=str(path))
+    twice = connection.execute(
+        f"SELECT id, count(*) FROM {name} GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1"
+    ).fetchone()
+    if twice:
+        raise DataError(
+            f"id '{twice[0]}' is given {twice[1]} times", where=str(path), fix="ids must be unique"
+        )
+    if connection.execute(f"SELECT count(*) FROM {name}").fetchone() == (0,):
+        raise DataError("no rows", where=str(path))
+
+
+def _check_pairing(connection: duckdb.DuckDBPyConnection, base: Path, candidate: Path) -> None:
+    for here, there, path, other in (
+        ("base", "candidate", base, candidate),
+        ("candidate", "base", candidate, base),
+    ):
+        lonely = connection.execute(
+            f"SELECT count(*), min(id) FROM {here} ANTI JOIN {there} USING (id)"
+        ).fetchone()
+        if lonely and lonely[0]:
+            raise DataError(
+                f"{lonely[0]:,} ids are not in {other}, the first is '{lonely[1]}'",
+                where=str(path),
+                fix="both files must hold the same rows",
+            )
+    columns = [column for column, *_ in connection.execute("DESCRIBE candidate").fetchall()]
+    if "label" in columns:
+        differs = connection.execute(
+            "SELECT count(*), min(id) FROM base b JOIN candidate c USING (id)"
+            " WHERE b.label <> c.label"
+        ).fetchone()
+        if differs and differs[0]:
+            raise DataError(
+                f"{differs[0]:,} labels differ from those of {base}, the first at id "
+                f"'{differs[1]}'",
+                where=str(candidate),
+            )
+    joined = "(SELECT id, b.label, c.predicted FROM base b JOIN candidate c USING (id))"
+    for source, path in (("base", base), (joined, candidate)):
+        respelt = connection.execute(_RESPELT.format(source=source)).fetchone()
+        if respelt and respelt[0]:
+            count, row, label, predicted = respelt
+            raise DataError(
+                f"{count:,} predictions are labels written differently, the first at id '{row}': "
+                f"'{predicted}' for '{label}'",
+                where=str(path),
+                fix="write labels and predictions alike",
+            )
+
+
+def _slice(
+    connection: duckdb.DuckDBPyConnection, index: int, column: str, path: Path
+) -> list[Where]:
+    found = connection.execute(
+        f"SELECT DISTINCT slice{index} FROM rows_ WHERE slice{index} IS NOT NULL ORDER BY 1"
+        f" LIMIT {MOST_VALUES + 1}"
+    ).fetchall()
+    values = [value for (value,) in found]
+    if len(values) > MOST_VALUES:
+        raise DataError(
+            f"column '{column}' has more than {MOST_VALUES} values, too many for slices",
+            where=str(path),
+        )
+    if {value.lower() for value in values} <= {"true", "false"}:
+        if "true" not in map(str.lower, values):
+            raise DataError(f"slice '{column}' is empty", where=str(path))
+        return [(column, f"lower(slice{index}) = 'true'", [])]
+    return [(f"{column}={value}", f"slice{index} = ?", [value]) for value in values]
+
+
+def _paired(
+    connection: duckdb.DuckDBPyConnection, name: str, dataset: str, where: Where, clustered: bool
+) -> Paired:
+    label, condition, values = where
+    row = connection.execute(f"{_COUNTS} FROM rows_ WHERE {condition}", values).fetchone()
+    assert row is not None
+    n, lost, won, other, before, after = row
+    paired = Paired(
+        candidate=name,
+        dataset=dataset,
+        slice=label,
+        metric="accuracy",
+        n=n,
+        lost=lost,
+        won=won,
+        other=other,
+        baseline=before / n,
+        value=after / n,
+    )
+    if not clustered:
+        return paired
+    rows = connection.execute(f"{_COLUMNS} FROM rows_ WHERE {condition}", values).fetchnumpy()
+    return replace(
+        paired,
+        difference=rows["difference"],
+        values=rows["values"],
+        groups=rows["groups"],
+        change=rows["change"],
+    )

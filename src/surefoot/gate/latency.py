@@ -1,0 +1,56 @@
+"""Latencies summed up as estimates, for tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from surefoot import stats
+from surefoot.core.evidence import Estimate, LoadProfile
+from surefoot.evaluate.latency import AGAIN
+
+LEVEL = 0.95
+
+
+def summaries(loads: Sequence[LoadProfile]) -> list[Mapping[str, object]]:
+    """One entry per candidate and batch size: p50 and p99 of wall time, p50 of CPU time.
+
+    A quantile that the calls are too few for has an interval without an upper end.
+    """
+    return [
+        {
+            "candidate": load.candidate,
+            "batch": load.batch,
+            "threads": load.threads,
+            "p50_ms": _quantile(load.wall_ms, 0.5),
+            "p99_ms": _quantile(load.wall_ms, 0.99),
+            "p50_cpu_ms": _quantile(load.cpu_ms, 0.5),
+        }
+        for load in loads
+    ]
+
+
+def noise(loads: Sequence[LoadProfile]) -> list[Mapping[str, object]]:
+    """How far apart the baseline appears from itself, per batch size: the median of the ratios."""
+    twins = {(load.candidate, load.batch): load for load in loads}
+    return [
+        {
+            "batch": batch,
+            "ratio": _quantile(load.wall_ms / twins[name.removesuffix(AGAIN), batch].wall_ms, 0.5),
+        }
+        for (name, batch), load in twins.items()
+        if name.endswith(AGAIN)
+    ]
+
+
+def _quantile(values: np.ndarray, q: float) -> Estimate:
+    interval = stats.quantile_interval(values, q, level=LEVEL)
+    return Estimate(
+        value=float(interval.value),
+        low=float(interval.low),
+        high=float(interval.high),
+        level=LEVEL,
+        method="order statistics",
+        n=len(values),
+    )

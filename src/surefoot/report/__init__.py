@@ -1,0 +1,1 @@
+"""What a person reads, from verdicts and bundles alone."""

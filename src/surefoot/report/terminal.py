@@ -1,0 +1,127 @@
+"""Verdicts as lines and tables of plain text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from surefoot.core.evidence import Finding, Verdict
+
+PERCENT = ("accuracy", "flips", "lost", "won", "other")
+UNITS = {"p50_ms": "ms", "p90_ms": "ms", "p99_ms": "ms", "size_mb": "MB", "speedup": "x"}
+WORST_FIRST = {"FAIL": 0, "INCONCLUSIVE": 1, "PASS": 2}
+
+
+def verdict_line(verdict: Verdict) -> str:
+    """The one line a verdict is quoted by: outcome, candidate, and the finding that decided it."""
+    worst = deciding(verdict)
+    count = sum(f.outcome == verdict.outcome for f in verdict.findings)
+    total = len(verdict.findings)
+    head = f"{verdict.outcome}  {verdict.candidate}  {count} of {total} budgets"
+    return (
+        f"{head}: {finding_text(worst)}"
+        if verdict.outcome != "PASS"
+        else f"{head}; closest: {finding_text(worst)}"
+    )
+
+
+def deciding(verdict: Verdict) -> Finding:
+    """The finding to show first: of the worst outcome, the one furthest from passing."""
+    return min(
+        verdict.findings,
+        key=lambda f: (WORST_FIRST[f.outcome], f.p_fail if f.outcome == "FAIL" else -f.p_pass),
+    )
+
+
+def finding_text(finding: Finding) -> str:
+    """`accuracy on tweets -3.1 pp [-4.8, -1.5], allowed -1.0 pp (n=812, Tango score)`."""
+    basis = f"(n={finding.estimate.n:,}, {finding.estimate.method})"
+    text = f"{finding.subject} {amount(finding)}, {_limit(finding)} {basis}"
+    return text if finding.outcome != "INCONCLUSIVE" else f"{text}; {need(finding)}"
+
+
+def amount(finding: Finding) -> str:
+    """The estimate with its interval and unit."""
+    e, unit = finding.estimate, _unit(finding)
+    value = _number(e.value, finding)
+    if e.method == "exact":
+        return f"{value} {unit}".rstrip()
+    low, high = _end(e.low, finding), _end(e.high, finding)
+    return f"{value} {unit} [{low}, {high}]".replace("  ", " ")
+
+
+def need(finding: Finding) -> str:
+    """What an INCONCLUSIVE finding would take to be decided."""
+    what = "calls" if finding.paired is None else "rows"
+    if math.isinf(finding.estimate.low) and math.isinf(finding.estimate.high):
+        return f"needs {what} of more than one group"
+    if finding.needed is None:
+        return f"no number of {what} would decide: the estimate lies on the limit"
+    return f"needs about {finding.needed:,} {what}"
+
+
+def findings_table(verdict: Verdict) -> list[str]:
+    """One aligned line per budget and place."""
+    rows = [
+        (
+            f.outcome,
+            f.subject,
+            amount(f),
+            _limit(f),
+            _flips(f),
+            need(f) if f.outcome == "INCONCLUSIVE" else "",
+        )
+        for f in verdict.findings
+    ]
+    return table(("outcome", "budget", "measured", "limit", "lost/won", ""), rows)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Left-aligned columns under a header, two spaces apart; a column of nothing is left out."""
+    kept = [i for i in range(len(header)) if any(row[i] for row in rows)]
+    head, *lines = [[line[i] for i in kept] for line in (header, *rows)]
+    widths = [max(len(line[i]) for line in (head, *lines)) for i in range(len(kept))]
+    rule = ["-" * width for width in widths]
+    return [
+        "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip()
+        for line in (head, rule, *lines)
+    ]
+
+
+def _limit(finding: Finding) -> str:
+    budget = finding.budget
+    words = "at least" if budget.at_least is not None else "at most"
+    words = "allowed" if budget.max_drop is not None else words
+    return f"{words} {_number(finding.limit, finding)} {_unit(finding)}".rstrip()
+
+
+def _flips(finding: Finding) -> str:
+    return "" if finding.paired is None else f"{finding.paired.lost}/{finding.paired.won}"
+
+
+def _unit(finding: Finding) -> str:
+    quantity = finding.budget.quantity
+    if quantity in PERCENT:
+        return "pp" if finding.budget.max_drop is not None else "%"
+    return UNITS.get(quantity, "")
+
+
+def _number(value: float, finding: Finding) -> str:
+    sign = "+" if finding.budget.max_drop is not None else ""
+    if finding.budget.quantity in PERCENT:
+        return f"{value * 100:{sign}.{_decimals(finding)}f}"
+    return f"{value:{sign}.3g}" if abs(value) < 100 else f"{value:{sign}.0f}"
+
+
+def _decimals(finding: Finding) -> int:
+    """Decimals of a percentage point: more where the interval is narrow, or the limit has more."""
+    limit, fewest = finding.limit * 100, 2 if _width(finding) < 0.002 else 1
+    return next((d for d in range(fewest, 5) if math.isclose(limit, round(limit, d))), 5)
+
+
+def _width(finding: Finding) -> float:
+    return finding.estimate.high - finding.estimate.low
+
+
+def _end(value: float, finding: Finding) -> str:
+    return "none" if math.isinf(value) else _number(value, finding)
