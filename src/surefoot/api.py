@@ -1,0 +1,88 @@
+"""The road as Python calls: what `surefoot run` does, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from surefoot.compress import compress
+from surefoot.core.dataset import Task
+from surefoot.core.evidence import Evidence
+from surefoot.core.model import Candidate, Recipe, StepCall
+from surefoot.core.plan import LatencyPlan, Plan
+from surefoot.data import for_classes, read_task
+from surefoot.evaluate import fill_cells, gather, measure_latency
+from surefoot.models import adopt_baseline
+from surefoot.store import Store
+
+STORE = Path("surefoot-run")
+"""Where finished work is kept when nobody says otherwise."""
+
+
+def open_task(plan: Plan, *, store: Path = STORE) -> tuple[Task, Candidate]:
+    """Read a plan's data, and take its model in as the baseline.
+
+    Args:
+        plan: The plan.
+        store: Where finished work is kept.
+
+    Returns:
+        The task, its labels counted into the model's classes, and the baseline.
+
+    Raises:
+        SurefootError: A file of the data or the model is at fault.
+    """
+    raw = read_task(plan)
+    baseline = adopt_baseline(plan.model, raw, Store(store))
+    return for_classes(raw, baseline.model.signature.classes), baseline
+
+
+def compress_model(
+    baseline: Candidate,
+    task: Task,
+    name: str,
+    steps: Sequence[StepCall],
+    *,
+    seed: int = 0,
+    store: Path = STORE,
+) -> Candidate:
+    """Make a candidate from a baseline by steps, in order.
+
+    Args:
+        baseline: What the steps start from.
+        task: What they may learn from.
+        name: The candidate's name.
+        steps: Made with `surefoot.step`.
+        seed: What steps that draw at random start from.
+        store: Where finished work is kept.
+
+    Raises:
+        ModelError: A step cannot work on the model that it is given.
+    """
+    recipe = Recipe(name=name, steps=tuple(steps), seed=seed)
+    return compress(baseline.model, recipe, task, Store(store))
+
+
+def evaluate_candidates(
+    candidates: Sequence[Candidate],
+    task: Task,
+    *,
+    latency: LatencyPlan | None = None,
+    store: Path = STORE,
+) -> Evidence:
+    """Measure candidates on every test set of a task, and time them in turns.
+
+    Args:
+        candidates: The baseline first.
+        task: Its test sets are measured.
+        latency: How latency is measured; by default as in a plan that does not say.
+        store: Where finished work is kept.
+
+    Raises:
+        ModelError: A model cannot be run, or gives a non-finite score.
+    """
+    place = Store(store)
+    cells = {c.name: fill_cells(c, task, place) for c in candidates}
+    first = next(iter(task.test.values()))
+    loads = measure_latency(candidates, first, place, latency or LatencyPlan())
+    return gather(candidates, cells, task, loads)

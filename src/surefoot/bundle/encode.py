@@ -1,0 +1,55 @@
+"""Verdicts to JSON and back; an infinite end of an interval is written as null."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from surefoot.core.evidence import Budget, Estimate, Finding, Paired, Verdict
+
+ROW_COLUMNS = ("difference", "values", "groups", "change")
+"""Fields of `Paired` that hold a value per row: the cells hold them already."""
+
+
+def encode(value: Any) -> Any:
+    """Dataclasses, tuples and numbers as JSON-able data, per-row columns left out."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = [f.name for f in dataclasses.fields(value) if f.name not in ROW_COLUMNS]
+        return {name: encode(getattr(value, name)) for name in fields}
+    if isinstance(value, list | tuple):
+        return [encode(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: encode(item) for key, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def decode_verdict(data: Mapping[str, Any]) -> Verdict:
+    """A verdict from what `encode` made of it."""
+    return Verdict(**{**data, "findings": tuple(map(_finding, data["findings"]))})
+
+
+def _finding(data: Mapping[str, Any]) -> Finding:
+    paired = data["paired"]
+    return Finding(
+        **{
+            **data,
+            "budget": Budget(**data["budget"]),
+            "estimate": _estimate(data["estimate"]),
+            "paired": None if paired is None else Paired(**paired),
+        }
+    )
+
+
+def _estimate(data: Mapping[str, Any]) -> Estimate:
+    low, high = data["low"], data["high"]
+    return Estimate(
+        **{
+            **data,
+            "low": -math.inf if low is None else low,
+            "high": math.inf if high is None else high,
+        }
+    )

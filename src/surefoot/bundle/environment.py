@@ -1,0 +1,62 @@
+"""What a measurement was made with: versions, processor, threads."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from surefoot.core.hashing import hash_json
+
+LIBRARIES = (
+    "duckdb", "numpy", "onnx", "onnxruntime", "openvino", "scikit-learn", "scipy", "skl2onnx",
+    "skops", "surefoot", "tokenizers", "torch", "transformers",
+)  # fmt: skip
+
+
+def environment() -> dict[str, Any]:
+    """The fingerprint of this machine and its libraries, as JSON-able data."""
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu(),
+        "cpu_flags": _cpu_flags(),
+        "cpus": os.cpu_count(),
+        "threads": {k: v for k, v in sorted(os.environ.items()) if k.endswith("_NUM_THREADS")},
+        "libraries": {name: _version(name) for name in LIBRARIES},
+    }
+
+
+def environment_key() -> str:
+    """A hash of the parts of the environment that an answer or a latency can depend on."""
+    return hash_json(environment())
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str:
+    lines = _cpuinfo()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _cpu_flags() -> list[str]:
+    """The instruction sets that integer and half-precision kernels choose between."""
+    lines = [line for line in _cpuinfo() if line.startswith(("flags", "Features"))]
+    flags = set(lines[0].partition(":")[2].split()) if lines else set()
+    wanted = ("avx", "amx", "sse4", "fma", "f16c", "neon", "asimd", "sve", "i8mm", "bf16")
+    return sorted(flag for flag in flags if flag.startswith(wanted))
+
+
+def _cpuinfo() -> list[str]:
+    try:
+        return Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return []

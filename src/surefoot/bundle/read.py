@@ -1,0 +1,54 @@
+"""Reads a bundle back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from surefoot.bundle.encode import decode_verdict
+from surefoot.bundle.write import FORMAT
+from surefoot.core.errors import BundleError
+from surefoot.core.evidence import Bundle
+
+
+def read_verdict_json(path: Path) -> dict[str, Any]:
+    """The content of a bundle's verdict.json.
+
+    Raises:
+        BundleError: There is no bundle, or a newer surefoot wrote it.
+    """
+    try:
+        data: dict[str, Any] = json.loads((path / "verdict.json").read_text())
+    except (OSError, ValueError) as error:
+        raise BundleError(f"no bundle that can be read: {error}", where=str(path)) from error
+    found = data.get("format") if isinstance(data, dict) else None
+    if found != FORMAT:
+        raise BundleError(
+            f"format {found} of verdict.json is not {FORMAT}, which this surefoot reads",
+            where=str(path),
+            fix="use the surefoot that wrote it, or run the plan again",
+        )
+    return data
+
+
+def read_bundle(path: Path) -> Bundle:
+    """A bundle's verdict; its cells lie in Parquet beside it.
+
+    Raises:
+        BundleError: There is no bundle, or a newer surefoot wrote it.
+    """
+    data = read_verdict_json(path)
+    try:
+        return Bundle(
+            path=path,
+            key=data["key"],
+            verdicts=tuple(map(decode_verdict, data["verdicts"])),
+            winner=data["winner"],
+        )
+    except (KeyError, TypeError) as error:
+        raise BundleError(
+            f"verdict.json is not as surefoot writes it: {error}",
+            where=str(path),
+            fix="run the plan again",
+        ) from error

@@ -1,0 +1,165 @@
+"""Writes a bundle: the plan, the environment, the cells, the verdict and the models it is about."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surefoot.bundle.encode import encode
+from surefoot.bundle.environment import environment
+from surefoot.core.dataset import Task
+from surefoot.core.evidence import Bundle, Cell, Evidence, LoadProfile, Verdict
+from surefoot.core.hashing import hash_file
+from surefoot.core.model import Candidate
+from surefoot.core.plan import Plan
+from surefoot.data.columns import write_parquet
+from surefoot.gate import best, noise, summaries
+from surefoot.store import whole_folder
+
+HIDDEN = shutil.ignore_patterns(".*")
+FORMAT = 1
+"""The version of the bundle's layout."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What goes into a bundle."""
+
+    plan: Plan
+    """The plan that was run."""
+    task: Task
+    """Its data; slices are written beside the cells."""
+    candidates: Sequence[Candidate]
+    """The baseline first."""
+    failed: Mapping[str, str]
+    """Candidates that could not be made, with the reason."""
+    cells: Sequence[Cell]
+    """Every candidate on every test set."""
+    evidence: Evidence
+    """What the verdicts rest on."""
+    verdicts: tuple[Verdict, ...]
+    """One a candidate."""
+    warnings: Sequence[str]
+    """What a reader of the verdict should know."""
+
+
+def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
+    """Write a bundle whole or not at all, in place of one that lies there.
+
+    Args:
+        path: The folder.
+        key: The hash of everything that went into it.
+        contents: What to write.
+
+    Raises:
+        BundleError: The disk is full, or the folder cannot be written.
+    """
+    winner = _winner(contents)
+    with whole_folder(path) as folder:
+        (folder / "plan.toml").write_text(contents.plan.text)
+        _write_json(folder / "plan.json", contents.plan.resolved())
+        _write_json(folder / "environment.json", environment())
+        _write_json(folder / "verdict.json", _verdict_json(key, contents, winner))
+        for cell in contents.cells:
+            _write_cell(folder / "cells" / cell.candidate, cell, contents.task)
+        _write_loads(folder / "latency.parquet", contents.evidence.loads)
+        for candidate in contents.candidates:
+            if candidate.name in (contents.candidates[0].name, winner):
+                target = folder / "models" / candidate.name
+                shutil.copytree(candidate.model.path, target, ignore=HIDDEN)
+        files = sorted(f for f in folder.rglob("*") if f.is_file())
+        manifest = {str(f.relative_to(folder)): hash_file(f) for f in files}
+        _write_json(folder / "manifest.json", manifest)
+    return Bundle(path=path, key=key, verdicts=contents.verdicts, winner=winner)
+
+
+def costs(candidates: Iterable[Candidate], loads: Iterable[LoadProfile]) -> dict[str, float]:
+    """What each candidate costs to run: its median latency at the smallest batch, else its size."""
+    sizes = {c.name: float(c.model.size_bytes) for c in candidates}
+    profiles = sorted(loads, key=lambda load: -load.batch)
+    return sizes | {load.candidate: float(np.median(load.wall_ms)) for load in profiles}
+
+
+def _winner(contents: Contents) -> str | None:
+    if not contents.verdicts:
+        return None
+    first = best(contents.verdicts, costs(contents.candidates, contents.evidence.loads))
+    return first.candidate if first.outcome == "PASS" else None
+
+
+def _verdict_json(key: str, contents: Contents, winner: str | None) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "key": key,
+        "winner": winner,
+        "costs": costs(contents.candidates, contents.evidence.loads),
+        "candidates": [
+            {
+                "name": c.name,
+                "runtime": c.runtime,
+                "steps": [[s.use, dict(s.options)] for s in c.recipe.steps],
+                "seed": c.recipe.seed,
+                "fingerprint": c.model.fingerprint,
+                "size_bytes": c.model.size_bytes,
+                "made_in": encode(c.cost),
+            }
+            for c in contents.candidates
+        ],
+        "failed": dict(contents.failed),
+        "warnings": list(contents.warnings),
+        "verdicts": encode(contents.verdicts),
+        "comparisons": encode(contents.evidence.paired),
+        "latencies": encode(summaries(contents.evidence.loads)),
+        "noise": encode(noise(contents.evidence.loads)),
+    }
+
+
+def _write_cell(folder: Path, cell: Cell, task: Task) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    dataset, names = task.test[cell.dataset], np.array(task.classes, dtype=object)
+    n = len(cell.ids)
+    write_parquet(
+        folder / f"{cell.dataset}.parquet",
+        {
+            "candidate": np.full(n, cell.candidate, dtype=object),
+            "dataset": np.full(n, cell.dataset, dtype=object),
+            "id": cell.ids,
+            "label": names[cell.labels],
+            "predicted": names[cell.predicted],
+            "correct": cell.labels == cell.predicted,
+            cell.metric: cell.values,
+            "score": cell.score,
+            "confidence": cell.confidence,
+            **{f"slice_{name}": mask for name, mask in dataset.slices.items()},
+        },
+    )
+
+
+def _write_loads(path: Path, loads: Sequence[LoadProfile]) -> None:
+    calls = [len(load.wall_ms) for load in loads]
+    if not loads:
+        return
+    write_parquet(
+        path,
+        {
+            "candidate": np.repeat(
+                np.array([load.candidate for load in loads], dtype=object), calls
+            ),
+            "runtime": np.repeat(np.array([load.runtime for load in loads], dtype=object), calls),
+            "batch": np.repeat(np.array([load.batch for load in loads]), calls),
+            "threads": np.repeat(np.array([load.threads for load in loads]), calls),
+            "call": np.concatenate([np.arange(n) for n in calls]),
+            "wall_ms": np.concatenate([load.wall_ms for load in loads]),
+            "cpu_ms": np.concatenate([load.cpu_ms for load in loads]),
+        },
+    )
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, default=list))

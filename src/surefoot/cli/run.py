@@ -1,0 +1,44 @@
+"""`surefoot run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from surefoot.cli.progress import shown
+
+
+@click.command(
+    "run", help="Run PLAN: all stages up to the bundle and its verdict. Finished stages are kept."
+)
+@click.argument("plan", type=click.Path(path_type=Path), default="surefoot.toml")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the run; default: `surefoot-run` beside PLAN.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="TABLE.KEY=VALUE",
+    help="Override one key of the plan.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+def command(plan: Path, out: Path | None, overrides: tuple[str, ...], as_json: bool) -> int:
+    """Run a plan and print its verdict."""
+    from surefoot.plan import read_plan
+    from surefoot.report.bundle import bundle_exit_code, bundle_lines
+    from surefoot.run import run_plan
+
+    checked = read_plan(plan, overrides)
+    with shown() as progress:
+        bundle, new = run_plan(checked, out or checked.path.parent / "surefoot-run", progress)
+    if not new:
+        click.echo("nothing to do: the plan, its files and this machine are unchanged", err=True)
+    if as_json:
+        click.echo((bundle.path / "verdict.json").read_text())
+    else:
+        click.echo("\n".join(bundle_lines(bundle.path)))
+    return bundle_exit_code(bundle.path)

@@ -1,0 +1,109 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def files(tmp_path: Path):
+    """Predictions where a candidate loses the given share of 2,000 rows, and wins 1 %."""
+
+    def write(lost: float, rows: int = 2000) -> tuple[Path, Path]:
+        base, candidate = tmp_path / "base.csv", tmp_path / "int8.csv"
+        right = ["no" if i % 100 == 0 else "yes" for i in range(rows)]
+        cut = int(lost * rows)
+        now = ["no" if 0 < i <= cut else "yes" for i in range(rows)]
+        langs = ["es" if i < rows // 4 else "en" for i in range(rows)]
+        lines = (f"{i:05},yes,{right[i]},{langs[i]},{i // 4}\n" for i in range(rows))
+        base.write_text("id,label,predicted,lang,doc\n" + "".join(lines))
+        candidate.write_text("id,predicted\n" + "".join(f"{i:05},{p}\n" for i, p in enumerate(now)))
+        return base, candidate
+
+    return write
+
+
+def surefoot(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "surefoot", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("lost", "outcome", "code"),
+    [(0.005, "PASS", 0), (0.08, "FAIL", 1), (0.025, "INCONCLUSIVE", 3)],
+)
+def test_the_verdict_is_the_first_and_the_last_line_and_the_exit_code(files, lost, outcome, code):
+    done = surefoot("compare", *files(lost), "--max-drop", 0.02)
+    lines = done.stdout.splitlines()
+    assert lines[0] == lines[-1]
+    assert lines[0].startswith(f"{outcome}  int8  1 of 1 budgets")
+    assert done.returncode == code
+    assert done.stderr == ""
+
+
+def test_json_holds_the_same_numbers(files):
+    pair = files(0.08)
+    done = surefoot("compare", *pair, "--max-drop", 0.02, "--max-flips", 0.2, "--json")
+    verdict = json.loads(done.stdout)
+    line = surefoot("compare", *pair, "--max-drop", 0.02, "--max-flips", 0.2).stdout.splitlines()[0]
+    assert done.returncode == 1
+    assert [f["outcome"] for f in verdict["findings"]] == ["FAIL", "PASS"]
+    e = verdict["findings"][0]["estimate"]
+    shown = f"{e['value'] * 100:+.1f} pp [{e['low'] * 100:+.1f}, {e['high'] * 100:+.1f}]"
+    assert shown in line
+    assert verdict["findings"][0]["paired"]["n"] == 2000
+
+
+def test_a_slice_can_break_what_the_whole_keeps(files):
+    pair = files(0.02)
+    assert surefoot("compare", *pair, "--max-drop", 0.04).returncode == 0
+    done = surefoot("compare", *pair, "--max-drop", 0.04, "--slice", "lang")
+    assert done.returncode == 1
+    assert "base [lang=es]" in done.stdout.splitlines()[0]
+
+
+def test_groups_widen_the_interval(files):
+    pair, ends = files(0.04), []
+    for options in ([], ["--group", "doc"]):
+        done = surefoot("compare", *pair, "--max-drop", 0.045, "--json", *options)
+        ends.append(json.loads(done.stdout)["findings"][0]["estimate"]["low"])
+    assert ends[1] < ends[0] - 0.005
+
+
+@pytest.mark.parametrize("rows", [1, 50])
+def test_few_rows_that_all_agree_are_inconclusive(files, rows):
+    base, _ = files(0, rows)
+    done = surefoot("compare", base, base, "--max-drop", 0.01)
+    assert done.returncode == 3
+    assert "needs about 299 rows" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "nothing to judge; give --max-drop or --max-flips"),
+        (["--max-drop", "0"], "max_drop: must be between 0 and 1, found 0.0"),
+        (["--max-drop", "0.1", "--level", "2"], "level: must be between 0.5 and 1, found 2.0"),
+        (["--max-drop", "0.1", "--slice", "lng"], "no column 'lng'; did you mean 'lang'?"),
+        (["--max-drop", "x"], "not a valid float"),
+    ],
+)
+def test_what_cannot_be_judged_is_one_line_and_exit_2(files, arguments, said):
+    done = surefoot("compare", *files(0.1), *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_missing_file_and_an_unknown_verb(files, tmp_path):
+    base, _ = files(0.1)
+    done = surefoot("compare", base, tmp_path / "int9.csv", "--max-drop", 0.1)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"surefoot: {tmp_path / 'int9.csv'}: no such file; did you mean 'int8.csv'?\n"
+    )
+    done = surefoot("comapre")
+    assert done.returncode == 2
+    assert "no verb 'comapre'; did you mean 'compare'?" in done.stderr
