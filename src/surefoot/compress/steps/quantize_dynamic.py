@@ -1,0 +1,115 @@
+"""Stores weights in 8 bits and multiplies in integers; activations are quantised as they come."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from surefoot.compress.steps._graph import WEIGHTS, find_head
+from surefoot.compress.steps._rows import quiet
+from surefoot.core.dataset import Task
+from surefoot.core.errors import ModelError
+from surefoot.core.model import Model
+from surefoot.models import copy_preprocessing, seal
+from surefoot.models.formats.onnx import onnx
+
+NEEDS = "onnx"
+GIVES = "onnx"
+_MULTIPLIED = ("MatMul", "Attention", "Conv", "LSTM")
+_LOOKED_UP = ("Gather", "EmbedLayerNormalization")
+_QUANTISED = {
+    "MatMulInteger", "QAttention", "ConvInteger", "DynamicQuantizeLSTM",
+    "QEmbedLayerNormalization", "DequantizeLinear",
+}  # fmt: skip
+
+
+def quantize_dynamic(
+    model: Model,
+    task: Task,
+    folder: Path,
+    *,
+    per_channel: bool = True,
+    weights: Literal["int8", "uint8"] = "int8",
+    reduce_range: bool = False,
+    embeddings: bool = True,
+    head: bool = False,
+) -> Model:
+    """Stores weights in 8 bits and multiplies in integers; activations are quantised as they come.
+
+    Needs no data. Convolutions usually get slower by it: measure.
+
+    Args:
+        model: A model in 32-bit floats.
+        task: Not used.
+        folder: Where the new model goes.
+        per_channel: One scale per output column of a weight matrix instead of one for all of it.
+        weights: Signed or unsigned; signed is the faster one on most machines.
+        reduce_range: Use 7 bits, for x86 machines without VNNI, whose sums can overflow.
+        embeddings: Quantise embedding tables too, always with one scale per table.
+        head: Quantise the linear layer at the end too, which decides the answer and weighs little.
+
+    Raises:
+        ModelError: Nothing in the graph can be quantised.
+    """
+    from onnxruntime import quantization
+
+    where = model.path / model.file
+    proto = onnx(where)
+    before = _quantised(proto)
+    kept = [] if head else _name_head(proto, where)
+    with quiet():
+        quantization.quantize_dynamic(
+            _named(proto),
+            folder / WEIGHTS,
+            op_types_to_quantize=[*_MULTIPLIED, *(_LOOKED_UP if embeddings else ())],
+            per_channel=per_channel,
+            reduce_range=reduce_range,
+            weight_type={
+                "int8": quantization.QuantType.QInt8,
+                "uint8": quantization.QuantType.QUInt8,
+            }[weights],
+            nodes_to_exclude=kept,
+            # Shape inference stops at fused operators; what follows them is float all the same.
+            extra_options={"MatMulConstBOnly": True, "DefaultTensorType": 1},
+        )
+    if _quantised(onnx(folder / WEIGHTS)) == before:
+        raise ModelError(
+            "has nothing to quantise: no float matrix product, convolution or table"
+            " with constant weights is left",
+            where=str(where),
+            fix="leave quantize_dynamic out of the recipe",
+        )
+    copy_preprocessing(model, folder)
+    return seal(
+        folder,
+        name="quantize_dynamic",
+        format=GIVES,
+        file=WEIGHTS,
+        signature=model.signature,
+        parent=model.fingerprint,
+    )
+
+
+def _quantised(proto: Any) -> int:
+    return sum(node.op_type in _QUANTISED for node in proto.graph.node)
+
+
+def _name_head(proto: Any, where: Path) -> list[str]:
+    """Name the head's product and return the names that the quantiser must leave alone."""
+    try:
+        linear = find_head(proto.graph, where).nodes[-1]
+    except ModelError:
+        return []  # A graph without a linear head has none to keep.
+    linear.name = linear.name or "head"
+    # The quantiser first makes a Gemm a MatMul of this name.
+    return [linear.name, f"{linear.name}_MatMul"]
+
+
+def _named(proto: Any) -> Any:
+    """The graph with a name for every node: the quantiser derives names of tensors from them."""
+    for index, node in enumerate(proto.graph.node):
+        node.name = node.name or f"node_{index}"
+    # Says that the graph was prepared; without it the quantiser prints an advice to do so.
+    entry = proto.metadata_props.add()
+    entry.key, entry.value = "onnx.quant.pre_process", "onnxruntime.quant"
+    return proto

@@ -1,0 +1,155 @@
+"""Static students learn from labels and teacher, and their graph computes what was trained."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from surefoot import models
+from surefoot.compress.steps import _student
+from surefoot.compress.steps._table import embedding_table
+from surefoot.core.errors import ModelError
+from surefoot.core.model import Signature
+
+QUICK = {"epochs": 12, "dim": 16, "buckets": 512}
+
+
+@pytest.mark.parametrize("features", ["embeddings", "ngrams"])
+@pytest.mark.parametrize("teacher", ["encoder", "exported"])
+def test_learns_the_task(step, request, accuracy, features, teacher):
+    model = request.getfixturevalue(teacher)
+    made = step("distill_static", model, features=features, **QUICK)
+    assert accuracy(made) > 0.85
+    assert made.parent == model.fingerprint
+    assert made.signature.tensors == ("input_ids", "attention_mask")
+
+
+def test_follows_the_teacher_and_not_the_labels(step, encoder, text_task, accuracy):
+    wrong = replace(text_task.train, labels=1 - text_task.train.labels)
+    task = replace(text_task, train=wrong)
+    assert accuracy(step("distill_static", encoder, on=task, label_weight=0.0, **QUICK)) > 0.9
+    assert accuracy(step("distill_static", encoder, on=task, label_weight=1.0, **QUICK)) < 0.1
+
+
+@pytest.mark.parametrize("features", ["embeddings", "ngrams"])
+def test_the_seed_decides(step, encoder, features):
+    options = {"features": features, "epochs": 2, "dim": 8, "buckets": 64}
+    made = step("distill_static", encoder, seed=3, **options)
+    assert step("distill_static", encoder, seed=3, **options).fingerprint == made.fingerprint
+    assert step("distill_static", encoder, seed=4, **options).fingerprint != made.fingerprint
+
+
+@pytest.mark.parametrize("features", ["embeddings", "ngrams"])
+def test_answers_do_not_depend_on_batch_and_padding(step, encoder, texts, features):
+    made = step("distill_static", encoder, features=features, **QUICK)
+    with models.open_model(made) as predict:
+        alone, together = predict(texts, batch=1), predict.run_batch(texts)
+    np.testing.assert_allclose(alone, together, atol=1e-5)
+
+
+@pytest.mark.parametrize("buckets", [0, 7])
+@pytest.mark.parametrize("length", [1, 2, 9])
+def test_the_graph_computes_what_is_trained(buckets, length, tmp_path):
+    import torch
+    from onnx import checker, save
+
+    from surefoot.models.runtimes.onnxruntime import open_session
+
+    rng = np.random.default_rng(length)
+    student = _student.Student(
+        table=rng.standard_normal((30 + buckets, 4), np.float32),
+        layers=tuple(
+            (rng.standard_normal((out, 4), np.float32), rng.standard_normal(out, np.float32))
+            for out in (4, 3)
+        ),
+        buckets=buckets,
+        power=0.5,
+    )
+    rows = [rng.integers(0, 30, n) for n in (length, 1, length)]
+    graph = _student.student_graph(student, 30)
+    checker.check_model(graph, full_check=True)
+    save(graph, tmp_path / "student.onnx")
+    ids = np.zeros((3, length), np.int64)
+    mask = np.zeros((3, length), np.int64)
+    for place, row in enumerate(rows):
+        ids[place, : len(row)], mask[place, : len(row)] = row, 1
+    feed = {"input_ids": ids, "attention_mask": mask}
+    (found,) = open_session(str(tmp_path / "student.onnx"), 1).run(None, feed)
+    tensors = [tuple(map(torch.from_numpy, pair)) for pair in student.layers]
+    features = [_student.token_features(row, 30, buckets) for row in rows]
+    expected = _student._forward(torch.from_numpy(student.table), tensors, features, 0.5)
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+
+
+def test_the_loss_is_that_of_hinton_vinyals_and_dean():
+    import torch
+
+    training = _student.Training(
+        epochs=1, learning_rate=1.0, temperature=3.0, label_weight=0.25, seed=0
+    )
+    logits, gold = np.array([[1.0, -2.0, 0.5], [0.0, 0.3, 4.0]]), np.array([2, 0])
+    teacher = np.array([[0.2, 0.1, 0.7], [0.5, 0.25, 0.25]])
+
+    def softmax(x):
+        return np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+
+    soft = softmax(np.log(teacher) / 3)
+    hard = -np.log(softmax(logits)[[0, 1], gold]).mean()
+    distance = (soft * np.log(soft / softmax(logits / 3))).sum(axis=1).mean()
+    wanted = torch.from_numpy(_student._softened(teacher, 3.0)).double()
+    found = _student._loss(torch.from_numpy(logits), torch.from_numpy(gold), wanted, training)
+    assert found.item() == pytest.approx(0.25 * hard + 0.75 * 9 * distance, rel=1e-6)
+
+
+def test_the_teachers_embeddings_are_found(encoder, exported):
+    from safetensors.numpy import load_file
+
+    vocabulary = len(json.loads((encoder.path / "tokenizer.json").read_text())["model"]["vocab"])
+    weights = load_file(encoder.path / "model.safetensors")
+    table = next(weights[name] for name in weights if name.endswith("word_embeddings.weight"))
+    for model in (encoder, exported):
+        np.testing.assert_array_equal(embedding_table(model, vocabulary), table)
+
+
+def test_a_teacher_without_float_embeddings_starts_at_random(step, exported, accuracy):
+    small = step("quantize_dynamic", exported)
+    assert accuracy(step("distill_static", small, **QUICK)) > 0.85
+
+
+def test_can_be_quantised(step, encoder, accuracy):
+    made = step("distill_static", encoder, **QUICK)
+    small = step("quantize_dynamic", made)
+    assert small.size_bytes < made.size_bytes
+    assert accuracy(small) > accuracy(made) - 0.05
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0, must be at least 1"),
+        ({"dim": 0}, "dim is 0"),
+        ({"buckets": -1}, "buckets is -1"),
+        ({"temperature": 0.0}, "temperature 0.0"),
+        ({"label_weight": 1.5}, "label_weight 1.5; the first two must be above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan"),
+    ],
+)
+def test_options_out_of_range_are_named(step, encoder, options, message):
+    with pytest.raises(ModelError, match=message):
+        step("distill_static", encoder, **options)
+
+
+def test_needs_training_rows(step, encoder, text_task):
+    with pytest.raises(ModelError, match="'distill_static' learns from training rows"):
+        step("distill_static", encoder, on=replace(text_task, train=None))
+
+
+def test_needs_a_text_model(step, numbers, tiny_onnx_numeric, tmp_path):
+    folder = tmp_path / "numeric"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(tiny_onnx_numeric.read_bytes())
+    signature = Signature(input="numeric", classes=("a", "b", "c"), tensors=("features",), width=4)
+    model = models.seal(folder, name="n", format="onnx", file="model.onnx", signature=signature)
+    with pytest.raises(ModelError, match=r"needs a text model with a tokenizer\.json"):
+        step("distill_static", model, on=numbers())
