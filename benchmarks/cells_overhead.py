@@ -4,8 +4,8 @@
 
 MODEL_FOLDER is a model in a bundle (`surefoot-run/bundle/models/NAME`). The bare loop tokenises,
 orders rows by length, pads, calls `session.run` and takes the argmax; surefoot's path checks,
-stores and reads back cells as well. The two take turns; printed is the median of the ratios of wall and of
-CPU time.
+stores and reads back cells as well. The two take turns; printed is the median of the ratios of
+wall and of CPU time.
 """
 
 from __future__ import annotations

@@ -79,6 +79,9 @@ def test_release_failure_and_interval_agree(
     assert ((interval.low > -margin) == released)[clear].all()
     failed = stats.clustered_inferiority(rows, groups, margin) < alpha
     assert (interval.high[failed] < -margin + 1e-6).all()
+    if (np.abs(rows.reshape(5, clusters, 4)).any(axis=2).sum(axis=1) >= 40).all():
+        clear = np.abs(interval.high + margin) > 1e-6
+        assert ((interval.high < -margin) == failed)[clear].all()
 
 
 def test_rows_that_all_agree_within_clusters_count_as_clusters() -> None:

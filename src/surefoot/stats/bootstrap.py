@@ -108,7 +108,7 @@ def resample_counts(
         draws: How often.
         seed: For the draws.
     """
-    n, lost, won = counts(n, lost=lost, won=won)
+    n, lost, won = counts(n, {"lost": lost, "won": won})
     rng = np.random.default_rng(seed)
     down = rng.binomial(n.astype(int), lost / n, (draws, *n.shape))
     rest = np.where(lost < n, won / np.maximum(n - lost, 1), 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -23,8 +25,12 @@ def open_share(value: ArrayLike, name: str) -> np.ndarray:
     return share
 
 
-def counts(n: ArrayLike, **parts: ArrayLike) -> tuple[np.ndarray, ...]:
+def counts(n: ArrayLike, parts: Mapping[str, ArrayLike]) -> tuple[np.ndarray, ...]:
     """Counts as float64, broadcast together: each part at least 0, all parts together at most n.
+
+    Args:
+        n: All rows.
+        parts: Counts that exclude each other, by the name for a message.
 
     Returns:
         n, then the parts in their order.

@@ -47,14 +47,11 @@ def paired_mean(
         DataError: NaN, no rows, fewer than two rows or clusters.
         BudgetError: A level outside (0, 1).
     """
-    from scipy.stats import t
-
     level = float(open_share(level, "level"))
     sums = cluster_sums(difference, groups)
-    critical = t.ppf((1 + level) / 2, sums.clusters - 1)
-    exact = exact_interval(sums, level)
-    low = np.where(sums.few, exact.low, sums.mean - _reach_out(critical, sums.skew) * sums.error)
-    high = np.where(sums.few, exact.high, sums.mean + _reach_out(critical, -sums.skew) * sums.error)
+    exact, studentised = exact_interval(sums, level), studentised_interval(sums, level)
+    low = np.where(sums.few, exact.low, studentised.low)
+    high = np.where(sums.few, exact.high, studentised.high)
     heavy = sums.heavy & ~sums.few
     if heavy.any():
         bounded = betting_interval(_unit(sums, heavy), level)
@@ -81,29 +78,16 @@ def mean_p_value(
         DataError: NaN, no rows, fewer than two rows or clusters.
         BudgetError: A margin that is not finite.
     """
-    from scipy.stats import t
-
     sums = cluster_sums(difference, groups)
     margin = np.broadcast_to(np.asarray(margin, dtype=np.float64), sums.mean.shape)
     if not np.isfinite(margin).all():
         raise BudgetError("the margin is not a finite number")
-    score = (sums.mean + margin) / np.where(sums.error > 0, sums.error, 1.0)
-    unskewed = score + sums.skew * (score**2 / 3 + 1 / 6) + sums.skew**2 * score**3 / 27
-    studentised = t.sf(np.minimum(score, unskewed), sums.clusters - 1)
-    p = np.where(sums.few, exact_fall(sums, margin), studentised)
+    p = np.where(sums.few, exact_fall(sums, margin), studentised_fall(sums, margin))
     heavy = sums.heavy & ~sums.few
     if heavy.any():
         limit = -(margin + sums.usual)[heavy] / sums.reach[heavy]
         p[heavy] = betting_p_value(_unit(sums, heavy), np.clip((limit + 1) / 2, 0, 1))
     return p
-
-
-def _reach_out(critical: float, skew: np.ndarray) -> np.ndarray:
-    """The score at which Hall's transformation is critical, if that is further out."""
-    small = np.abs(skew) < 1e-6
-    safe = np.where(small, 1.0, skew)
-    unskewed = 3 / safe * (np.cbrt(1 + safe * (critical - safe / 6)) - 1)
-    return np.asarray(np.where(small, critical, np.maximum(unskewed, critical)))
 
 
 def _unit(sums: ClusterSums, chosen: np.ndarray) -> np.ndarray:
@@ -207,6 +191,35 @@ def exact_fall(sums: ClusterSums, margin: np.ndarray) -> np.ndarray:
     """
     share = np.clip((sums.usual + margin) / sums.reach, 0, 1)
     return proportion_at_most(sums.fallen, sums.clusters, share)
+
+
+def studentised_interval(sums: ClusterSums, level: float) -> Interval:
+    """The t interval with the end towards the longer tail moved out."""
+    from scipy.stats import t
+
+    critical = float(t.ppf((1 + level) / 2, sums.clusters - 1))
+    return Interval(
+        value=sums.mean,
+        low=sums.mean - _reach_out(critical, sums.skew) * sums.error,
+        high=sums.mean + _reach_out(critical, -sums.skew) * sums.error,
+    )
+
+
+def studentised_fall(sums: ClusterSums, margin: np.ndarray) -> np.ndarray:
+    """p-value of "the mean fell by the margin or more" that goes with the interval."""
+    from scipy.stats import t
+
+    score = (sums.mean + margin) / np.where(sums.error > 0, sums.error, 1.0)
+    unskewed = score + sums.skew * (score**2 / 3 + 1 / 6) + sums.skew**2 * score**3 / 27
+    return np.asarray(t.sf(np.minimum(score, unskewed), sums.clusters - 1))
+
+
+def _reach_out(critical: float, skew: np.ndarray) -> np.ndarray:
+    """The score at which Hall's transformation is critical, if that is further out."""
+    small = np.abs(skew) < 1e-6
+    safe = np.where(small, 1.0, skew)
+    unskewed = 3 / safe * (np.cbrt(1 + safe * (critical - safe / 6)) - 1)
+    return np.asarray(np.where(small, critical, np.maximum(unskewed, critical)))
 
 
 def _runs(groups: ArrayLike, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -43,7 +43,7 @@ def paired_proportions(
         DataError: No rows, or counts that contradict each other.
         BudgetError: A level outside (0, 1).
     """
-    n, lost, won = counts(n, lost=lost, won=won)
+    n, lost, won = counts(n, {"lost": lost, "won": won})
     alpha = (1 - float(open_share(level, "level"))) / 2
     down, up, rows = np.stack([lost, won]), np.stack([won, lost]), np.stack([n, n])
     exact, tango = _largest_share(down, rows, alpha), largest_drop(down, up, rows, alpha)
@@ -73,7 +73,7 @@ def noninferiority(lost: ArrayLike, won: ArrayLike, n: ArrayLike, margin: ArrayL
     from scipy.special import ndtr
 
     n, lost, won, margin = np.broadcast_arrays(
-        *counts(n, lost=lost, won=won), open_share(margin, "margin")
+        *counts(n, {"lost": lost, "won": won}), open_share(margin, "margin")
     )
     statistic, _ = score(lost, won, n, margin)
     return np.where(lost + won < FEW, _at_most(lost, n, margin), ndtr(statistic))
@@ -104,7 +104,7 @@ def inferiority(lost: ArrayLike, won: ArrayLike, n: ArrayLike, margin: ArrayLike
     from scipy.special import ndtr
 
     n, lost, won, margin = np.broadcast_arrays(
-        *counts(n, lost=lost, won=won), open_share(margin, "margin")
+        *counts(n, {"lost": lost, "won": won}), open_share(margin, "margin")
     )
     statistic, variance = score(lost, won, n, margin)
     flips = variance + margin**2
@@ -196,7 +196,7 @@ def newcombe10(
         right: Rows both got right.
         level: Two-sided confidence.
     """
-    n, lost, won, right = counts(n, lost=lost, won=won, right=right)
+    n, lost, won, right = counts(n, {"lost": lost, "won": won, "right": right})
     wrong = n - lost - won - right
     base, candidate = _wilson(right + lost, n, level), _wilson(right + won, n, level)
     margins = (right + lost) * (won + wrong) * (right + won) * (lost + wrong)
@@ -225,7 +225,7 @@ def proportion_interval(successes: ArrayLike, n: ArrayLike, level: float = 0.95)
         DataError: No trials, or more successes than trials.
         BudgetError: A level outside (0, 1).
     """
-    n, successes = counts(n, successes=successes)
+    n, successes = counts(n, {"successes": successes})
     alpha = (1 - float(open_share(level, "level"))) / 2
     high = _largest_share(successes, n, alpha)
     return Interval(value=successes / n, low=1 - _largest_share(n - successes, n, alpha), high=high)
@@ -239,7 +239,7 @@ def proportion_at_most(successes: ArrayLike, n: ArrayLike, limit: ArrayLike) -> 
         n: All trials.
         limit: In [0, 1].
     """
-    n, successes = counts(n, successes=successes)
+    n, successes = counts(n, {"successes": successes})
     return _at_most(successes, n, _closed_share(limit))
 
 
@@ -251,7 +251,7 @@ def proportion_at_least(successes: ArrayLike, n: ArrayLike, limit: ArrayLike) ->
         n: All trials.
         limit: In [0, 1].
     """
-    n, successes = counts(n, successes=successes)
+    n, successes = counts(n, {"successes": successes})
     return _at_most(n - successes, n, 1 - _closed_share(limit))
 
 
