@@ -72,7 +72,7 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
 
 def run_key(plan: Plan, store: Store) -> str:
     """The hash of everything a run depends on: the plan, its files, the libraries, the machine."""
-    files = {str(path): store.digest(path) for path in plan.files() if path.exists()}
+    files = {plan.shown(path): store.digest(path) for path in plan.files() if path.exists()}
     return hash_json({"plan": plan.resolved(), "files": files, "environment": environment_key()})
 
 

@@ -30,6 +30,7 @@ def test_against_scipy(q: float, n: int) -> None:
 
 def test_the_99th_percentile_needs_299_calls() -> None:
     assert stats.calls_needed(0.99) == 299
+    assert stats.calls_needed(0.99, blocks=10) == 339
     assert stats.calls_needed([0.999, 0.5], [0.95, 0.75]).tolist() == [2_995, 2]
     calls = np.arange(299.0)
     assert stats.quantile_interval(calls, 0.99, 0.9).high == 298

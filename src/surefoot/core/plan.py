@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from surefoot.core.evidence import Budget
 from surefoot.core.model import Recipe
 
 Table = dict[str, Any]
+OWN_SETS = ("train", "selection", "calibration")
+"""The sets of `[task]` that are not test sets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +85,7 @@ class LatencyPlan:
 
     batch: list[int] = field(default_factory=lambda: [1, 32])
     """Rows per call, one measurement each."""
-    calls: int = 400
+    calls: int = 800
     """Calls of each candidate at most."""
     seconds: float = 30.0
     """Seconds at most for each batch size, all candidates together."""
@@ -124,17 +127,24 @@ class Plan:
     """The file's own words, for the bundle."""
 
     def resolved(self) -> Table:
-        """The plan as plain JSON-able data, defaults filled in."""
+        """The plan as plain JSON-able data: defaults filled in, paths as seen from its folder."""
         plain = dataclasses.asdict(self)
         del plain["text"], plain["path"]
+        task = plain["task"]
+        for table in (plain["model"], *(task[n] or {} for n in OWN_SETS), *task["test"].values()):
+            for key in ("path", "tokenizer"):
+                if table.get(key):
+                    table[key] = self.shown(Path(table[key]))
         return plain
+
+    def shown(self, path: Path) -> str:
+        """A path as seen from the plan's folder: where that folder lies must not matter."""
+        return Path(os.path.relpath(path, self.path.parent)).as_posix()
 
     def files(self) -> tuple[Path, ...]:
         """Every file and folder of the user's that the plan reads."""
         task, model = self.task, self.model
-        calls = [
-            c for c in (task.train, task.selection, task.calibration, *task.test.values()) if c
-        ]
+        calls = [c for c in (*(getattr(task, n) for n in OWN_SETS), *task.test.values()) if c]
         named = [str(call["path"]) for call in calls if "path" in call]
         named += [model.path, model.tokenizer or model.path]
         return tuple(dict.fromkeys(Path(name) for name in named))

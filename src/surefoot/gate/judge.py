@@ -15,6 +15,7 @@ from surefoot import stats
 from surefoot.core.budget import QUANTILES
 from surefoot.core.errors import BudgetError
 from surefoot.core.evidence import Budget, Estimate, Evidence, Finding, LoadProfile, Paired
+from surefoot.gate.latency import BLOCKS, time_blocks
 
 CHANGES = {"flips": (1, 2, 3), "lost": (1,), "won": (2,), "other": (3,)}
 MEGABYTE = 1_000_000
@@ -239,19 +240,20 @@ def _load(evidence: Evidence, budget: Budget, candidate: str, levels: _Levels) -
     else:
         q = QUANTILES[budget.quantity]
     limit, at_least = _limit(budget)
-    below = float(stats.quantile_at_most(values, q, limit))
-    above = float(stats.quantile_above(values, q, limit))
-    interval = stats.quantile_interval(values, q, level=levels.two_sided)
+    blocks = time_blocks(len(values))
+    below = float(stats.quantile_at_most(values, q, limit, blocks=blocks))
+    above = float(stats.quantile_above(values, q, limit, blocks=blocks))
+    interval = stats.quantile_interval(values, q, level=levels.two_sided, blocks=blocks)
     return Finding(
         budget=budget,
         subject=f"{budget.quantity} at batch {budget.batch}",
-        estimate=_estimate(interval, "order statistics", len(values), levels),
+        estimate=_estimate(interval, "order statistics, blocks", len(values), levels),
         limit=limit,
         outcome="INCONCLUSIVE",
         p_pass=above if at_least else below,
         p_fail=below if at_least else above,
         # The exact need depends on how far the limit lies; the least that any limit needs is known.
-        needed=max(int(stats.calls_needed(q, levels.passing)), 2 * len(values)),
+        needed=max(int(stats.calls_needed(q, levels.passing, blocks=BLOCKS)), 2 * len(values)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ def head_features(model: Model, proto: Any, head: Head, inputs: np.ndarray) -> n
     result = np.empty((len(inputs), head.weight.shape[1]), np.float32)
     with tempfile.TemporaryDirectory() as folder:
         save(cut, Path(folder) / WEIGHTS)
-        session = open_session(str(Path(folder) / WEIGHTS), 1)
+        session = open_session(str(Path(folder) / WEIGHTS), os.cpu_count() or 1)
         for positions, tensors in batches(model, inputs):
             result[positions] = session.run([head.features], tensors)[0]
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -73,7 +74,7 @@ def distill_static(
     else:
         table = embedding_table(model, vocabulary) if start == "teacher" else None
         student = _averaging(table, tokens, (vocabulary, dim, len(task.classes)), seed)
-    with open_model(model) as teacher:
+    with open_model(model, threads=os.cpu_count() or 1) as teacher:
         wanted = teacher(data.inputs)
     texts = [token_features(row, vocabulary, paired) for row in tokens]
     how = Training(
