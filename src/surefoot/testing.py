@@ -1,0 +1,267 @@
+"""The contract of plugins, as checks that anybody can run over theirs.
+
+    from surefoot import testing
+    testing.check("step", "my_step")                      # name, docstring, options
+    testing.check_step("my_step", model, task, folder)    # what it does to a real model
+
+A check returns nothing, or raises a `PluginError` that says what the plugin owes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surefoot import models, plan, plugins
+from surefoot.core.dataset import Dataset, Task
+from surefoot.core.errors import PlanError, PluginError
+from surefoot.core.hashing import hash_arrays, hash_file, hash_json
+from surefoot.core.model import Model
+from surefoot.data import fingerprint, read
+from surefoot.data.fingerprint import row_hashes
+
+CONSTANTS = {
+    "step": ("NEEDS", "GIVES"),
+    "metric": ("HIGHER_IS_BETTER",),
+    "format": ("SUFFIXES",),
+    "runtime": ("FORMATS",),
+    "source": (),
+}
+"""What the file of a plugin must hold beside its function."""
+NOTHING: Mapping[str, Any] = {}
+
+
+def check(kind: str, name: str) -> None:
+    """Check what can be seen without running a plugin: its constants, its docstring, its options.
+
+    Raises:
+        PluginError: It does not keep its contract.
+    """
+    owes = _owes(kind, name)
+    for constant in CONSTANTS[kind]:
+        owes(hasattr(plugins.module(kind, name), constant), f"its file must hold {constant}")
+    text = inspect.getdoc(plugins.find(kind, name)) or ""
+    first = text.partition("\n")[0]
+    owes(first.endswith("."), "its docstring must begin with a sentence on one line")
+    owes(first == plugins.summary(kind, name), "its docstring must be a plain string")
+    for option in plugins.options(kind, name).values():
+        said = re.search(rf"^\s+{re.escape(option.name)}: \S", text, re.MULTILINE)
+        owes(said is not None, f"its docstring must have a line on the option '{option.name}'")
+        owes(option.type not in (Any, object), f"the option '{option.name}' must have a type")
+        if kind == "step" and option.name != "seed":
+            owes(_refused(name, option.name), f"the option '{option.name}' must refuse any object")
+
+
+def check_metric(name: str) -> None:
+    """Check a metric on drawn scores: shape, no rows, one row, order, untouched arguments.
+
+    Raises:
+        PluginError: It does not keep its contract.
+    """
+    owes, metric = _owes("metric", name), plugins.find("metric", name)
+    rng = np.random.default_rng(0)
+    scores = rng.dirichlet(np.ones(3), 50).astype(np.float32)
+    labels, order = rng.integers(0, 3, 50), rng.permutation(50)
+    before = hash_arrays(scores, labels)
+    values = metric(scores, labels)
+    owes(hash_arrays(scores, labels) == before, "it must leave scores and labels as they are")
+    owes(values.shape == (50,) and values.dtype == np.float64, "it must give (n,) float64")
+    owes(np.isfinite(values).all(), "its values must be finite")
+    owes(np.array_equal(metric(scores, labels), values), "it must give the same twice")
+    permuted = metric(scores[order], labels[order])
+    owes(np.allclose(permuted, values[order], rtol=1e-12), "it must not depend on the order")
+    owes(np.allclose(metric(scores[:1], labels[:1]), values[:1]), "it must do with one row")
+    owes(metric(scores[:0], labels[:0]).shape == (0,), "it must do with no rows")
+
+
+def check_source(name: str, options: Mapping[str, Any]) -> None:
+    """Check what a source reads: columns of one length, ids that are unique, the same twice.
+
+    Raises:
+        PluginError: It does not keep its contract.
+        DataError: The data are at fault.
+    """
+    owes, path = _owes("source", name), Path(options["path"])
+    before = _content(path)
+    first, again = (read(name, options, name="data", slices={}) for _ in range(2))
+    owes(_content(path) == before, "it must leave the file as it is")
+    owes(fingerprint(first) == fingerprint(again), "it must read the same twice")
+    for what, kept in _dataset_rules(first).items():
+        owes(kept, what)
+
+
+def check_format(name: str, path: Path, folder: Path) -> None:
+    """Check that a format loads a file, and that what it saves loads in a fresh process.
+
+    Args:
+        name: The format.
+        path: A file, or folder, of that format.
+        folder: An empty folder to save into.
+
+    Raises:
+        PluginError: It does not keep its contract.
+    """
+    owes, module = _owes("format", name), plugins.module("format", name)
+    owes(all(s.startswith(".") for s in module.SUFFIXES), "each of SUFFIXES must begin with a dot")
+    before = _content(path)
+    loaded = plugins.find("format", name)(path)
+    owes(_content(path) == before, "it must leave the file as it is")
+    if hasattr(module, "save"):
+        saved = folder / path.name
+        if path.is_dir():
+            saved.mkdir()
+        module.save(loaded, saved)
+        _in_fresh_process("load", name, saved)
+
+
+def check_runtime(name: str, model: Model, inputs: np.ndarray, *, tolerance: float = 1e-4) -> None:
+    """Check that a runtime agrees with the reference: the default runtime of the model's format.
+
+    Args:
+        name: The runtime.
+        model: A model in floats, of a format that the runtime reads.
+        inputs: Raw inputs, a few tens of rows.
+        tolerance: The largest difference of a probability.
+
+    Raises:
+        PluginError: It does not keep its contract.
+    """
+    owes, before = _owes("runtime", name), row_hashes(inputs).tolist()
+    with models.open_model(model) as reference:
+        wanted = reference(inputs)
+    for threads in (1, 2):
+        with models.open_model(model, runtime=name, threads=threads) as predict:
+            found = predict(inputs)
+            far = float(np.abs(found - wanted).max())
+            owes(far <= tolerance, f"it is {far:.2g} off the reference with {threads} threads")
+            owes(np.array_equal(predict(inputs), found), "it must give the same twice")
+            one = np.abs(predict(inputs[:1]) - wanted[:1]).max()
+            owes(one <= tolerance, "it must give the same answer to a row alone")
+            owes(predict(inputs[:0]).shape == (0, wanted.shape[1]), "it must do with no rows")
+    owes(row_hashes(inputs).tolist() == before, "it must leave the inputs as they are")
+
+
+def check_step(
+    name: str, model: Model, task: Task, folder: Path, options: Mapping[str, Any] = NOTHING
+) -> Model:
+    """Check that a step gives a sound model, the same twice, and leaves its input alone.
+
+    Args:
+        name: The step.
+        model: A model of a format that it needs.
+        task: Data to learn from and to try the result on.
+        folder: An empty folder to work in.
+        options: The step's options.
+
+    Returns:
+        The model that the step made.
+
+    Raises:
+        PluginError: It does not keep its contract.
+    """
+    owes, module = _owes("step", name), plugins.module("step", name)
+    data = next(iter(task.test.values()))
+    before, rows = _content(model.path), hash_arrays(data.ids, data.inputs, data.labels)
+    made, again = (_made(name, model, task, folder / each, options) for each in ("one", "two"))
+    owes(_content(model.path) == before, "it must leave the model as it is")
+    owes(rows == hash_arrays(data.ids, data.inputs, data.labels), "it must leave the data alone")
+    owes(made.fingerprint == again.fingerprint, "it must give the same model for the same seed")
+    owes(made.format == module.GIVES, f"it must give {module.GIVES}, as GIVES says")
+    owes(made.parent == model.fingerprint, "its model must name its parent")
+    owes(made.path == folder / "one", "it must write into the folder that it is given")
+    with models.open_model(made) as predict:
+        scores = predict(data.inputs[:20])
+        owes(predict(data.inputs[:1]).shape == (1, scores.shape[1]), "it must do with one row")
+        owes(predict(data.inputs[:0]).shape == (0, scores.shape[1]), "it must do with no rows")
+    fresh = _predicted_in_fresh_process(made, data.inputs[:20], folder)
+    owes(np.allclose(fresh, scores, atol=1e-6), "its model must answer alike in a fresh process")
+    return made
+
+
+def _owes(kind: str, name: str) -> Callable[[Any, str], None]:
+    def owes(kept: Any, what: str) -> None:
+        if not kept:
+            raise PluginError(f"{kind} '{name}' breaks its contract: {what}")
+
+    return owes
+
+
+def _refused(step: str, option: str) -> bool:
+    try:
+        plan.step(step, **{option: object()})
+    except PlanError as error:
+        return any(f"{step}.{option}: should be" in problem for problem in error.problems)
+    return False
+
+
+def _content(path: Path) -> str:
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return hash_json([(file.name, hash_file(file)) for file in files if file.is_file()])
+
+
+def _dataset_rules(dataset: Dataset) -> Mapping[str, bool]:
+    n, text = len(dataset), np.dtypes.StringDType()
+    inputs, labels = dataset.inputs, dataset.labels
+    kinds = [
+        inputs.ndim == 1 and inputs.dtype == text,
+        inputs.ndim == 2 and inputs.dtype == np.float32,
+        inputs.ndim in (3, 4) and inputs.dtype == np.uint8,
+    ]
+    return {
+        "ids must be unique texts": dataset.ids.dtype == text and len(set(dataset.ids)) == n,
+        "inputs must be texts, float32 rows or uint8 images": any(kinds) and len(inputs) == n,
+        "labels must be int64 into classes": labels.dtype == np.int64
+        and labels.shape == (n,)
+        and bool(((labels >= 0) & (labels < len(dataset.classes))).all()),
+        "classes must be sorted and distinct": list(dataset.classes)
+        == sorted(set(dataset.classes)),
+        "slices must be a bool per row": all(
+            mask.shape == (n,) and mask.dtype == np.bool_ for mask in dataset.slices.values()
+        ),
+    }
+
+
+def _made(name: str, model: Model, task: Task, folder: Path, options: Mapping[str, Any]) -> Model:
+    folder.mkdir(parents=True)
+    made: Model = plugins.find("step", name)(model, task, folder, **options)
+    return made
+
+
+def _predicted_in_fresh_process(model: Model, inputs: np.ndarray, folder: Path) -> np.ndarray:
+    rows, scores = folder / "rows.npy", folder / "scores.npy"
+    # numpy's new text type cannot be saved without pickle; fixed width can.
+    np.save(rows, np.array(inputs.tolist()) if inputs.dtype.kind == "T" else inputs)
+    _in_fresh_process("predict", model.path, rows, scores)
+    found: np.ndarray = np.load(scores)
+    return found
+
+
+def _in_fresh_process(*words: str | Path) -> None:
+    command = [sys.executable, "-m", "surefoot.testing", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = done.stderr.strip().rpartition("\n")[2]
+        raise PluginError(f"cannot {words[0]} in a fresh process: {last}", where=str(words[1]))
+
+
+def _predict(folder: str, rows: str, scores: str) -> None:
+    inputs = np.load(rows)
+    if inputs.dtype.kind == "U":
+        inputs = inputs.astype(np.dtypes.StringDType())
+    with models.open_model(models.read_model(Path(folder))) as predict:
+        np.save(scores, predict(inputs))
+
+
+def _load(name: str, path: str) -> None:
+    plugins.find("format", name)(Path(path))
+
+
+if __name__ == "__main__":
+    {"predict": _predict, "load": _load}[sys.argv[1]](*sys.argv[2:])  # type: ignore[operator]
