@@ -77,8 +77,10 @@ def _latencies(data: Mapping[str, Any]) -> list[str]:
 
 
 def _interval(estimate: Mapping[str, Any]) -> str:
-    if estimate["high"] is None or estimate["low"] is None:
+    if estimate["low"] is None:
         return "too few calls"
+    if estimate["high"] is None:  # too few calls for an upper end, so no point estimate either
+        return f"at least {estimate['low']:.3g}"
     return f"{estimate['value']:.3g} [{estimate['low']:.3g}, {estimate['high']:.3g}]"
 
 

@@ -1,0 +1,1 @@
+"""Demos: each gets real data and a real model, writes an ordinary plan, and runs it."""
