@@ -295,6 +295,22 @@ def test_a_pickle_is_not_loaded_without_trust(adopted, tiny_sklearn, tmp_path) -
     assert trusted.signature.classes == ("ash", "birch", "oak")
 
 
+def test_skops_types_that_skops_does_not_know_need_trust(adopted, tmp_path) -> None:
+    from sklearn.ensemble import RandomForestClassifier
+    from skops import io
+
+    rows = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    forest = RandomForestClassifier(5, random_state=0).fit(rows, np.where(rows[:, 0] > 0, "a", "b"))
+    io.dump(forest, tmp_path / "forest.skops")
+    assert "does not know to be safe: sklearn.tree._tree.Tree; set trust" in refused(
+        adopted, tmp_path / "forest.skops", "numeric"
+    )
+    model = adopted(tmp_path / "forest.skops", "numeric", folder="trusted", trust=True)
+    with open_model(read_model(model.path)) as predict:
+        expected = forest.predict_proba(rows)
+        np.testing.assert_allclose(predict(rows), expected, atol=1e-6)
+
+
 def test_torchscript_is_not_loaded_without_trust(adopted, tmp_path) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(b"x")

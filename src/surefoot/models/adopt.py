@@ -15,6 +15,7 @@ from surefoot.core.model import Model, OutputKind, Signature
 from surefoot.core.plan import ModelPlan
 from surefoot.models.formats._safetensors import check_safetensors
 from surefoot.models.formats.huggingface import HEAD, POOLING
+from surefoot.models.formats.skops import trust as trust_types
 from surefoot.models.golden import ROWS, write_golden
 from surefoot.models.open import Predictor, default_runtime
 from surefoot.models.preprocess import read_tokenizer
@@ -65,10 +66,14 @@ def adopt(
                 f"a Hugging Face folder cannot be used for {kind} yet", where=str(path)
             )
         _check_huggingface(path, tokenizer)
-    signature = find_signature(
-        Source(path=path, format=format, tokenizer=tokenizer, sample=sample), kind, options
-    )
     folder.mkdir(parents=True, exist_ok=True)
+    weights = path
+    if format == "skops" and options.trust:
+        weights = folder / _copy(path, folder, format)
+        trust_types(weights, folder)
+    signature = find_signature(
+        Source(path=weights, format=format, tokenizer=tokenizer, sample=sample), kind, options
+    )
     if tokenizer is not None and signature.max_length is not None:
         _write_tokenizer(tokenizer, folder / TOKENIZER, path, signature.max_length)
     file = _copy(path, folder, format)

@@ -23,7 +23,7 @@ def test_unknown_types_are_refused_by_name(tiny_sklearn: Path, tmp_path: Path) -
     estimator = skops(tiny_sklearn)
     estimator.extra = Stranger()
     save(estimator, tmp_path / "odd.skops")
-    with pytest.raises(ModelError, match=r"does not know to be safe: .*Stranger; export"):
+    with pytest.raises(ModelError, match=r"does not know to be safe: .*Stranger; set trust"):
         skops(tmp_path / "odd.skops")
 
 

@@ -1,7 +1,8 @@
-"""scikit-learn models saved by skops, which runs no code on loading."""
+"""scikit-learn models saved by skops, which names the types a file holds before it makes them."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -10,26 +11,40 @@ from surefoot.core.errors import ModelError
 from surefoot.core.extras import require
 
 SUFFIXES = (".skops",)
+TRUSTED = "trusted.json"
+"""Lies beside a model that its user trusts: the types that may be made all the same."""
 
 
 def skops(path: Path) -> Any:
-    """Read a scikit-learn estimator; types that skops does not know to be safe are refused.
+    """Read a scikit-learn estimator; types that neither skops nor the user trusts are refused.
 
     Raises:
         ModelError: The file is broken, or holds other types.
     """
     library = require("skops.io", extra="tabular", error=ModelError)
     try:
-        unknown = library.get_untrusted_types(file=path)
+        trusted = _trusted(path)
+        unknown = [name for name in library.get_untrusted_types(file=path) if name not in trusted]
         if not unknown:
-            return library.load(path)
+            return library.load(path, trusted=trusted)
     except (BadZipFile, OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"not a readable skops file: {error}", where=str(path)) from error
     raise ModelError(
         f"holds types that skops does not know to be safe: {', '.join(unknown)}",
         where=str(path),
-        fix="export the model to ONNX, or save it with joblib and set trust = true under [model]",
+        fix="set trust = true under [model] if you trust its origin",
     )
+
+
+def trust(path: Path, folder: Path) -> None:
+    """Note in a folder that all types of a skops file are trusted."""
+    library = require("skops.io", extra="tabular", error=ModelError)
+    (folder / TRUSTED).write_text(json.dumps(library.get_untrusted_types(file=path)))
+
+
+def _trusted(path: Path) -> list[str]:
+    noted = path.with_name(TRUSTED)
+    return list(json.loads(noted.read_text())) if noted.exists() else []
 
 
 def save(estimator: Any, path: Path) -> None:
