@@ -212,3 +212,35 @@ def test_an_interrupted_set_up_leaves_its_mark(checkout):
     call(checkout, "test")
     assert (checkout / ".venv" / "unfinished").exists()
     assert not (checkout / ".venv" / "ready").exists()
+
+
+def test_a_second_first_call_waits_for_the_one_that_is_setting_up(checkout):
+    for tool in ("sleep", "kill"):
+        (checkout / "bin" / tool).symlink_to(shutil.which(tool))
+    other = subprocess.Popen(["sleep", "60"])
+    (checkout / ".venv.lock").write_text(f"{other.pid}\n")
+    env = {"PATH": str(checkout / "bin"), "HOME": str(checkout)}
+    waiting = subprocess.Popen(
+        [str(checkout / "surefoot"), "list"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env,
+    )
+    assert f"process {other.pid}) is setting up" in waiting.stderr.readline()
+    ready(checkout, "compress")  # the other call ends, its work done
+    (checkout / ".venv.lock").unlink()
+    out, _ = waiting.communicate(timeout=30)
+    other.kill()
+    other.wait()
+    assert (waiting.returncode, out) == (0, "ran list\n")
+    assert not (checkout / ".venv.lock").exists()
+
+
+def test_a_set_up_that_was_killed_does_not_block_the_next(checkout):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    (checkout / ".venv.lock").write_text(f"{gone.pid}\n")
+    result = call(checkout, "list")
+    assert "needs Python 3.11" in result.stderr
+    assert not (checkout / ".venv.lock").exists()
