@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,10 @@ def write_parquet(path: Path, columns: Mapping[str, np.ndarray]) -> None:
             connection.register("block_", block)
             make = "INSERT INTO columns_" if start else "CREATE TEMP TABLE columns_ AS"
             connection.execute(f"{make} SELECT * FROM block_")
-        target = str(path).replace("'", "''")
         try:
-            connection.execute(f"COPY columns_ TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+            connection.execute(
+                f"COPY columns_ TO {literal(path)} (FORMAT parquet, COMPRESSION zstd)"
+            )
         except duckdb.IOException as error:
             raise OSError(str(error)) from error
 
@@ -44,15 +46,14 @@ def read_parquet(path: Path) -> dict[str, np.ndarray]:
     """All columns of a Parquet file that `write_parquet` wrote; text as numpy's StringDType."""
     import duckdb
 
-    query = "SELECT * EXCLUDE file_row_number FROM read_parquet(?, file_row_number = true)"
+    file = literal_path(path)
+    query = f"SELECT * EXCLUDE file_row_number FROM read_parquet({file}, file_row_number = true)"
     where = "WHERE file_row_number >= ? AND file_row_number < ? ORDER BY file_row_number"
     blocks: list[dict[str, np.ndarray]] = []
     with duckdb.connect() as connection:
-        (count,) = connection.execute(
-            "SELECT count(*) FROM read_parquet(?)", [str(path)]
-        ).fetchall()
+        (count,) = connection.execute(f"SELECT count(*) FROM read_parquet({file})").fetchall()
         for start in range(0, max(count[0], 1), BLOCK):
-            found = connection.execute(f"{query} {where}", [str(path), start, start + BLOCK])
+            found = connection.execute(f"{query} {where}", [start, start + BLOCK])
             blocks.append({k: _compact(v) for k, v in found.fetchnumpy().items()})
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
@@ -94,6 +95,16 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def literal(value: str | Path) -> str:
+    """Text as an SQL literal."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def literal_path(path: Path) -> str:
+    """A path as DuckDB's readers take it: * ? [ are part of the name, not a pattern."""
+    return literal(re.sub(r"([*?\[])", r"[\1]", str(path)))
+
+
 def _query(path: Path, query: str) -> list[tuple[Any, ...]]:
     import duckdb
 
@@ -103,9 +114,10 @@ def _query(path: Path, query: str) -> list[tuple[Any, ...]]:
             f"cannot read '{path.suffix}' files", where=str(path), fix=f"known: {', '.join(TABLES)}"
         )
     reader = {"csv": "read_csv", "jsonl": "read_json", "parquet": "read_parquet"}[use]
-    escaped = str(path).replace("'", "''")
+    table = f"{reader}({literal_path(path)})"
     try:
         with duckdb.connect() as connection:
-            return connection.execute(query.format(table=f"{reader}('{escaped}')")).fetchall()
+            # Not str.format: a column may be called {id}.
+            return connection.execute(query.replace("{table}", table)).fetchall()
     except duckdb.Error as error:
         raise DataError(f"cannot be read: {str(error).splitlines()[0]}", where=str(path)) from error

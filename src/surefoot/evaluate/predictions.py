@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from surefoot.core.errors import DataError, nearest
 from surefoot.core.evidence import Evidence, Paired
-from surefoot.data.columns import quoted
+from surefoot.data.columns import literal_path, quoted
 
 if TYPE_CHECKING:
     import duckdb
@@ -126,8 +125,7 @@ def _source(path: Path) -> str:
     if reader is None:
         known = f"known: {', '.join(READERS)}"
         raise DataError(f"cannot read '{path.suffix}' files", where=str(path), fix=known)
-    name = glob.escape(str(path)).replace("'", "''")
-    return reader.format(file=f"'{name}'")
+    return reader.replace("{file}", literal_path(path))
 
 
 def _check_rows(

@@ -142,16 +142,6 @@ def existing(path: str, *, folder: bool = False) -> Path:
     raise DataError(f"no such {kind}", where=path, fix=nearest(found.name, beside))
 
 
-def literal(value: str | Path) -> str:
-    """Text as an SQL literal."""
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-def literal_path(path: Path) -> str:
-    """A path as DuckDB's readers take it: * ? [ are part of the name, not a pattern."""
-    return literal(re.sub(r"([*?\[])", r"[\1]", str(path)))
-
-
 def types_of(connection: duckdb.DuckDBPyConnection, scan: str) -> dict[str, str]:
     """The columns of a relation and their SQL types."""
     rows = connection.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from surefoot.core.dataset import Dataset
 from surefoot.core.errors import DataError
+from surefoot.data.columns import literal, literal_path
 from surefoot.data.sources._common import (
     Roles,
     Table,
     connect,
     existing,
-    literal,
-    literal_path,
     read_rows,
     types_of,
 )

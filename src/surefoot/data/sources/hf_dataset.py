@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 from surefoot.core.dataset import Dataset
 from surefoot.core.errors import DataError, nearest
 from surefoot.core.extras import require
-from surefoot.data.columns import quoted
+from surefoot.data.columns import literal, quoted
 from surefoot.data.sources._common import (
     Roles,
     Table,
     connect,
     existing,
-    literal,
     read_rows,
     types_of,
 )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from surefoot.core.dataset import Dataset
+from surefoot.data.columns import literal, literal_path
 from surefoot.data.sources._common import (
     Roles,
     Table,
     connect,
     existing,
     explained,
-    literal,
-    literal_path,
     read_rows,
     types_of,
 )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from surefoot.core.dataset import Dataset
+from surefoot.data.columns import literal_path
 from surefoot.data.sources._common import (
     Roles,
     Table,
     connect,
     existing,
     explained,
-    literal_path,
     read_rows,
     types_of,
 )
