@@ -99,9 +99,16 @@ def test_selection_rows_do_where_there_are_no_training_rows(step, encoder, text_
 
 
 def test_needs_rows_to_compare_on(step, encoder, text_task):
-    empty = replace(text_task, train=None, selection=None)
+    empty = replace(text_task, train=None, selection=None, test={})
     with pytest.raises(ModelError, match="there are none; name a data source as train"):
         step("export_onnx", encoder, on=empty)
+
+
+def test_inputs_of_a_test_set_do_where_there_is_nothing_else(step, encoder, text_task):
+    alone = replace(text_task, train=None, selection=None)
+    made = step("export_onnx", encoder, on=alone)
+    rows = next(iter(text_task.test.values())).ids
+    assert set(certificate(made)["worst"]) <= set(map(str, rows))
 
 
 def linear_program(folder):
