@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from surefoot import plugins
 from surefoot.core.errors import DataError, ModelError, PlanError
-from surefoot.data.columns import TABLES, describe
+from surefoot.data.columns import TABLES, describe, distinct
 from surefoot.plan import read_plan
 from surefoot.store import whole_file
 
@@ -94,7 +95,9 @@ def _takes_text(model: Path) -> bool:
 
 
 def _model_classes(model: Path) -> tuple[str, ...]:
-    """The classes that a Hugging Face folder names, if it does."""
+    """The classes that a Hugging Face folder or a skops file names, if it does."""
+    if model.suffix == ".skops":
+        return _skops_classes(model)
     try:
         config = json.loads((model / "config.json").read_text())
     except (OSError, ValueError):
@@ -103,6 +106,15 @@ def _model_classes(model: Path) -> tuple[str, ...]:
         str(name)
         for _, name in sorted(config.get("id2label", {}).items(), key=lambda kv: int(kv[0]))
     )
+
+
+def _skops_classes(model: Path) -> tuple[str, ...]:
+    """None where the file holds types that only a plan with `trust = true` may make."""
+    try:
+        estimator = plugins.find("format", "skops")(model)
+    except ModelError:
+        return ()
+    return tuple(map(str, getattr(estimator, "classes_", ())))
 
 
 def _columns(data: Path, kind: str, classes: Sequence[str]) -> Columns:
@@ -128,21 +140,33 @@ def _columns(data: Path, kind: str, classes: Sequence[str]) -> Columns:
 
 
 def _label(data: Path, found: dict[str, tuple[str, int, float]], classes: Sequence[str]) -> str:
-    """The column named like a label, else the one with the fewest values that fit the classes."""
+    """The column named like a label, else the one whose values fit the model's classes best."""
     named = [name for name in found if name.lower() in LABEL_COLUMNS]
-    few = sorted(
-        (name for name in found if 1 < found[name][1] <= MOST_CLASSES), key=lambda n: found[n][1]
-    )
-    candidates = [*named, *few]
+    few = [name for name in found if name in named or 1 < found[name][1] <= MOST_CLASSES]
     if classes:
-        candidates = [n for n in candidates if found[n][1] <= len(classes)]
+        # Counts are approximate, so a column is looked at if it may have few enough values.
+        near = [name for name in few if found[name][1] <= 2 * len(classes)]
+        few = [name for name in near if {*distinct(data, name)} <= {*classes}]
+    # A column named so, whatever it holds: the run will say which of its labels is unknown.
+    candidates = few or named
     if not candidates:
         raise DataError(
             "no column that could be the label",
             where=str(data),
             fix=f"found {', '.join(found)}; name one 'label'",
         )
-    return candidates[0]
+
+    def unlikely(name: str) -> tuple[bool, bool, bool, int]:
+        """A label is rather named so, is text rather than a number, whole rather than not."""
+        type_, values, _ = found[name]
+        return (
+            name not in named,
+            type_ != "VARCHAR",
+            "INT" not in type_ and type_ != "BOOLEAN",
+            -values if classes else values,
+        )
+
+    return min(candidates, key=unlikely)
 
 
 def _source(data: Path, kind: str, columns: Columns, here: Path) -> str:
@@ -167,8 +191,6 @@ def _classes_line(model: Path, data: Path, columns: Columns) -> str:
     """An ONNX file does not name its classes: propose the labels in sorted order, and say so."""
     if model.suffix != ".onnx":
         return ""
-    from surefoot.data.columns import distinct
-
     names = json.dumps(distinct(data, columns.label), ensure_ascii=False)
     question = "# The file does not name its classes: is this the order of its outputs?"
     return f"{question}\nclasses = {names}\n"
