@@ -172,9 +172,18 @@ def test_changed_data_are_measured_again(folder, finished):
 STAGES = ["reading data", "making int8", "int8 on main", "latency at batch 1"]
 
 
+@pytest.fixture
+def interruptible():
+    """What a shell starts in the background ignores Ctrl-C, and passes that on to its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "ctrl-c"])
+@pytest.mark.usefixtures("interruptible")
 def test_a_run_that_was_stopped_resumes_to_the_same_verdict(folder, whole, stage, how):
     command = [sys.executable, "-u", "-m", "surefoot", "run"]
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
