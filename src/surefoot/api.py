@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from surefoot.compress import compress
 from surefoot.core.dataset import Task
-from surefoot.core.evidence import Evidence
+from surefoot.core.evidence import ConfirmationEvidence
 from surefoot.core.model import Candidate, Recipe, StepCall
 from surefoot.core.plan import LatencyPlan, Plan
 from surefoot.data import for_classes, read_task
-from surefoot.evaluate import fill_cells, gather, measure_latency
+from surefoot.evaluate import ask_again, confirmation_evidence, fill_cells, measure_latency
 from surefoot.models import adopt_baseline
 from surefoot.store import Store
 
@@ -68,21 +69,27 @@ def evaluate_candidates(
     task: Task,
     *,
     latency: LatencyPlan | None = None,
+    metrics: Sequence[str] = (),
     store: Path = STORE,
-) -> Evidence:
+) -> ConfirmationEvidence:
     """Measure candidates on every test set of a task, and time them in turns.
 
     Args:
         candidates: The baseline first.
         task: Its test sets are measured.
         latency: How latency is measured; by default as in a plan that does not say.
+        metrics: Further metrics that budgets speak of, beside the task's own.
         store: Where finished work is kept.
 
     Raises:
         ModelError: A model cannot be run, or gives a non-finite score.
     """
-    place = Store(store)
-    cells = {c.name: fill_cells(c, task, place) for c in candidates}
-    first = next(iter(task.test.values()))
-    loads = measure_latency(candidates, first, place, latency or LatencyPlan())
-    return gather(candidates, cells, task, loads)
+    place, first = Store(store), next(iter(task.test.values()))
+    cells = {c.name: fill_cells(c, task.test, place) for c in candidates}
+    baseline = candidates[0]
+    return replace(
+        confirmation_evidence(cells, task.test, list(dict.fromkeys([task.metric, *metrics]))),
+        loads=measure_latency(candidates, first, place, latency or LatencyPlan()),
+        sizes={c.name: c.model.size_bytes for c in candidates},
+        repeat=ask_again(baseline, task.test, cells[baseline.name], place),
+    )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from surefoot import plugins
-from surefoot.core.budget import QUANTILES, contradictions, problems
+from surefoot.core.budget import TIMED, contradictions, problems
 from surefoot.core.errors import PlanError, PluginError, nearest
 from surefoot.core.evidence import Budget
 from surefoot.core.model import Recipe, StepCall
@@ -281,7 +281,7 @@ def _task_problems(file: _File) -> Iterator[str]:
 
 def _evaluate_problems(evaluate: EvaluatePlan) -> Iterator[str]:
     latency = evaluate.latency
-    least = {"batch": evaluate.batch, "latency.calls": latency.calls}
+    least = {"batch": evaluate.batch, "latency.calls": latency.calls, "seeds": evaluate.seeds}
     least |= {"latency.threads": latency.threads}
     least |= {f"latency.batch[{i}]": batch for i, batch in enumerate(latency.batch)}
     for key, value in least.items():
@@ -387,14 +387,14 @@ def _order_problems(candidate: CandidatePlan, key: str, has: str | None) -> Iter
 def _budget_problems(file: _File) -> Iterator[str]:
     for i, budget in enumerate(file.budget):
         key = f"budget[{i}]"
-        yield from (f"{key}.{problem}" for problem in problems(budget, file.task.metric))
+        yield from (f"{key}.{problem}" for problem in problems(budget, plugins.names("metric")))
         slices = {"*": "", **file.evaluate.slices} if file.evaluate.slices else {}
         for what, names in (("dataset", file.task.test), ("slice", slices)):
             name = getattr(budget, what)
             if name is not None and name not in names:
                 yield f"{key}.{what}: no {what} called '{name}'; {nearest(name, names)}"
         batches = file.evaluate.latency.batch
-        if budget.quantity in (*QUANTILES, "speedup") and budget.batch not in batches:
+        if budget.quantity in TIMED and budget.batch not in batches:
             yield f"{key}.batch: {budget.batch} is not one of evaluate.latency.batch, {batches}"
     for i, j in contradictions(file.budget):
         yield f"budget[{j}]: contradicts budget[{i}]: no {file.budget[j].quantity} can keep both"

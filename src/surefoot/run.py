@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from surefoot.bundle import Contents, environment_key, read_bundle, write_bundle
-from surefoot.compress import compress
+from surefoot.compress import compress_all
+from surefoot.core.budget import metrics
 from surefoot.core.dataset import Task
-from surefoot.core.errors import BundleError, ModelError
-from surefoot.core.evidence import Bundle
+from surefoot.core.errors import BundleError
+from surefoot.core.evidence import Bundle, Cell, ConfirmationEvidence
 from surefoot.core.hashing import hash_json
-from surefoot.core.model import Candidate, Recipe
+from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.core.progress import Progress, Silent
 from surefoot.data import for_classes, leaks, read_task
-from surefoot.evaluate import fill_cells, gather, measure_latency
+from surefoot.evaluate import (
+    ask_again,
+    confirmation_evidence,
+    fill_cells,
+    measure_latency,
+    peak_memory,
+)
 from surefoot.gate import gate_evidence
+from surefoot.ledger import LEDGER, record_use
 from surefoot.models import adopt_baseline
 from surefoot.store import Store
 
@@ -46,24 +56,23 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
         raw = read_task(plan, watch)
         baseline = adopt_baseline(plan.model, raw, store, BASELINE)
         task = for_classes(raw, baseline.model.signature.classes)
-        candidates, failed = _compressed(plan, baseline, task, store, watch)
-        everyone = [baseline, *candidates]
-        cells = {
-            c.name: fill_cells(c, task, store, batch=plan.evaluate.batch, progress=watch)
-            for c in everyone
-        }
-        first = next(iter(task.test.values()))
-        loads = measure_latency(everyone, first, store, plan.evaluate.latency, watch)
-        evidence = gather(everyone, cells, task, loads)
+        recipes = [(recipe, plan.runtimes.get(recipe.name)) for recipe in plan.recipes]
+        seeds = plan.evaluate.seeds
+        made = compress_all(baseline.model, recipes, task, store, seeds=seeds, progress=watch)
+        everyone = [baseline, *made.candidates]
+        measured = _measured(plan, task, everyone, made.repeats, store, watch)
+        fingerprints = {name: dataset.fingerprint for name, dataset in task.test.items()}
+        use = record_use(plan.path.parent / LEDGER, key, fingerprints)
         contents = Contents(
             plan=plan,
             task=task,
             candidates=everyone,
-            failed=failed,
-            cells=[cell for filled in cells.values() for cell in filled],
-            evidence=evidence,
-            verdicts=gate_evidence(evidence, plan.budgets),
+            failed=made.failed,
+            cells=measured.cells,
+            evidence=measured.evidence,
+            verdicts=gate_evidence(measured.evidence, plan.budgets, use=use),
             warnings=leaks(task),
+            metrics=metrics(plan.budgets, task.metric),
         )
         bundle = write_bundle(out / "bundle", key, contents)
         store.keep_digests()
@@ -84,28 +93,42 @@ def _finished(path: Path, key: str) -> Bundle | None:
     return bundle if bundle.key == key else None
 
 
-def _compressed(
-    plan: Plan, baseline: Candidate, task: Task, store: Store, progress: Progress
-) -> tuple[list[Candidate], Mapping[str, str]]:
-    """The candidates that could be made, and why the others could not."""
-    made: list[Candidate] = []
-    failed: dict[str, str] = {}
-    for recipe in plan.recipes:
-        try:
-            made.append(_candidate(plan, baseline, recipe, task, store, progress))
-        except ModelError as error:
-            failed[recipe.name] = str(error)
-            progress.note(f"{recipe.name} could not be made: {error}")
-    if not made:
-        raise ModelError(
-            f"no candidate could be made: {'; '.join(f'{k}: {v}' for k, v in failed.items())}",
-            where=str(plan.path),
-        )
-    return made, failed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Measured:
+    cells: Sequence[Cell]
+    evidence: ConfirmationEvidence
 
 
-def _candidate(
-    plan: Plan, baseline: Candidate, recipe: Recipe, task: Task, store: Store, progress: Progress
-) -> Candidate:
-    runtime = plan.runtimes.get(recipe.name)
-    return compress(baseline.model, recipe, task, store, runtime=runtime, progress=progress)
+def _measured(
+    plan: Plan,
+    task: Task,
+    everyone: Sequence[Candidate],
+    repeats: Mapping[str, Sequence[Candidate]],
+    store: Store,
+    progress: Progress,
+) -> _Measured:
+    """Every candidate in every cell, and its latency; of further seeds, the cells alone."""
+
+    def fill(candidate: Candidate) -> tuple[Cell, ...]:
+        batch = plan.evaluate.batch
+        return fill_cells(candidate, task.test, store, batch=batch, progress=progress)
+
+    cells = {c.name: fill(c) for c in everyone}
+    seeds = {name: [fill(c) for c in again] for name, again in repeats.items()}
+    first, baseline = next(iter(task.test.values())), everyone[0]
+    evidence = confirmation_evidence(
+        cells, task.test, metrics(plan.budgets, task.metric), repeats=seeds
+    )
+    wanted = everyone if any(b.quantity == "memory_mb" for b in plan.budgets) else ()
+    return _Measured(
+        cells=[c for filled in (*cells.values(), *chain(*seeds.values())) for c in filled],
+        evidence=replace(
+            evidence,
+            loads=measure_latency(everyone, first, store, plan.evaluate.latency, progress),
+            sizes={c.name: c.model.size_bytes for c in everyone},
+            memory={c.name: peak_memory(c, first, store) for c in wanted},
+            repeat=ask_again(
+                baseline, task.test, cells[baseline.name], store, batch=plan.evaluate.batch
+            ),
+        ),
+    )

@@ -26,6 +26,7 @@ from surefoot.core.hashing import hash_arrays, hash_file, hash_json
 from surefoot.core.model import Model
 from surefoot.data import fingerprint, read
 from surefoot.data.fingerprint import row_hashes
+from surefoot.evaluate.pairs import of_sets
 
 CONSTANTS = {
     "step": ("NEEDS", "GIVES"),
@@ -66,6 +67,9 @@ def check_metric(name: str) -> None:
         PluginError: It does not keep its contract.
     """
     owes, metric = _owes("metric", name), plugins.find("metric", name)
+    if of_sets(metric):
+        _check_set_metric(owes, metric)
+        return
     rng = np.random.default_rng(0)
     scores = rng.dirichlet(np.ones(3), 50).astype(np.float32)
     labels, order = rng.integers(0, 3, 50), rng.permutation(50)
@@ -79,6 +83,22 @@ def check_metric(name: str) -> None:
     owes(np.allclose(permuted, values[order], rtol=1e-12), "it must not depend on the order")
     owes(np.allclose(metric(scores[:1], labels[:1]), values[:1]), "it must do with one row")
     owes(metric(scores[:0], labels[:0]).shape == (0,), "it must do with no rows")
+
+
+def _check_set_metric(owes: Callable[[Any, str], None], metric: Callable[..., Any]) -> None:
+    """A metric of a whole set: shape, order, untouched arguments, weights that are relative."""
+    rng = np.random.default_rng(0)
+    scores = rng.dirichlet(np.ones(2), 400).astype(np.float32)
+    labels, order = rng.integers(0, 2, 400), rng.permutation(400)
+    weights = rng.standard_exponential((3, 400))
+    before = hash_arrays(scores, labels, weights)
+    values = metric(scores, labels, weights)
+    owes(hash_arrays(scores, labels, weights) == before, "it must leave its arguments as they are")
+    owes(values.shape == (3,) and values.dtype == np.float64, "it must give (draws,) float64")
+    owes(np.isfinite(values).all(), "its values must be finite")
+    permuted = metric(scores[order], labels[order], weights[:, order])
+    owes(np.allclose(permuted, values, rtol=1e-9), "it must not depend on the order")
+    owes(np.allclose(metric(scores, labels, 3 * weights), values), "weights must be relative")
 
 
 def check_source(name: str, options: Mapping[str, Any]) -> None:

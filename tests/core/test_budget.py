@@ -1,7 +1,9 @@
 import pytest
 
-from surefoot.core.budget import contradictions, problems
+from surefoot.core.budget import contradictions, metrics, problems
 from surefoot.core.evidence import Budget
+
+KNOWN = ("accuracy", "log_loss")
 
 
 @pytest.mark.parametrize(
@@ -14,6 +16,8 @@ from surefoot.core.evidence import Budget
         ({"quantity": "flips", "at_most": 1.5}, "at_most: must be between 0 and 1"),
         ({"quantity": "flips", "max_drop": 0.1}, "max_drop: 'flips' takes at_most"),
         ({"quantity": "speedup", "at_most": 2.0}, "at_most: 'speedup' takes at_least"),
+        ({"quantity": "rows_per_s", "at_most": 2.0}, "at_most: 'rows_per_s' takes at_least"),
+        ({"quantity": "memory_mb", "at_most": 9.0, "batch": 8}, "batch: 'memory_mb' does not"),
         ({"quantity": "size_mb", "at_most": float("nan")}, "at_most: must be above 0"),
         ({"quantity": "accuracy", "max_drop": 0.1, "level": 0.5}, "level: must be between"),
         (
@@ -25,21 +29,23 @@ from surefoot.core.evidence import Budget
     ],
 )
 def test_each_problem_is_named_alone(given, said):
-    (found,) = problems(Budget(**given), "accuracy")
+    (found,) = problems(Budget(**given), KNOWN)
     assert said in found
 
 
 def test_a_wrong_quantity_does_not_hide_a_wrong_level():
-    assert len(list(problems(Budget(quantity="x", max_drop=0.1, level=2), "accuracy"))) == 2
+    assert len(list(problems(Budget(quantity="x", max_drop=0.1, level=2), KNOWN))) == 2
 
 
-@pytest.mark.parametrize("quantity", ["p50_ms", "p99_ms", "size_mb", "flips", "won"])
+@pytest.mark.parametrize(
+    "quantity", ["p50_ms", "cpu_hours", "size_mb", "memory_mb", "flips", "won"]
+)
 def test_a_sound_budget_has_no_problems(quantity):
-    assert not list(problems(Budget(quantity=quantity, at_most=0.5), "accuracy"))
+    assert not list(problems(Budget(quantity=quantity, at_most=0.5), KNOWN))
 
 
 def test_a_loss_may_rise_by_more_than_one():
-    assert not list(problems(Budget(quantity="log_loss", max_drop=1.5), "log_loss"))
+    assert not list(problems(Budget(quantity="log_loss", max_drop=1.5), KNOWN))
 
 
 @pytest.mark.parametrize(
@@ -60,3 +66,9 @@ def test_limits_contradict_where_they_meet(high, low, contradict):
     ]
     assert list(contradictions(budgets)) == ([(0, 1)] if contradict else [])
     assert not list(contradictions([budgets[0], Budget(quantity="accuracy", at_most=0.95)]))
+
+
+def test_the_metrics_to_measure_are_the_tasks_own_and_those_of_budgets():
+    named = ["flips", "log_loss", "p99_ms", "speedup", "size_mb", "accuracy", "log_loss", "ece"]
+    budgets = [Budget(quantity=quantity, at_most=0.5) for quantity in named]
+    assert metrics(budgets, "accuracy") == ("accuracy", "log_loss", "ece")

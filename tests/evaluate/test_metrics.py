@@ -2,11 +2,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import f1_score, roc_auc_score
 
 from surefoot import plugins
+from surefoot.core.errors import DataError
+from surefoot.evaluate.pairs import of_sets
 
 SCORES = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.5, 0.5, 0.0]], dtype=np.float32)
 LABELS = np.array([0, 1, 2])
+OF_ROWS = [name for name in plugins.names("metric") if not of_sets(plugins.find("metric", name))]
+OF_SETS = sorted({*plugins.names("metric")} - {*OF_ROWS})
 
 
 @pytest.mark.parametrize(
@@ -23,7 +28,7 @@ def test_values_by_hand(metric, expected):
     np.testing.assert_allclose(values, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("metric", plugins.names("metric"))
+@pytest.mark.parametrize("metric", OF_ROWS)
 def test_the_direction_is_declared_truly(metric):
     sure = np.eye(3, dtype=np.float32)
     values = plugins.find("metric", metric)
@@ -31,9 +36,71 @@ def test_the_direction_is_declared_truly(metric):
     assert (better > worse) == plugins.module("metric", metric).HIGHER_IS_BETTER
 
 
-@given(st.permutations(range(3)), st.sampled_from(plugins.names("metric")))
+@given(st.permutations(range(3)), st.sampled_from(OF_ROWS))
 def test_the_order_of_rows_and_an_empty_batch_do_not_matter(order, metric):
     values = plugins.find("metric", metric)
     assert values(SCORES[order], LABELS[order]).tolist() == values(SCORES, LABELS)[order].tolist()
     assert values(SCORES[:0], LABELS[:0]).shape == (0,)
     assert np.isfinite(values(SCORES, LABELS)).all()
+
+
+@pytest.fixture
+def rows():
+    """Scores that say something of the labels, with ties, and weights of the rows."""
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 2, 500)
+    chance = np.round(np.clip(0.3 * labels + rng.uniform(0, 0.7, 500), 0.01, 0.99), 2)
+    scores = np.stack([1 - chance, chance], axis=1).astype(np.float32)
+    return scores, labels, rng.standard_exponential((4, 500))
+
+
+@pytest.mark.parametrize("metric", OF_SETS)
+def test_the_direction_of_a_metric_of_sets_is_declared_truly(metric, rows):
+    scores, labels, weights = rows
+    sure = np.eye(2, dtype=np.float32)[labels]
+    values = plugins.find("metric", metric)
+    better, worse = values(sure, labels, weights), values(1 - scores, labels, weights)
+    assert ((better > worse) == plugins.module("metric", metric).HIGHER_IS_BETTER).all()
+
+
+def test_macro_f1_is_that_of_scikit_learn(rows):
+    scores, labels, weights = rows
+    found = plugins.find("metric", "macro_f1")(scores, labels, weights)
+    answers = scores.argmax(axis=1)
+    expected = [f1_score(labels, answers, average="macro", sample_weight=w) for w in weights]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_macro_f1_leaves_out_a_class_that_weighs_nothing():
+    weights = np.array([[1.0, 1.0, 0.0]])  # class 2 is no answer and the label of row 2 alone
+    (found,) = plugins.find("metric", "macro_f1")(SCORES, LABELS, weights)
+    assert found == pytest.approx((1 + 0 + 0) / 3)  # row 1 is answered with class 2
+
+
+def test_auc_is_that_of_scikit_learn(rows):
+    scores, labels, weights = rows
+    found = plugins.find("metric", "auc")(scores, labels, weights)
+    expected = [roc_auc_score(labels, scores[:, 1], sample_weight=w) for w in weights]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_auc_of_more_than_two_classes_is_refused():
+    with pytest.raises(DataError, match="exactly two classes, found 3 classes; take 'macro_f1'"):
+        plugins.find("metric", "auc")(SCORES, LABELS, np.ones((1, 3)))
+
+
+@pytest.mark.parametrize("off", [0.0, 0.1])
+def test_ece_is_without_bias_where_the_truth_is_known(off):
+    """Confidence exceeds the chance of being right by `off` everywhere."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(400):
+        confidence = rng.uniform(0.7, 1.0, 1000)
+        right = rng.uniform(size=1000) < confidence - off
+        scores = np.stack([confidence, 1 - confidence], axis=1)
+        labels = np.where(right, 0, 1)
+        found.append(plugins.find("metric", "ece")(scores, labels, np.ones((1, 1000)))[0] ** 2)
+    error = np.std(found) / np.sqrt(len(found))
+    if off:
+        assert np.mean(found) == pytest.approx(off**2, abs=4 * error)
+    else:  # negative estimates count as none, so what is left is chance: a plain ECE shows 0.037
+        assert np.sqrt(np.mean(found)) < 0.02

@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from surefoot.core.evidence import Budget, Estimate, Finding, Paired, Verdict
+from surefoot.core.evidence import Budget, Estimate, Finding, Paired, Use, Verdict
 
-ROW_COLUMNS = ("difference", "values", "groups", "change")
+ROW_COLUMNS = ("difference", "values", "groups", "change", "drawn")
 """Fields of `Paired` that hold a value per row: the cells hold them already."""
 
 
@@ -29,7 +29,9 @@ def encode(value: Any) -> Any:
 
 def decode_verdict(data: Mapping[str, Any]) -> Verdict:
     """A verdict from what `encode` made of it."""
-    return Verdict(**{**data, "findings": tuple(map(_finding, data["findings"]))})
+    use = data["use"]
+    findings = tuple(map(_finding, data["findings"]))
+    return Verdict(**{**data, "findings": findings, "use": None if use is None else Use(**use)})
 
 
 def _finding(data: Mapping[str, Any]) -> Finding:

@@ -19,11 +19,12 @@ from surefoot.core.hashing import hash_file
 from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.data.columns import write_parquet
+from surefoot.evaluate import by_row
 from surefoot.gate import best, noise, summaries
 from surefoot.store import whole_folder
 
 HIDDEN = shutil.ignore_patterns(".*")
-FORMAT = 1
+FORMAT = 2
 """The version of the bundle's layout."""
 
 
@@ -47,6 +48,8 @@ class Contents:
     """One a candidate."""
     warnings: Sequence[str]
     """What a reader of the verdict should know."""
+    metrics: Sequence[str]
+    """The metrics that were compared, the task's own first."""
 
 
 def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
@@ -67,7 +70,7 @@ def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
         _write_json(folder / "environment.json", environment())
         _write_json(folder / "verdict.json", _verdict_json(key, contents, winner))
         for cell in contents.cells:
-            _write_cell(folder / "cells" / cell.candidate, cell, contents.task)
+            _write_cell(folder / "cells" / cell.candidate, cell, contents)
         _write_loads(folder / "latency.parquet", contents.evidence.loads)
         for candidate in contents.candidates:
             if candidate.name in (contents.candidates[0].name, winner):
@@ -117,13 +120,16 @@ def _verdict_json(key: str, contents: Contents, winner: str | None) -> dict[str,
         "comparisons": encode(contents.evidence.paired),
         "latencies": encode(summaries(contents.evidence.loads)),
         "noise": encode(noise(contents.evidence.loads)),
+        "repeat": encode(contents.evidence.repeat),
+        "memory": dict(contents.evidence.memory),
     }
 
 
-def _write_cell(folder: Path, cell: Cell, task: Task) -> None:
+def _write_cell(folder: Path, cell: Cell, contents: Contents) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    task = contents.task
     dataset, names = task.test[cell.dataset], np.array(task.classes, dtype=object)
-    n = len(cell.ids)
+    n, rows = len(cell.ids), np.arange(len(cell.ids))
     write_parquet(
         folder / f"{cell.dataset}.parquet",
         {
@@ -133,9 +139,9 @@ def _write_cell(folder: Path, cell: Cell, task: Task) -> None:
             "label": names[cell.labels],
             "predicted": names[cell.predicted],
             "correct": cell.labels == cell.predicted,
-            cell.metric: cell.values,
-            "score": cell.score,
-            "confidence": cell.confidence,
+            **by_row(cell, contents.metrics),
+            "score": cell.scores[rows, cell.labels],
+            "confidence": cell.scores[rows, cell.predicted],
             **{f"slice_{name}": mask for name, mask in dataset.slices.items()},
         },
     )

@@ -71,7 +71,7 @@ def _budgets(
             budgets.append(Budget(quantity="flips", at_most=max_flips, slice=place, level=level))
     if not budgets:
         raise PlanError("nothing to judge; give --max-drop or --max-flips")
-    found = [problem for budget in budgets for problem in problems(budget, "accuracy")]
+    found = [problem for budget in budgets for problem in problems(budget, ["accuracy"])]
     if found:
         raise PlanError(dict.fromkeys(found))
     return budgets

@@ -1,5 +1,5 @@
 """Makes candidates: runs the steps of a recipe on the baseline."""
 
-from surefoot.compress.recipes import compress
+from surefoot.compress.recipes import Made, compress, compress_all
 
-__all__ = ["compress"]
+__all__ = ["Made", "compress", "compress_all"]

@@ -8,6 +8,7 @@ import os
 import resource
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,77 @@ def compress(
         recipe=recipe,
         cost=cost,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What came of a plan's recipes."""
+
+    candidates: tuple[Candidate, ...]
+    """Those that could be made, in the order of the recipes."""
+    repeats: Mapping[str, tuple[Candidate, ...]]
+    """The same recipe with further seeds, by candidate, where a step draws at random."""
+    failed: Mapping[str, str]
+    """The recipes that could not be made, with the reason."""
+
+
+def compress_all(
+    baseline: Model,
+    recipes: Sequence[tuple[Recipe, str | None]],
+    task: Task,
+    store: Store,
+    *,
+    seeds: int = 1,
+    progress: Progress | None = None,
+) -> Made:
+    """Make every candidate that can be made.
+
+    Args:
+        baseline: The model that all recipes start from.
+        recipes: The recipes, each with the runtime it asks for.
+        task: What the steps may learn from.
+        store: Where models are kept.
+        seeds: How often a recipe with a step that draws at random is made.
+        progress: Told of every step, and of what failed.
+
+    Raises:
+        ModelError: None of them can be made.
+    """
+    made: list[Candidate] = []
+    repeats: dict[str, tuple[Candidate, ...]] = {}
+    failed: dict[str, str] = {}
+    for recipe, runtime in recipes:
+        again = range(1, seeds if _draws(recipe) else 1)
+        try:
+            first, *others = (
+                compress(baseline, one, task, store, runtime=runtime, progress=progress)
+                for one in (recipe, *(_reseeded(recipe, i) for i in again))
+            )
+        except ModelError as error:
+            failed[recipe.name] = str(error)
+            (progress or Silent()).note(f"{recipe.name} could not be made: {error}")
+            continue
+        made.append(first)
+        if others:
+            repeats[recipe.name] = tuple(others)
+    if not made:
+        reasons = "; ".join(f"{name}: {why}" for name, why in failed.items())
+        raise ModelError(f"no candidate could be made: {reasons}")
+    return Made(candidates=tuple(made), repeats=repeats, failed=failed)
+
+
+def _draws(recipe: Recipe) -> bool:
+    """Whether another seed gives another model."""
+    return any(
+        "seed" in inspect.signature(plugins.find("step", call.use)).parameters
+        and "seed" not in dict(call.options)
+        for call in recipe.steps
+    )
+
+
+def _reseeded(recipe: Recipe, more: int) -> Recipe:
+    seed = recipe.seed + more
+    return replace(recipe, name=f"{recipe.name} (seed {seed})", seed=seed)
 
 
 def _step(model: Model, call: StepCall, seed: int, task: Task, store: Store) -> tuple[Model, Cost]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from surefoot.core.errors import nearest
 from surefoot.core.evidence import Budget
@@ -11,21 +11,32 @@ FRACTIONS = ("flips", "lost", "won", "other")
 """Shares of rows whose answer changed: all, right to wrong, wrong to right, wrong to wrong."""
 QUANTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p99_ms": 0.99}
 """Latency quantiles."""
+TIMED = {**dict.fromkeys(QUANTILES, "at_most"), "speedup": "at_least"}
+"""Quantities of calls, and the limit that each takes."""
+TIMED |= {"rows_per_s": "at_least", "cpu_hours": "at_most"}
+EXACT = ("size_mb", "memory_mb")
+"""Quantities that are read off, not estimated."""
 LIMITS = ("at_most", "at_least", "max_drop")
 
 
-def problems(budget: Budget, metric: str) -> Iterator[str]:
+def metrics(budgets: Iterable[Budget], main: str) -> tuple[str, ...]:
+    """The metrics that have to be measured: the task's own first, then those of budgets."""
+    others = (b.quantity for b in budgets if b.quantity not in (*FRACTIONS, *TIMED, *EXACT))
+    return tuple(dict.fromkeys([main, *others]))
+
+
+def problems(budget: Budget, known: Sequence[str]) -> Iterator[str]:
     """Everything wrong with one budget, each as `key: what; fix` with the key inside the budget.
 
     Args:
         budget: The budget.
-        metric: The metric that is measured, which budgets may name.
+        known: The metrics that budgets may name.
     """
-    known = (metric, *FRACTIONS, *QUANTILES, "speedup", "size_mb")
+    quantity, every = budget.quantity, (*known, *FRACTIONS, *TIMED, *EXACT)
     if not 0.5 < budget.level < 1:
         yield f"level: must be between 0.5 and 1, found {budget.level}"
-    if budget.quantity not in known:
-        yield f"quantity: '{budget.quantity}' is not measured; {nearest(budget.quantity, known)}"
+    if quantity not in every:
+        yield f"quantity: '{quantity}' is not measured; {nearest(quantity, every)}"
         return
     yield from _place_problems(budget)
     given = [name for name in LIMITS if getattr(budget, name) is not None]
@@ -33,11 +44,11 @@ def problems(budget: Budget, metric: str) -> Iterator[str]:
         found = ", ".join(given) or "none"
         yield f"quantity: needs exactly one of {', '.join(LIMITS)}; found {found}"
         return
-    allowed = {"speedup": ["at_least"], metric: list(LIMITS)}.get(budget.quantity, ["at_most"])
+    allowed = LIMITS if quantity in known else (TIMED.get(quantity, "at_most"),)
     value = getattr(budget, given[0])
     if given[0] not in allowed:
-        yield f"{given[0]}: '{budget.quantity}' takes {' or '.join(allowed)}"
-    share = budget.quantity in (*FRACTIONS, "accuracy")
+        yield f"{given[0]}: '{quantity}' takes {' or '.join(allowed)}"
+    share = quantity in (*FRACTIONS, "accuracy")
     if not 0 < value < (1 if share else float("inf")):
         yield f"{given[0]}: must be {'between 0 and 1' if share else 'above 0'}, found {value}"
 
@@ -52,8 +63,8 @@ def contradictions(budgets: Sequence[Budget]) -> Iterator[tuple[int, int]]:
 
 def _place_problems(budget: Budget) -> Iterator[str]:
     """A data set or slice where calls are timed, or a batch size where rows are counted."""
-    timed = budget.quantity in (*QUANTILES, "speedup")
-    for key in ("dataset", "slice") if timed or budget.quantity == "size_mb" else ():
+    timed = budget.quantity in TIMED
+    for key in ("dataset", "slice") if timed or budget.quantity in EXACT else ():
         if getattr(budget, key) is not None:
             yield f"{key}: '{budget.quantity}' is the same everywhere; leave {key} out"
     if budget.batch != 1 and not timed:

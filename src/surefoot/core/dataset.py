@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NewType
 
 import numpy as np
 
@@ -52,6 +52,13 @@ class Dataset:
         )
 
 
+SelectionSet = NewType("SelectionSet", Dataset)
+"""Rows that a search may choose on. A candidate looks best on the rows that it was chosen on, so
+code that takes them for a `ConfirmationSet` does not type-check."""
+ConfirmationSet = NewType("ConfirmationSet", Dataset)
+"""Rows that are opened once, for the verdict."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """What the model must do, with the data to learn it from and to prove it on."""
@@ -64,11 +71,11 @@ class Task:
     """Class names; every data set's labels count into them."""
     train: Dataset | None
     """What steps may learn from; None when the plan names no training data."""
-    selection: Dataset | None
+    selection: SelectionSet | None
     """What a search may choose on; never part of a verdict."""
     calibration: Dataset | None
     """What calibration alone may see."""
-    test: Mapping[str, Dataset]
+    test: Mapping[str, ConfirmationSet]
     """The confirmation sets by name, opened for the verdict."""
     metric: str
     """The name of the metric that the budgets are about, for example `accuracy`."""

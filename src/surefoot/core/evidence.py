@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NewType
 
 import numpy as np
 
@@ -38,20 +38,14 @@ class Cell:
     """The candidate's name."""
     dataset: str
     """The data set's name."""
-    metric: str
-    """The metric that `values` holds."""
     ids: np.ndarray
     """(n,) StringDType."""
     labels: np.ndarray
     """(n,) int64."""
     predicted: np.ndarray
     """(n,) int64, the class with the highest score."""
-    score: np.ndarray
-    """(n,) float32, the probability given to the right class."""
-    confidence: np.ndarray
-    """(n,) float32, the probability given to the predicted class."""
-    values: np.ndarray
-    """(n,) float64, the metric per example."""
+    scores: np.ndarray
+    """(n, classes) float32 probabilities: whatever is measured is computed from them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,13 +93,45 @@ class Paired:
     higher_is_better: bool = True
     """The direction of the metric."""
     difference: np.ndarray | None = None
-    """(n,) candidate minus baseline per row; None when `lost` and `won` say it all."""
+    """(n,) candidate minus baseline per row, (seeds, n) where the candidate was made several times;
+    None when `lost` and `won` say it all."""
     values: np.ndarray | None = None
     """(n,) the candidate's metric per row; None when it is 0 or 1."""
     groups: np.ndarray | None = None
     """(n,) int64 cluster of each row; None when rows are independent."""
     change: np.ndarray | None = None
     """(n,) int8 with `groups`: 0 same answer, 1 lost, 2 won, 3 other."""
+    drawn: Any = None
+    """A metric that only a whole set of rows has: two `stats.Resampled`, of the candidate's value
+    and of its difference from the baseline's."""
+    of_answers: bool = False
+    """Whether `drawn` depends on the answers alone, not on the probabilities."""
+    seeds: Mapping[str, float] = field(default_factory=dict)
+    """Several seeds: the variance of the difference `between_seeds`, `between_rows` and `rest`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """The baseline asked the same rows twice: what two equal things differ by."""
+
+    rows: int
+    """Rows asked again."""
+    flips: int
+    """Answers that changed."""
+    largest: float
+    """The largest change of a probability."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """Which use of its confirmation data a verdict is, as the ledger counts them."""
+
+    count: int
+    """1 for the first."""
+    share: float
+    """The share of alpha that this use spends."""
+    left: float
+    """The share of alpha that later uses have together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +148,16 @@ class Evidence:
     """Latencies of the baseline and the candidates."""
     sizes: Mapping[str, int] = field(default_factory=dict)
     """Bytes to ship, by candidate."""
+    memory: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of main memory at the peak, by candidate."""
+    repeat: Repeat | None = None
+    """The noise floor of the answers."""
+
+
+SelectionEvidence = NewType("SelectionEvidence", Evidence)
+"""Measured on rows that a search may choose on; no verdict takes it."""
+ConfirmationEvidence = NewType("ConfirmationEvidence", Evidence)
+"""Measured on rows that no choice was made on; no search takes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +165,8 @@ class Budget:
     """A limit on a quantity, and where it holds."""
 
     quantity: str
-    """`accuracy` or another metric, `flips`, `lost`, `p50_ms`, `p99_ms`, `speedup`, `size_mb`."""
+    """A metric, or one of `flips`, `lost`, `won`, `other`, `p50_ms`, `p90_ms`, `p99_ms`, `speedup`,
+    `rows_per_s`, `cpu_hours`, `size_mb`, `memory_mb`."""
     at_most: float | None = None
     """The quantity must be at most this."""
     at_least: float | None = None
@@ -166,6 +203,8 @@ class Finding:
     """p-value of the hypothesis that the budget is kept; a small one fails."""
     needed: int | None = None
     """INCONCLUSIVE: rows (or calls) that would decide at 90 % power; None where no number would."""
+    reason: str = ""
+    """Why it could not be decided, where it is not for the numbers alone."""
     paired: Paired | None = None
     """The paired rows behind it, where there are any."""
 
@@ -183,7 +222,9 @@ class Verdict:
     share: int
     """Its budgets were tested at their alpha divided by this: the price of several candidates."""
     tried: int
-    """How many candidates were judged on the same confirmation data."""
+    """How many candidates were tried, those that were not judged included."""
+    use: Use | None = None
+    """Which use of the confirmation data this was; None where nobody counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

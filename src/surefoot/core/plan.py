@@ -99,6 +99,8 @@ class EvaluatePlan:
 
     slices: dict[str, str] = field(default_factory=dict)
     """Slice name to an SQL condition over the columns of the data."""
+    seeds: int = 1
+    """How often a candidate with a step that draws at random is made, each with its own seed."""
     batch: int = 32
     """Rows per call while cells are filled."""
     latency: LatencyPlan = field(default_factory=LatencyPlan)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from surefoot.core.dataset import Dataset, Task
+from surefoot.core.dataset import ConfirmationSet, Dataset, SelectionSet, Task
 from surefoot.core.plan import Plan
 from surefoot.core.progress import Progress, Silent
 from surefoot.data.read import read
@@ -51,14 +51,15 @@ def for_classes(task: Task, classes: Sequence[str]) -> Task:
     def fit(dataset: Dataset | None) -> Dataset | None:
         return dataset and align(dataset, tuple(classes), where=dataset.name)
 
+    selection = fit(task.selection)
     return replace(
         task,
         classes=tuple(classes),
         train=fit(task.train),
-        selection=fit(task.selection),
+        selection=None if selection is None else SelectionSet(selection),
         calibration=fit(task.calibration),
         test={
-            name: align(d, tuple(classes), where=f"task.test.{name}")
+            name: ConfirmationSet(align(d, tuple(classes), where=f"task.test.{name}"))
             for name, d in task.test.items()
         },
     )
@@ -92,9 +93,9 @@ def _task(plan: Plan, found: Mapping[str, Dataset]) -> Task:
         kind=plan.task.kind,
         classes=classes,
         train=own.get("train"),
-        selection=own.get("selection"),
+        selection=SelectionSet(own["selection"]) if "selection" in own else None,
         calibration=own.get("calibration"),
-        test={name: sets[name] for name in plan.task.test},
+        test={name: ConfirmationSet(sets[name]) for name in plan.task.test},
         metric=plan.task.metric,
     )
 

@@ -1,6 +1,16 @@
-"""Measures candidates: cells example by example, latency in turns."""
+"""Measures candidates: cells example by example, latency in turns, memory at its peak."""
 
-from surefoot.evaluate.cells import fill_cells, gather, pair
+from surefoot.evaluate.cells import ask_again, fill_cells
 from surefoot.evaluate.latency import measure_latency
+from surefoot.evaluate.memory import peak_memory
+from surefoot.evaluate.pairs import by_row, confirmation_evidence, selection_evidence
 
-__all__ = ["fill_cells", "gather", "measure_latency", "pair"]
+__all__ = [
+    "ask_again",
+    "by_row",
+    "confirmation_evidence",
+    "fill_cells",
+    "measure_latency",
+    "peak_memory",
+    "selection_evidence",
+]

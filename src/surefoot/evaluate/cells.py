@@ -1,191 +1,145 @@
-"""Fills cells: one candidate on one data set, example by example, kept as Parquet."""
+"""Fills cells: one candidate on one data set, example by example, kept for the next run."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from surefoot import plugins
-from surefoot.core.dataset import Dataset, Task
-from surefoot.core.errors import DataError
-from surefoot.core.evidence import Cell, Evidence, LoadProfile, Paired
+from surefoot.core.dataset import Dataset
+from surefoot.core.errors import BundleError
+from surefoot.core.evidence import Cell, Repeat
 from surefoot.core.model import Candidate
 from surefoot.core.progress import Progress, Silent
-from surefoot.data.columns import read_parquet, write_parquet
 from surefoot.models import open_model
 from surefoot.store import Store
 
-COLUMNS = ("ids", "labels", "predicted", "score", "confidence", "values")
+SCORES = "scores.npy"
+ASKED_AGAIN = 1000
+"""Rows of each data set that the baseline is asked twice, at most."""
 
 
 def fill_cells(
     candidate: Candidate,
-    task: Task,
+    sets: Mapping[str, Dataset],
     store: Store,
     *,
     batch: int = 32,
     progress: Progress | None = None,
 ) -> tuple[Cell, ...]:
-    """Measure one candidate on every test set of a task; what the store holds is not done again.
+    """Measure one candidate on data sets; what the store holds is not done again.
 
     Args:
         candidate: The candidate.
-        task: Its test sets are measured.
+        sets: The data sets by name.
         store: Where cells are kept.
         batch: Rows per call.
         progress: Told of every row.
 
     Returns:
-        A cell per test set, in the task's order.
+        A cell per data set, in their order.
 
     Raises:
         ModelError: The model cannot be run, or gives a non-finite score.
     """
-    keys = {
-        name: cell_key(candidate, dataset, task.metric, batch)
-        for name, dataset in task.test.items()
-    }
+    keys = {name: cell_key(candidate, dataset, batch) for name, dataset in sets.items()}
     missing = [name for name, key in keys.items() if not store.path("cells", key).exists()]
     if missing:
-        with open_model(
-            candidate.model, runtime=candidate.runtime, threads=os.cpu_count() or 1
-        ) as predict:
+        watch = progress or Silent()
+        with open_model(candidate.model, runtime=candidate.runtime, threads=_threads()) as predict:
             for name in missing:
-                dataset = task.test[name]
-                watch = progress or Silent()
-                watch.start(f"{candidate.name} on {name}", len(dataset))
-                scores = predict(dataset.inputs, batch=batch, progress=watch)
-                cell = score(candidate.name, dataset, task.metric, scores)
-                store.make("cells", keys[name], partial(_write, cell))
+                watch.start(f"{candidate.name} on {name}", len(sets[name]))
+                scores = predict(sets[name].inputs, batch=batch, progress=watch)
+                store.make("cells", keys[name], partial(_write, scores))
     return tuple(
-        _read(store.path("cells", key), candidate.name, name, task.metric)
+        cell(candidate.name, sets[name], _read(store.path("cells", key)))
         for name, key in keys.items()
     )
 
 
-def cell_key(candidate: Candidate, dataset: Dataset, metric: str, batch: int) -> Mapping[str, Any]:
+def cell_key(candidate: Candidate, dataset: Dataset, batch: int) -> Mapping[str, Any]:
     """What a cell depends on; slices are not among it, since they only mask it."""
     return {
         "model": candidate.model.fingerprint,
         "runtime": candidate.runtime,
         "rows": dataset.fingerprint,
-        "metric": metric,
-        "version": plugins.version("metric", metric),
         "batch": batch,
-        "threads": os.cpu_count(),
+        "threads": _threads(),
     }
 
 
-def score(candidate: str, dataset: Dataset, metric: str, scores: np.ndarray) -> Cell:
+def cell(candidate: str, dataset: Dataset, scores: np.ndarray) -> Cell:
     """The cell of a candidate's scores.
 
     Args:
         candidate: The candidate's name.
         dataset: The rows, in the order of `scores`.
-        metric: A plugin of `evaluate/metrics/`.
         scores: (n, classes) probabilities.
     """
-    predicted = scores.argmax(axis=1)
-    rows = np.arange(len(scores))
     return Cell(
         candidate=candidate,
         dataset=dataset.name,
-        metric=metric,
         ids=dataset.ids,
         labels=dataset.labels,
-        predicted=predicted,
-        score=scores[rows, dataset.labels],
-        confidence=scores[rows, predicted],
-        values=plugins.find("metric", metric)(scores, dataset.labels),
+        predicted=scores.argmax(axis=1),
+        scores=scores,
     )
 
 
-def pair(baseline: Cell, candidate: Cell, dataset: Dataset) -> tuple[Paired, ...]:
-    """Reduce two cells of the same rows to what paired tests need: all rows, then every slice.
-
-    Raises:
-        DataError: The two do not hold the same ids in the same order.
-    """
-    if not np.array_equal(baseline.ids, candidate.ids):
-        raise DataError(
-            f"the rows of '{baseline.candidate}' and '{candidate.candidate}' do not pair by id",
-            where=dataset.name,
-        )
-    masks: list[tuple[str | None, np.ndarray]] = [(None, np.ones(len(dataset), dtype=bool))]
-    masks += dataset.slices.items()
-    return tuple(_paired(baseline, candidate, dataset, name, mask) for name, mask in masks)
-
-
-def gather(
-    candidates: Sequence[Candidate],
-    cells: Mapping[str, Sequence[Cell]],
-    task: Task,
-    loads: Sequence[LoadProfile],
-) -> Evidence:
-    """Everything a gate looks at, from the cells and latencies of all candidates.
+def ask_again(
+    baseline: Candidate,
+    sets: Mapping[str, Dataset],
+    cells: tuple[Cell, ...],
+    store: Store,
+    *,
+    batch: int = 32,
+) -> Repeat:
+    """Ask the baseline the same rows a second time: what two equal things differ by.
 
     Args:
-        candidates: The baseline first.
-        cells: The cells of each candidate, in the order of `task.test`.
-        task: Its test sets give slices and groups.
-        loads: Latencies.
+        baseline: The baseline.
+        sets: The data sets by name; of each the first rows are asked again.
+        cells: Its cells, in their order.
+        store: Where the answer is kept.
+        batch: Rows per call.
+
+    Returns:
+        How many answers changed; none, on a runtime that is deterministic.
     """
-    baseline, *others = candidates
-    return Evidence(
-        baseline=baseline.name,
-        candidates=tuple(c.name for c in others),
-        paired=tuple(
-            paired
-            for c in others
-            for old, new in zip(cells[baseline.name], cells[c.name], strict=True)
-            for paired in pair(old, new, task.test[new.dataset])
-        ),
-        loads=tuple(loads),
-        sizes={c.name: c.model.size_bytes for c in candidates},
+    key = {"again": [cell_key(baseline, dataset, batch) for dataset in sets.values()]}
+
+    def write(folder: Path) -> None:
+        with open_model(baseline.model, runtime=baseline.runtime, threads=_threads()) as predict:
+            found = [predict(d.inputs[:ASKED_AGAIN], batch=batch) for d in sets.values()]
+        _write(np.concatenate(found), folder)
+
+    again = _read(store.make("cells", key, write))
+    once = np.concatenate([cell.scores[:ASKED_AGAIN] for cell in cells])
+    return Repeat(
+        rows=len(again),
+        flips=int((again.argmax(axis=1) != once.argmax(axis=1)).sum()),
+        largest=float(np.abs(again - once).max()),
     )
 
 
-def _paired(
-    baseline: Cell, candidate: Cell, dataset: Dataset, name: str | None, mask: np.ndarray
-) -> Paired:
-    labels, old, new = (a[mask] for a in (baseline.labels, baseline.predicted, candidate.predicted))
-    before, after = baseline.values[mask], candidate.values[mask]
-    lost, won = (old == labels) & (new != labels), (old != labels) & (new == labels)
-    other = (old != labels) & (new != labels) & (old != new)
-    groups = None
-    if dataset.groups is not None:
-        groups = np.unique(dataset.groups[mask], return_inverse=True)[1]
-    by_row = groups is not None or candidate.metric != "accuracy"
-    return Paired(
-        candidate=candidate.candidate,
-        dataset=dataset.name,
-        slice=name,
-        metric=candidate.metric,
-        n=int(mask.sum()),
-        lost=int(lost.sum()),
-        won=int(won.sum()),
-        other=int(other.sum()),
-        baseline=float(before.mean()),
-        value=float(after.mean()),
-        higher_is_better=plugins.module("metric", candidate.metric).HIGHER_IS_BETTER,
-        difference=after - before if by_row else None,
-        values=after if by_row else None,
-        groups=groups,
-        change=None if groups is None else (lost + 2 * won + 3 * other).astype(np.int8),
-    )
+def _threads() -> int:
+    return os.cpu_count() or 1
 
 
-def _write(cell: Cell, folder: Path) -> None:
-    write_parquet(folder / "cells.parquet", {name: getattr(cell, name) for name in COLUMNS})
+def _write(scores: np.ndarray, folder: Path) -> None:
+    np.save(folder / SCORES, scores, allow_pickle=False)
 
 
-def _read(folder: Path, candidate: str, dataset: str, metric: str) -> Cell:
-    columns = read_parquet(folder / "cells.parquet")
-    return Cell(
-        candidate=candidate, dataset=dataset, metric=metric, **{n: columns[n] for n in COLUMNS}
-    )
+def _read(folder: Path) -> np.ndarray:
+    try:
+        return np.asarray(np.load(folder / SCORES, allow_pickle=False))
+    except (OSError, ValueError, EOFError) as error:
+        raise BundleError(
+            f"finished work cannot be read: {error}",
+            where=str(folder / SCORES),
+            fix=f"remove {folder} and run again",
+        ) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from surefoot.core.errors import DataError, nearest
-from surefoot.core.evidence import Evidence, Paired
+from surefoot.core.evidence import ConfirmationEvidence, Evidence, Paired
 from surefoot.data.columns import literal_path, quoted
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ WHERE predicted <> label
 
 def compare_files(
     base: Path, candidate: Path, *, slices: Sequence[str] = (), group: str | None = None
-) -> Evidence:
+) -> ConfirmationEvidence:
     """Pair two prediction files by id; the evidence holds all rows, then every slice.
 
     Args:
@@ -83,7 +83,10 @@ def compare_files(
         for i, column in enumerate(slices):
             places += _slice(connection, i, column, base)
         paired = [_paired(connection, candidate.stem, base.stem, w, bool(group)) for w in places]
-    return Evidence(baseline=base.stem, candidates=(candidate.stem,), paired=tuple(paired))
+    names = (candidate.stem,)
+    return ConfirmationEvidence(
+        Evidence(baseline=base.stem, candidates=names, paired=tuple(paired))
+    )
 
 
 def _table(

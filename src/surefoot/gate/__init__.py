@@ -1,7 +1,7 @@
 """Budgets and evidence in, verdicts out: PASS, FAIL or INCONCLUSIVE."""
 
-from surefoot.gate.judge import judge
+from surefoot.gate.finalists import finalists
 from surefoot.gate.latency import noise, summaries
 from surefoot.gate.verdict import best, exit_code, gate_evidence
 
-__all__ = ["best", "exit_code", "gate_evidence", "judge", "noise", "summaries"]
+__all__ = ["best", "exit_code", "finalists", "gate_evidence", "noise", "summaries"]

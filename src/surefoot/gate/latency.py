@@ -12,6 +12,8 @@ from surefoot.evaluate.latency import AGAIN
 
 LEVEL = 0.95
 BLOCKS = 10
+NOISIEST = 1.1
+"""A machine on which two equal models appear further apart than this certifies no latency."""
 
 
 def summaries(loads: Sequence[LoadProfile]) -> list[Mapping[str, object]]:
@@ -43,6 +45,26 @@ def noise(loads: Sequence[LoadProfile]) -> list[Mapping[str, object]]:
         for (name, batch), load in twins.items()
         if name.endswith(AGAIN)
     ]
+
+
+def machine_noise(loads: Mapping[tuple[str, int], LoadProfile], baseline: str, batch: int) -> str:
+    """Why latencies at a batch size cannot be judged; empty where they can.
+
+    Args:
+        loads: By candidate and batch size.
+        baseline: The baseline's name.
+        batch: Rows per call.
+    """
+    one, again = loads.get((baseline, batch)), loads.get((baseline + AGAIN, batch))
+    if one is None or again is None:
+        return ""
+    ratio = float(np.median(again.wall_ms / one.wall_ms))
+    if 1 / NOISIEST <= ratio <= NOISIEST:
+        return ""
+    return (
+        f"this machine is too noisy: the baseline took {ratio:.2f} times as long as itself,"
+        f" and up to {NOISIEST} is allowed"
+    )
 
 
 def time_blocks(calls: int) -> int | None:

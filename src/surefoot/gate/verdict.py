@@ -1,4 +1,4 @@
-"""Findings to verdicts, with the error rates shared out over everything that was looked at.
+"""Questions to verdicts, with the error rates shared out over everything that was looked at.
 
 PASS: an intersection-union test (Berger 1982, "Multiparameter hypothesis testing and acceptance
 sampling"): every finding rejects "the budget is broken" at alpha, no correction needed. Several
@@ -10,25 +10,43 @@ findings of all candidates. Else INCONCLUSIVE.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from surefoot import stats
 from surefoot.core.errors import BudgetError
-from surefoot.core.evidence import Budget, Evidence, Finding, Outcome, Verdict
-from surefoot.gate.judge import judge
+from surefoot.core.evidence import (
+    Budget,
+    ConfirmationEvidence,
+    Estimate,
+    Finding,
+    Outcome,
+    Use,
+    Verdict,
+)
+from surefoot.gate.questions import Question, Questions
+from surefoot.gate.samples import Exact, per_kind
 
 RANK: Mapping[Outcome, int] = {"PASS": 0, "INCONCLUSIVE": 1, "FAIL": 2}
 EXIT_CODES: Mapping[Outcome, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3}
 
 
-def gate_evidence(evidence: Evidence, budgets: Sequence[Budget]) -> tuple[Verdict, ...]:
+def gate_evidence(
+    evidence: ConfirmationEvidence,
+    budgets: Sequence[Budget],
+    *,
+    use: Use | None = None,
+    tried: int | None = None,
+) -> tuple[Verdict, ...]:
     """Judge every candidate against every budget.
 
     Args:
         evidence: What was measured, on confirmation data that no choice was made on.
         budgets: What has to hold.
+        use: Which use of the confirmation data this is; None where nobody counts.
+        tried: How many candidates a search tried before it chose these; as many as there are by
+            default.
 
     Returns:
         One verdict a candidate, in the order of `evidence.candidates`.
@@ -38,23 +56,34 @@ def gate_evidence(evidence: Evidence, budgets: Sequence[Budget]) -> tuple[Verdic
     """
     if not budgets:
         raise BudgetError("no budget, so there is nothing to judge")
-    names = evidence.candidates
-    first = {c: [f for b in budgets for f in judge(evidence, b, c)] for c in names}
-    shares = _shares({c: max(f.p_pass / _alpha(f) for f in first[c]) for c in names})
-    tests = sum(map(len, first.values()))
-    findings = {
-        c: [f for b in budgets for f in judge(evidence, b, c, share=shares[c], tests=tests)]
-        for c in names
-    }
-    failed = _failed([f for c in names for f in findings[c]])
-    verdicts, start = [], 0
-    for name in names:
-        stop = start + len(findings[name])
-        verdicts.append(
-            _verdict(name, findings[name], failed[start:stop], shares[name], len(names))
+    names, known = evidence.candidates, Questions(evidence)
+    asked = [known.about(name, budgets) for name in names]
+    questions = [question for one in asked for question in one]
+    if not questions:
+        return ()
+    starts = np.cumsum([0, *map(len, asked)])
+    alpha = np.array([1 - q.budget.level for q in questions]) * (use.share if use else 1)
+    p = p_values(questions)
+    worst = np.maximum.reduceat(p[:, 0] / alpha, starts[:-1])
+    shares = _shares(dict(zip(names, worst.tolist(), strict=True)))
+    divisors = np.repeat([shares[name] for name in names], np.diff(starts))
+    failed = _failed(questions, p[:, 1], alpha)
+    outcomes: list[Outcome] = [
+        "FAIL" if bad else "PASS" if good else "INCONCLUSIVE"
+        for bad, good in zip(failed, p[:, 0] <= alpha / divisors, strict=True)
+    ]
+    findings = _findings(questions, p, outcomes, np.stack([alpha / divisors, alpha / len(p)]))
+    return tuple(
+        Verdict(
+            candidate=name,
+            outcome=max(outcomes[start:stop], key=RANK.__getitem__),
+            findings=tuple(findings[start:stop]),
+            share=shares[name],
+            tried=max(tried or 0, len(names)),
+            use=use,
         )
-        start = stop
-    return tuple(verdicts)
+        for name, start, stop in zip(names, starts, starts[1:], strict=False)
+    )
 
 
 def best(verdicts: Sequence[Verdict], leanest: Mapping[str, float]) -> Verdict:
@@ -72,6 +101,17 @@ def exit_code(verdict: Verdict) -> int:
     return EXIT_CODES[verdict.outcome]
 
 
+def p_values(questions: Sequence[Question]) -> np.ndarray:
+    """(questions, 2); 1 for what this machine cannot answer, and nobody can decide then."""
+
+    def judge(kind: type[Any], samples: Sequence[Any], _: np.ndarray) -> np.ndarray:
+        return np.asarray(kind.p_values(samples))
+
+    p = per_kind([q.sample for q in questions], judge)
+    p[[bool(q.noise) for q in questions]] = 1.0
+    return p
+
+
 def _shares(ratios: Mapping[str, float]) -> dict[str, int]:
     """Holm's steps: what each candidate's alpha is divided by, given its p-value over its alpha."""
     left, shares = len(ratios), {}
@@ -82,37 +122,105 @@ def _shares(ratios: Mapping[str, float]) -> dict[str, int]:
     return shares
 
 
-def _failed(findings: Sequence[Finding]) -> np.ndarray:
+def _failed(questions: Sequence[Question], p: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Which findings show a broken budget, family-wise over all of them."""
-    certain = np.array([f.estimate.method == "exact" for f in findings], dtype=bool)
-    alpha = np.array([_alpha(f) for f in findings])
-    p = np.array([f.p_fail for f in findings])
+    certain = np.array([isinstance(q.sample, Exact) for q in questions], dtype=bool)
     failed = certain & (p < 0.5)
     failed[~certain] = stats.holm(p[~certain]) <= alpha[~certain]
     return np.asarray(failed)
 
 
-def _verdict(
-    name: str, findings: Sequence[Finding], failed: np.ndarray, share: int, tried: int
-) -> Verdict:
-    judged = tuple(
-        replace(f, outcome=_outcome(f, bool(bad), share))
-        for f, bad in zip(findings, failed, strict=True)
+def _findings(
+    questions: Sequence[Question], p: np.ndarray, outcomes: Sequence[Outcome], alphas: np.ndarray
+) -> list[Finding]:
+    """Questions with their answers.
+
+    Args:
+        questions: The questions.
+        p: (questions, 2) p-values.
+        outcomes: What they led to.
+        alphas: (2, questions) of a PASS, and of a FAIL where it needs most.
+    """
+    levels = 1 - 2 * alphas[0]
+
+    def interval(kind: type[Any], samples: Sequence[Any], at: np.ndarray) -> np.ndarray:
+        found = kind.intervals(samples, levels[at])
+        return np.stack([found.value, found.low, found.high], axis=1)
+
+    def needs(kind: type[Any], samples: Sequence[Any], at: np.ndarray) -> np.ndarray:
+        return np.asarray(kind.needed(samples, 1 - alphas[:, open_[at]]))
+
+    samples = [q.sample for q in questions]
+    ends = per_kind(samples, interval).tolist()
+    open_ = np.flatnonzero([outcome == "INCONCLUSIVE" for outcome in outcomes])
+    needed = np.full(len(questions), np.inf)
+    if len(open_):
+        needed[open_] = per_kind([samples[i] for i in open_], needs)
+    return [
+        Finding(
+            budget=question.budget,
+            subject=question.subject,
+            estimate=_estimate(question, values, level),
+            limit=question.limit,
+            outcome=outcome,
+            p_pass=p_pass,
+            p_fail=p_fail,
+            # A few rows more always say more, even where the formula, an approximation, asks fewer.
+            needed=max(int(need), question.sample.n + 1)
+            if np.isfinite(need) and not _hopeless(question)
+            else None,
+            reason=_reason(question, outcome, alpha),
+            paired=question.paired,
+        )
+        for question, values, level, outcome, (p_pass, p_fail), need, alpha in zip(
+            questions,
+            ends,
+            levels.tolist(),
+            outcomes,
+            p.tolist(),
+            needed.tolist(),
+            alphas[0].tolist(),
+            strict=True,
+        )
+    ]
+
+
+def _estimate(question: Question, ends: Sequence[float], level: float) -> Estimate:
+    value, *limits = ends if question.shown is None else map(question.shown, ends)
+    sample = question.sample
+    certain = isinstance(sample, Exact)
+    return Estimate(
+        value=value,
+        low=min(limits),
+        high=max(limits),
+        level=1.0 if certain else level,
+        method=sample.method,
+        n=sample.n,
     )
-    return Verdict(
-        candidate=name,
-        outcome=max((f.outcome for f in judged), key=RANK.__getitem__),
-        findings=judged,
-        share=share,
-        tried=tried,
-    )
 
 
-def _outcome(finding: Finding, failed: bool, share: int) -> Outcome:
-    if failed:
-        return "FAIL"
-    return "PASS" if finding.p_pass <= _alpha(finding) / share else "INCONCLUSIVE"
+def _reason(question: Question, outcome: Outcome, alpha: float) -> str:
+    """What the numbers alone do not say about an open question."""
+    if outcome != "INCONCLUSIVE":
+        return ""
+    return _hopeless(question) or _too_few(question, alpha)
 
 
-def _alpha(finding: Finding) -> float:
-    return 1 - finding.budget.level
+def _hopeless(question: Question) -> str:
+    """Why no further rows or calls of this kind would decide; empty where they would."""
+    if question.noise:
+        return question.noise
+    if getattr(question.sample, "unknown", False):
+        return "too few answers changed to resample; put the budget on accuracy or flips"
+    return ""
+
+
+def _too_few(question: Question, alpha: float) -> str:
+    """Why no answer could have passed with as few rows as there were; empty if one could."""
+    margin, rows = getattr(question.sample, "margin", None), question.paired
+    if rows is None or margin is None or not 0 < margin < 1 or not question.budget.max_drop:
+        return ""
+    least = int(np.ceil(np.log(alpha) / np.log1p(-margin)))
+    if rows.n >= least or rows.metric != "accuracy":
+        return ""
+    return f"no answers to {rows.n:,} rows could pass"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from surefoot.bundle import read_bundle, read_verdict_json
-from surefoot.core.evidence import Bundle
+from surefoot.core.evidence import Bundle, Use
 from surefoot.gate import best, exit_code
+from surefoot.ledger import LEDGER
 from surefoot.report.terminal import findings_table, table, verdict_line
 
 
@@ -47,17 +49,31 @@ def _candidates(
 
 
 def _matrix(comparisons: Sequence[Mapping[str, Any]], order: Sequence[str]) -> list[str]:
-    """The mean metric of every candidate in every place, with answers lost/won."""
+    """Each metric of every candidate in every place; the first with answers lost/won."""
+    lines: list[str] = []
+    metrics = list(dict.fromkeys(c["metric"] for c in comparisons))
+    for metric in metrics:
+        here = [c for c in comparisons if c["metric"] == metric]
+        counted = metric == metrics[0]
+        title = f"{metric}, with answers lost/won:" if counted else f"{metric}:"
+        rows = _matrix_rows(here, order, counted=counted)
+        lines += [*([""] if lines else []), title, *table(("", "baseline", *order), rows)]
+    return lines
+
+
+def _matrix_rows(
+    comparisons: Sequence[Mapping[str, Any]], order: Sequence[str], *, counted: bool
+) -> list[list[str]]:
     cells = {(c["dataset"], c["slice"], c["candidate"]): c for c in comparisons}
-    places = dict.fromkeys((c["dataset"], c["slice"]) for c in comparisons)
     rows = []
-    for dataset, part in places:
+    for dataset, part in dict.fromkeys((c["dataset"], c["slice"]) for c in comparisons):
         here = [cells[dataset, part, name] for name in order]
         name = f"{dataset} [{part}]" if part else dataset
         row = [f"{name} (n={here[0]['n']:,})", f"{here[0]['baseline']:.3f}"]
-        rows.append(row + [f"{c['value']:.3f} ({c['lost']}/{c['won']})" for c in here])
-    metric = comparisons[0]["metric"]
-    return [f"{metric}, with answers lost/won:", *table(("", "baseline", *order), rows)]
+        changes = [f" ({c['lost']}/{c['won']})" if counted else "" for c in here]
+        values = (f"{c['value']:.3f}{change}" for c, change in zip(here, changes, strict=True))
+        rows.append([*row, *values])
+    return rows
 
 
 def _latencies(data: Mapping[str, Any]) -> list[str]:
@@ -85,6 +101,9 @@ def _interval(estimate: Mapping[str, Any]) -> str:
 
 
 def _remarks(bundle: Bundle, data: Mapping[str, Any]) -> Iterator[str]:
+    if data["repeat"]:
+        rows, flips = data["repeat"]["rows"], data["repeat"]["flips"]
+        yield f"noise floor: asked again, the baseline gave {flips} of {rows:,} rows another answer"
     for entry in data["noise"]:
         ratio = _interval(entry["ratio"])
         yield f"noise floor: the baseline against itself at batch {entry['batch']}: {ratio} x"
@@ -95,4 +114,28 @@ def _remarks(bundle: Bundle, data: Mapping[str, Any]) -> Iterator[str]:
     if len(bundle.verdicts) > 1:
         tried = len(bundle.verdicts)
         yield f"{tried} candidates were judged on the same rows and share their alpha (Holm)."
+    yield from _spent(bundle.verdicts[0].use)
+    for comparison in data["comparisons"]:
+        yield from _seeds(comparison)
     yield f"evidence: {bundle.path}"
+
+
+def _spent(use: Use | None) -> Iterator[str]:
+    if use is not None:
+        which = "first use" if use.count == 1 else f"use {use.count}"
+        yield (
+            f"this was the {which} of these test sets: it spent {use.share:.0%} of alpha,"
+            f" and later uses have {use.left:.0%} left ({LEDGER})"
+        )
+
+
+def _seeds(comparison: Mapping[str, Any]) -> Iterator[str]:
+    """How much of a difference is the seed's, where a candidate was made with several."""
+    found = comparison["seeds"]
+    if found and comparison["slice"] is None:
+        sd = {name: math.sqrt(value) for name, value in found.items()}
+        yield (
+            f"{comparison['candidate']}: {comparison['metric']} on {comparison['dataset']} varies"
+            f" by {sd['between_seeds']:.3g} (standard deviation) between seeds"
+            f" and {sd['between_rows']:.3g} between rows"
+        )

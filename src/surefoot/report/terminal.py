@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from surefoot.core.evidence import Finding, Verdict
 
-PERCENT = ("accuracy", "flips", "lost", "won", "other")
+PERCENT = ("accuracy", "macro_f1", "flips", "lost", "won", "other")
 UNITS = {"p50_ms": "ms", "p90_ms": "ms", "p99_ms": "ms", "size_mb": "MB", "speedup": "x"}
+UNITS |= {"memory_mb": "MB", "rows_per_s": "rows/s", "cpu_hours": "CPU hours a million rows"}
 WORST_FIRST = {"FAIL": 0, "INCONCLUSIVE": 1, "PASS": 2}
 
 
@@ -55,9 +56,12 @@ def need(finding: Finding) -> str:
     what = "calls" if finding.paired is None else "rows"
     if math.isinf(finding.estimate.low) and math.isinf(finding.estimate.high):
         return f"needs {what} of more than one group"
+    if finding.needed is None and finding.reason:
+        return finding.reason
     if finding.needed is None:
         return f"no number of {what} would decide: the estimate lies on the limit"
-    return f"needs about {finding.needed:,} {what}"
+    needs = f"needs about {finding.needed:,} {what}"
+    return f"{needs}; {finding.reason}" if finding.reason else needs
 
 
 def findings_table(verdict: Verdict) -> list[str]:

@@ -17,9 +17,10 @@ from surefoot.stats.clusters import (
 from surefoot.stats.crossed import Variances, crossed_mean, crossed_p_value, crossed_variances
 from surefoot.stats.interval import Interval
 from surefoot.stats.means import mean_p_value, paired_mean
-from surefoot.stats.multiplicity import holm, max_t
+from surefoot.stats.multiplicity import holm, max_t, spending
 from surefoot.stats.power import rows_needed
 from surefoot.stats.proportions import (
+    FEW,
     inferiority,
     mcnemar,
     newcombe10,
@@ -30,6 +31,8 @@ from surefoot.stats.proportions import (
     proportion_interval,
 )
 from surefoot.stats.quantiles import (
+    block_mean,
+    block_mean_at_most,
     calls_needed,
     quantile_above,
     quantile_at_most,
@@ -38,6 +41,7 @@ from surefoot.stats.quantiles import (
 from surefoot.stats.sequential import betting_interval, betting_p_value
 
 __all__ = [
+    "FEW",
     "Interval",
     "Resampled",
     "Variances",
@@ -48,6 +52,8 @@ __all__ = [
     "bca_p_value",
     "betting_interval",
     "betting_p_value",
+    "block_mean",
+    "block_mean_at_most",
     "calls_needed",
     "clustered_inferiority",
     "clustered_noninferiority",
@@ -74,4 +80,5 @@ __all__ = [
     "resample",
     "resample_counts",
     "rows_needed",
+    "spending",
 ]

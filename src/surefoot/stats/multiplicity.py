@@ -30,6 +30,27 @@ def holm(p: ArrayLike) -> np.ndarray:
     return adjusted
 
 
+def spending(use: int) -> tuple[float, float]:
+    """How much of alpha the k-th use of the same data may spend, and how much later ones have left.
+
+    6 / (pi^2 k^2), which adds up to 1 over all uses there will ever be: however often a
+    confirmation set is used, the chance that any of its verdicts is a false PASS stays below alpha
+    (Bonferroni's correction of an endless sequence of tests, which Foster and Stine 2008,
+    "Alpha-investing: a procedure for sequential control of expected false discoveries", call alpha
+    spending).
+
+    Args:
+        use: 1 for the first.
+
+    Raises:
+        DataError: A use before the first.
+    """
+    if use < 1:
+        raise DataError(f"use {use} of the data", fix="the first use is 1")
+    shares = 6 / (np.pi * np.arange(1, use + 1)) ** 2
+    return float(shares[-1]), float(1 - shares.sum())
+
+
 def max_t(
     difference: ArrayLike,
     *,

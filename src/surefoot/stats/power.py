@@ -14,7 +14,7 @@ def rows_needed(
     drop: ArrayLike,
     margin: ArrayLike,
     *,
-    level: float = 0.95,
+    level: ArrayLike = 0.95,
     power: float = 0.9,
 ) -> np.ndarray:
     """Rows that decide "is the drop below the margin" with the given power.
@@ -47,12 +47,12 @@ def rows_needed(
     variance = flips - drop**2
     if not np.all(variance >= -1e-12):
         raise DataError("the flip rate is smaller than the squared drop, or not a number")
-    level = float(open_share(level, "level"))
-    z = ndtri(level) + ndtri(float(open_share(power, "power")))
+    confidence = open_share(level, "level")
+    z = ndtri(confidence) + ndtri(float(open_share(power, "power")))
     distance = np.abs(margin - drop)
     close = distance < 1e-12
     rows = z**2 * np.maximum(variance, 0) / np.where(close, 1, distance) ** 2
     bounded = (margin > 0) & (margin < 1)
-    least = np.log1p(-level) / np.log1p(-np.where(bounded, margin, 0.5))
+    least = np.log1p(-confidence) / np.log1p(-np.where(bounded, margin, 0.5))
     rows = np.maximum(rows, np.where(bounded & (drop < margin), least, 2))
     return np.asarray(np.where(close, np.inf, np.ceil(rows - 1e-9)))

@@ -23,7 +23,7 @@ _HALVINGS = 54
 
 
 def paired_proportions(
-    lost: ArrayLike, won: ArrayLike, n: ArrayLike, *, level: float = 0.95
+    lost: ArrayLike, won: ArrayLike, n: ArrayLike, *, level: ArrayLike = 0.95
 ) -> Interval:
     """How much more often the candidate is right than the baseline: Tango's score interval.
 
@@ -43,8 +43,8 @@ def paired_proportions(
         DataError: No rows, or counts that contradict each other.
         BudgetError: A level outside (0, 1).
     """
-    n, lost, won = counts(n, {"lost": lost, "won": won})
-    alpha = (1 - float(open_share(level, "level"))) / 2
+    alpha = (1 - open_share(level, "level")) / 2
+    n, lost, won, alpha = np.broadcast_arrays(*counts(n, {"lost": lost, "won": won}), alpha)
     down, up, rows = np.stack([lost, won]), np.stack([won, lost]), np.stack([n, n])
     exact, tango = _largest_share(down, rows, alpha), largest_drop(down, up, rows, alpha)
     drop, gain = np.where(lost + won < FEW, exact, tango)
@@ -139,7 +139,9 @@ def score(
     return (lost - won - n * drop) / np.sqrt(n * variance), variance
 
 
-def largest_drop(lost: np.ndarray, won: np.ndarray, n: np.ndarray, alpha: float) -> np.ndarray:
+def largest_drop(
+    lost: np.ndarray, won: np.ndarray, n: np.ndarray, alpha: float | np.ndarray
+) -> np.ndarray:
     """The largest drop that the one-sided score test does not reject, by halving.
 
     Args:
@@ -209,7 +211,7 @@ def newcombe10(
     return Interval(value=difference, low=difference - down, high=difference + up)
 
 
-def proportion_interval(successes: ArrayLike, n: ArrayLike, level: float = 0.95) -> Interval:
+def proportion_interval(successes: ArrayLike, n: ArrayLike, level: ArrayLike = 0.95) -> Interval:
     """How often something happens: the Clopper-Pearson interval.
 
     Clopper and Pearson 1934, "The use of confidence or fiducial limits illustrated in the case of
@@ -226,7 +228,7 @@ def proportion_interval(successes: ArrayLike, n: ArrayLike, level: float = 0.95)
         BudgetError: A level outside (0, 1).
     """
     n, successes = counts(n, {"successes": successes})
-    alpha = (1 - float(open_share(level, "level"))) / 2
+    alpha = (1 - open_share(level, "level")) / 2
     high = _largest_share(successes, n, alpha)
     return Interval(value=successes / n, low=1 - _largest_share(n - successes, n, alpha), high=high)
 
@@ -263,7 +265,7 @@ def _at_most(successes: np.ndarray, n: np.ndarray, share: np.ndarray) -> np.ndar
     return np.where(successes >= n, 1.0, betaincc(successes + 1, room, share))
 
 
-def _largest_share(successes: np.ndarray, n: np.ndarray, alpha: float) -> np.ndarray:
+def _largest_share(successes: np.ndarray, n: np.ndarray, alpha: float | np.ndarray) -> np.ndarray:
     """The share at which P(X <= successes) is alpha."""
     from scipy.special import betainccinv
 

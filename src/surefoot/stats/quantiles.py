@@ -116,6 +116,54 @@ def calls_needed(q: ArrayLike, level: ArrayLike = 0.95, *, blocks: int | None = 
     return np.asarray(np.ceil(np.log(miss) / np.log(q) - 1e-9), dtype=np.int64)
 
 
+def block_mean(values: ArrayLike, level: float = 0.95, *, blocks: int = 10) -> Interval:
+    """The mean of calls that resemble their neighbours, by Student's t of the means of stretches.
+
+    Conway 1963, "Some tactical problems in digital simulation" (batch means).
+
+    Args:
+        values: (..., n) measurements, in the order they were made.
+        level: Two-sided confidence.
+        blocks: Into how many stretches they are cut; the first calls left over do not count.
+
+    Raises:
+        DataError: NaN, or fewer values than blocks.
+        BudgetError: A level outside (0, 1).
+    """
+    from scipy.stats import t
+
+    mean, error = _block_error(values, blocks)
+    half = t.ppf((1 + float(open_share(level, "level"))) / 2, blocks - 1) * error
+    return Interval(value=mean, low=mean - half, high=mean + half)
+
+
+def block_mean_at_most(values: ArrayLike, limit: ArrayLike, *, blocks: int = 10) -> np.ndarray:
+    """p-value of "the mean is above the limit"; a small one shows that it is not.
+
+    Args:
+        values: (..., n) measurements, in the order they were made.
+        limit: What the mean may be.
+        blocks: As in `block_mean`.
+    """
+    from scipy.stats import t
+
+    mean, error = _block_error(values, blocks)
+    distance = mean - np.asarray(limit, dtype=np.float64)
+    score = distance / np.where(error > 0, error, 1.0)
+    return np.asarray(np.where(error > 0, t.cdf(score, blocks - 1), (distance > 0).astype(float)))
+
+
+def _block_error(values: ArrayLike, blocks: int) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of the stretches and its standard error."""
+    series = finite(values, "the series")
+    n = series.shape[-1]
+    if blocks < 2 or n < blocks:
+        raise DataError(f"{n} calls cannot be cut into {blocks} blocks")
+    cut = series[..., n % blocks :].reshape(*series.shape[:-1], blocks, n // blocks)
+    means = cut.mean(axis=-1)
+    return means.mean(axis=-1), means.std(axis=-1, ddof=1) / np.sqrt(blocks)
+
+
 def _rank(q: float, n: int) -> int:
     """Counted from 1; the tolerance keeps 0.07 of 100 calls, exactly 7, from rounding up."""
     return min(max(int(np.ceil(n * q - 1e-9)), 1), n)

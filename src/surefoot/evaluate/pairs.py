@@ -1,0 +1,217 @@
+"""Pairs the cells of candidates with those of the baseline: what a gate looks at."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from surefoot import plugins, stats
+from surefoot.core.dataset import ConfirmationSet, Dataset, SelectionSet
+from surefoot.core.errors import DataError
+from surefoot.core.evidence import Cell, ConfirmationEvidence, Evidence, Paired, SelectionEvidence
+
+Cells = Mapping[str, Sequence[Cell]]
+"""By candidate, the baseline first; the cells of each in the order of the data sets."""
+Repeats = Mapping[str, Sequence[Sequence[Cell]]]
+"""By candidate, the cells of each further seed."""
+
+
+def confirmation_evidence(
+    cells: Cells,
+    sets: Mapping[str, ConfirmationSet],
+    metrics: Sequence[str],
+    *,
+    repeats: Repeats | None = None,
+) -> ConfirmationEvidence:
+    """What a gate looks at, as far as it comes from cells.
+
+    Args:
+        cells: The cells of all candidates, the baseline first.
+        sets: The confirmation sets by name; they give slices and groups.
+        metrics: The metrics to compare, the task's own first.
+        repeats: The cells of further seeds.
+
+    Raises:
+        DataError: Two cells do not hold the same ids in the same order.
+    """
+    return ConfirmationEvidence(_evidence(cells, sets, metrics, repeats or {}))
+
+
+def selection_evidence(
+    cells: Cells, selection: SelectionSet, metrics: Sequence[str]
+) -> SelectionEvidence:
+    """What a search may choose on.
+
+    Args:
+        cells: One cell of each candidate, the baseline first.
+        selection: The selection set.
+        metrics: The metrics to compare.
+    """
+    return SelectionEvidence(_evidence(cells, {selection.name: selection}, metrics, {}))
+
+
+def _evidence(
+    cells: Cells,
+    sets: Mapping[str, Dataset],
+    metrics: Sequence[str],
+    repeats: Repeats,
+) -> Evidence:
+    baseline, *others = cells
+    paired = [
+        pair
+        for name in others
+        for i, dataset in enumerate(sets.values())
+        for pair in pairs(
+            cells[baseline][i],
+            [cells[name][i], *(seed[i] for seed in repeats.get(name, ()))],
+            dataset,
+            metrics,
+        )
+    ]
+    return Evidence(baseline=baseline, candidates=tuple(others), paired=tuple(paired))
+
+
+def pairs(
+    baseline: Cell, seeds: Sequence[Cell], dataset: Dataset, metrics: Sequence[str]
+) -> Iterator[Paired]:
+    """Reduce cells of the same rows to what paired tests need: all rows, then every slice.
+
+    Args:
+        baseline: The baseline's cell.
+        seeds: The candidate's cell, and those of its further seeds.
+        dataset: Its slices and groups.
+        metrics: The metrics, each in every place.
+
+    Raises:
+        DataError: The cells do not hold the same ids in the same order.
+    """
+    for cell in seeds:
+        if not np.array_equal(baseline.ids, cell.ids):
+            raise DataError(
+                f"the rows of '{baseline.candidate}' and '{cell.candidate}' do not pair by id",
+                where=dataset.name,
+            )
+    groups = dataset.groups
+    if groups is not None:
+        groups = np.unique(groups, return_inverse=True)[1]
+    both = _Both(baseline=baseline, seeds=seeds, groups=groups)
+    places: dict[str | None, np.ndarray] = {None: np.ones(len(dataset), dtype=bool)}
+    places.update(dataset.slices)
+    for metric in metrics:
+        measure = plugins.find("metric", metric)
+        values = None if of_sets(measure) else both.values(measure)
+        for name, mask in places.items():
+            if values is None:
+                yield both.of_set(metric, measure, name, mask)
+            else:
+                yield both.by_row(metric, values, name, mask)
+
+
+def by_row(cell: Cell, metrics: Sequence[str]) -> dict[str, np.ndarray]:
+    """The values of a cell's rows, of every metric that a single row has."""
+    found = {name: plugins.find("metric", name) for name in metrics}
+    rows = {name: measure for name, measure in found.items() if not of_sets(measure)}
+    return {name: measure(cell.scores, cell.labels) for name, measure in rows.items()}
+
+
+def of_sets(measure: Any) -> bool:
+    """Whether a metric is one of a whole set of rows."""
+    return "weights" in inspect.signature(measure).parameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Both:
+    """The baseline and the candidate on the same rows."""
+
+    baseline: Cell
+    seeds: Sequence[Cell]
+    groups: np.ndarray | None
+
+    def values(self, measure: Any) -> np.ndarray:
+        """(1 + seeds, n) the metric per row, the baseline's first."""
+        cells = (self.baseline, *self.seeds)
+        return np.stack([measure(cell.scores, cell.labels) for cell in cells])
+
+    def by_row(self, metric: str, values: np.ndarray, name: str | None, mask: np.ndarray) -> Paired:
+        """A metric that every row has."""
+        before, after = values[0, mask], values[1:, mask]
+        several = len(after) > 1
+        counted = not several and self.groups is None and metric == "accuracy"
+        difference = after - before
+        return self._paired(
+            metric,
+            name,
+            mask,
+            baseline=float(before.mean()),
+            value=float(after.mean()),
+            difference=None if counted else difference if several else difference[0],
+            values=None if counted else after if several else after[0],
+            seeds=_variances(difference) if several else {},
+        )
+
+    def of_set(self, metric: str, measure: Any, name: str | None, mask: np.ndarray) -> Paired:
+        """A metric that only the whole set has; further seeds are not looked at."""
+        old, new = (cell.scores[mask] for cell in (self.baseline, self.seeds[0]))
+        labels, rows = self.baseline.labels[mask], int(mask.sum())
+
+        def statistic(weights: np.ndarray) -> np.ndarray:
+            own = measure(new, labels, weights)
+            return np.stack([own, own - measure(old, labels, weights)], axis=1)
+
+        # Exponential weights never lose a rare class, as drawing rows does.
+        groups = None if self.groups is None else self.groups[mask]
+        both = stats.resample(statistic, rows, groups=groups, weights="exponential")
+        drawn = tuple(
+            stats.Resampled(
+                value=both.value[i],
+                replicates=both.replicates[:, i],
+                acceleration=both.acceleration[i],
+            )
+            for i in range(2)
+        )
+        value, difference = both.value.tolist()
+        return self._paired(
+            metric,
+            name,
+            mask,
+            baseline=value - difference,
+            value=value,
+            drawn=drawn,
+            of_answers=getattr(plugins.module("metric", metric), "OF_ANSWERS", False),
+        )
+
+    def _paired(self, metric: str, name: str | None, mask: np.ndarray, **measured: Any) -> Paired:
+        labels, old = self.baseline.labels[mask], self.baseline.predicted[mask]
+        new = self.seeds[0].predicted[mask]
+        lost, won = (old == labels) & (new != labels), (old != labels) & (new == labels)
+        other = (old != labels) & (new != labels) & (old != new)
+        by_row = self.groups is not None
+        return Paired(
+            candidate=self.seeds[0].candidate,
+            dataset=self.baseline.dataset,
+            slice=name,
+            metric=metric,
+            n=int(mask.sum()),
+            lost=int(lost.sum()),
+            won=int(won.sum()),
+            other=int(other.sum()),
+            higher_is_better=plugins.module("metric", metric).HIGHER_IS_BETTER,
+            groups=None if self.groups is None else self.groups[mask],
+            change=(lost + 2 * won + 3 * other).astype(np.int8) if by_row else None,
+            **measured,
+        )
+
+
+def _variances(difference: np.ndarray) -> dict[str, float]:
+    if difference.shape[1] < 2:
+        return {}
+    found = stats.crossed_variances(difference)
+    return {
+        "between_seeds": float(found.seeds),
+        "between_rows": float(found.rows),
+        "rest": float(found.rest),
+    }

@@ -1,0 +1,51 @@
+"""Which candidates are worth a look at the confirmation data, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from surefoot.core.errors import BudgetError
+from surefoot.core.evidence import Budget, SelectionEvidence
+from surefoot.gate.questions import Questions
+from surefoot.gate.verdict import p_values
+
+
+def finalists(
+    evidence: SelectionEvidence,
+    budgets: Sequence[Budget],
+    costs: Mapping[str, float],
+    *,
+    most: int = 3,
+) -> tuple[str, ...]:
+    """The candidates that are most likely to pass, the cheapest first.
+
+    Every finalist takes a share of alpha from the others, so few of them are best: those whose
+    worst budget has the smallest p-value on the selection data, and none that look broken there.
+    They are put in order of their cost before the confirmation data are opened, so that what is
+    seen there cannot choose among them. The p-values are no verdict: selection has worn them out.
+
+    Args:
+        evidence: What was measured on the selection data.
+        budgets: What has to hold; those on quantities that the evidence lacks are left out.
+        costs: What each candidate costs to run; only the order matters.
+        most: How many finalists there may be.
+
+    Returns:
+        At most `most` names; none where every candidate looks broken.
+
+    Raises:
+        BudgetError: No budget speaks of anything that was measured.
+    """
+    measured = {paired.metric for paired in evidence.paired} | {"flips", "lost", "won", "other"}
+    asked = [b for b in budgets if b.quantity in measured and b.dataset is None]
+    if not asked:
+        raise BudgetError("no budget speaks of what was measured on the selection data")
+    known = Questions(evidence)
+    worst = {
+        name: float(np.max(p_values(known.about(name, asked))[:, 0]))
+        for name in evidence.candidates
+    }
+    likely = sorted((name for name in worst if worst[name] < 0.5), key=worst.__getitem__)
+    return tuple(sorted(likely[:most], key=lambda name: costs.get(name, np.inf)))

@@ -1,0 +1,242 @@
+"""Holds budgets against evidence: one question for every place that a budget speaks of."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from surefoot.core.budget import EXACT, QUANTILES, TIMED
+from surefoot.core.errors import BudgetError
+from surefoot.core.evidence import Budget, Evidence, LoadProfile, Paired
+from surefoot.gate.latency import machine_noise
+from surefoot.gate.samples import Calls, Counted, Drawn, Exact, Rows, Sample, Series, Share, negated
+
+CHANGES = {"flips": (1, 2, 3), "lost": (1,), "won": (2,), "other": (3,)}
+MEGABYTE = 1_000_000
+_MILLIONS_PER_HOUR = 3_600_000 / 1_000_000
+"""Milliseconds a row, over this: hours a million rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One budget in one place of one candidate."""
+
+    budget: Budget
+    """The budget."""
+    subject: str
+    """What is judged, for example `accuracy on tweets [short]`."""
+    limit: float
+    """What the estimate is held against, in its own unit and direction."""
+    sample: Sample
+    """The numbers."""
+    shown: Callable[[float], float] | None = None
+    """From what the sample estimates to the quantity, rising or falling; None: the same."""
+    paired: Paired | None = None
+    """The rows behind it, where there are any."""
+    noise: str = ""
+    """Why this machine cannot answer it, if it cannot."""
+
+
+class Questions:
+    """What can be asked of evidence.
+
+    Args:
+        evidence: What was measured.
+    """
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._paired: dict[str, list[Paired]] = defaultdict(list)
+        for paired in evidence.paired:
+            self._paired[paired.candidate].append(paired)
+        self._loads = {(load.candidate, load.batch): load for load in evidence.loads}
+
+    def about(self, candidate: str, budgets: Sequence[Budget]) -> list[Question]:
+        """Every budget in every place of one candidate that it speaks of.
+
+        Raises:
+            BudgetError: Nothing was measured that a budget speaks of.
+        """
+        return [question for budget in budgets for question in self._of(budget, candidate)]
+
+    def _of(self, budget: Budget, candidate: str) -> list[Question]:
+        if budget.quantity in EXACT:
+            return [self._exact(budget, candidate)]
+        if budget.quantity in TIMED:
+            return [self._timed(budget, candidate)]
+        found = [_on_rows(paired, budget) for paired in self._places(budget, candidate)]
+        if not found:
+            raise BudgetError(
+                f"nothing measured for the budget on '{budget.quantity}' {_where(budget)}"
+            )
+        return found
+
+    def _places(self, budget: Budget, candidate: str) -> Iterator[Paired]:
+        known = self._paired[candidate]
+        # Which answers changed is the same whatever the metric: the first one tells.
+        wanted = known[0].metric if known and budget.quantity in CHANGES else budget.quantity
+        for paired in known:
+            here = paired.metric == wanted and budget.dataset in (None, paired.dataset)
+            every_slice = budget.slice == "*" and paired.slice is not None
+            if here and (every_slice or budget.slice == paired.slice):
+                yield paired
+
+    def _exact(self, budget: Budget, candidate: str) -> Question:
+        sizes, memory = self._evidence.sizes, self._evidence.memory
+        known, what = (sizes, "size") if budget.quantity == "size_mb" else (memory, "memory")
+        if candidate not in known:
+            raise BudgetError(f"no {what} measured for '{candidate}'")
+        limit, _ = _limit(budget)
+        value = known[candidate] / MEGABYTE
+        sample = Exact(value=value, limit=limit)
+        return Question(budget=budget, subject=budget.quantity, limit=limit, sample=sample)
+
+    def _timed(self, budget: Budget, candidate: str) -> Question:
+        load, (limit, at_least) = self._load(candidate, budget.batch), _limit(budget)
+        batch, shown = budget.batch, None
+        if budget.quantity in QUANTILES:
+            sample: Sample = Calls(
+                values=load.wall_ms, q=QUANTILES[budget.quantity], limit=limit, at_least=at_least
+            )
+        elif budget.quantity == "speedup":
+            ratios = self._load(self._evidence.baseline, batch).wall_ms / load.wall_ms
+            sample = Calls(values=ratios, q=0.5, limit=limit, at_least=at_least)
+        elif budget.quantity == "rows_per_s":
+            # At least so many rows a second: at most so many milliseconds a call, in the mean.
+            sample = Series(values=load.wall_ms, limit=1000 * batch / limit)
+            shown = _per_second(batch)
+        else:
+            sample = Series(values=load.cpu_ms, limit=limit * batch * _MILLIONS_PER_HOUR)
+            shown = _hours_a_million(batch)
+        return Question(
+            budget=budget,
+            subject=f"{budget.quantity} at batch {batch}",
+            limit=limit,
+            sample=sample,
+            shown=shown,
+            noise=machine_noise(self._loads, self._evidence.baseline, batch),
+        )
+
+    def _load(self, candidate: str, batch: int) -> LoadProfile:
+        load = self._loads.get((candidate, batch))
+        if load is None:
+            raise BudgetError(
+                f"no latency measured for '{candidate}' at batch {batch}",
+                fix=f"add {batch} to evaluate.latency.batch",
+            )
+        return load
+
+
+def _on_rows(paired: Paired, budget: Budget) -> Question:
+    if budget.quantity in CHANGES:
+        return _changes(paired, budget)
+    return _drop(paired, budget) if budget.max_drop is not None else _absolute(paired, budget)
+
+
+def _drop(paired: Paired, budget: Budget) -> Question:
+    """The candidate may be worse than the baseline by at most a margin."""
+    margin, sign = float(budget.max_drop or 0.0), 1 if paired.higher_is_better else -1
+    if paired.drawn is not None:
+        difference = paired.drawn[1]
+        sample: Sample = Drawn(
+            drawn=difference if sign > 0 else negated(difference),
+            margin=margin,
+            n=paired.n,
+            changed=paired.lost + paired.won + paired.other if paired.of_answers else None,
+        )
+    elif paired.difference is None:
+        sample = Counted(lost=paired.lost, won=paired.won, n=paired.n, margin=margin)
+    else:
+        sample = Rows(gain=sign * paired.difference, margin=margin, groups=paired.groups)
+    return _question(paired, budget, sample, -sign * margin, None if sign > 0 else _negative)
+
+
+def _absolute(paired: Paired, budget: Budget) -> Question:
+    """The candidate's own metric against a fixed limit."""
+    limit, at_least = _limit(budget)
+    if paired.drawn is not None:
+        own = paired.drawn[0]
+        sample = Drawn(
+            drawn=own if at_least else negated(own),
+            margin=-limit if at_least else limit,
+            n=paired.n,
+        )
+        return _question(paired, budget, sample, limit, None if at_least else _negative)
+    if paired.values is None:
+        return _share(round(paired.value * paired.n), paired, budget)
+    return _level(paired.values, paired, budget)
+
+
+def _changes(paired: Paired, budget: Budget) -> Question:
+    """The share of rows whose answer changed: all, lost, won, or one wrong answer for another."""
+    kinds = CHANGES[budget.quantity]
+    if paired.change is not None:
+        return _level(np.isin(paired.change, kinds).astype(float), paired, budget)
+    count = sum((0, paired.lost, paired.won, paired.other)[kind] for kind in kinds)
+    return _share(count, paired, budget)
+
+
+def _level(values: np.ndarray, paired: Paired, budget: Budget) -> Question:
+    """A mean of values per row against a limit, as a drop from 0, or from 1 for `at_least`."""
+    limit, at_least = _limit(budget)
+    gain, margin = (values - 1, 1 - limit) if at_least else (-values, limit)
+    sample = Rows(gain=gain, margin=margin, groups=paired.groups)
+    return _question(paired, budget, sample, limit, _from_one if at_least else _negative)
+
+
+def _share(count: int, paired: Paired, budget: Budget) -> Question:
+    """A share of independent rows against a limit."""
+    limit, at_least = _limit(budget)
+    sample = Share(count=count, n=paired.n, limit=limit, at_least=at_least)
+    return _question(paired, budget, sample, limit, None)
+
+
+def _question(
+    paired: Paired,
+    budget: Budget,
+    sample: Sample,
+    limit: float,
+    shown: Callable[[float], float] | None,
+) -> Question:
+    place = f"{paired.dataset} [{paired.slice}]" if paired.slice else paired.dataset
+    return Question(
+        budget=budget,
+        subject=f"{budget.quantity} on {place}",
+        limit=limit,
+        sample=sample,
+        shown=shown,
+        paired=paired,
+    )
+
+
+def _limit(budget: Budget) -> tuple[float, bool]:
+    """The fixed limit, and whether it is one from below."""
+    at_least = budget.at_least is not None
+    return float((budget.at_least if at_least else budget.at_most) or 0.0), at_least
+
+
+def _where(budget: Budget) -> str:
+    parts = [
+        f"in data set '{budget.dataset}'" if budget.dataset else "",
+        f"in slice '{budget.slice}'" if budget.slice else "",
+    ]
+    return " ".join(filter(None, parts)) or "in any data set"
+
+
+def _negative(gain: float) -> float:
+    return -gain
+
+
+def _from_one(gain: float) -> float:
+    return 1 + gain
+
+
+def _per_second(batch: int) -> Callable[[float], float]:
+    return lambda call_ms: 1000 * batch / call_ms if call_ms > 0 else float("inf")
+
+
+def _hours_a_million(batch: int) -> Callable[[float], float]:
+    return lambda call_ms: call_ms / batch / _MILLIONS_PER_HOUR

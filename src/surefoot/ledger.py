@@ -1,0 +1,93 @@
+"""Counts every use of confirmation data, because each look spends some of the error rate.
+
+The ledger is an append-only file, one line a use, beside the plan: keep both under version control.
+A set is known by its fingerprint, so a new one starts from nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from surefoot.core.errors import BundleError
+from surefoot.core.evidence import Use
+from surefoot.stats import spending
+
+LEDGER = "surefoot-ledger.jsonl"
+
+
+def record_use(file: Path, key: str, sets: Mapping[str, str]) -> Use:
+    """Note that confirmation sets are opened for a verdict, unless this very run is noted already.
+
+    Args:
+        file: The ledger; made where there is none.
+        key: The hash of everything that the verdict depends on: a run that resumes, or repeats an
+            earlier one, asks nothing new.
+        sets: Name to fingerprint of each confirmation set.
+
+    Returns:
+        Which use it is, and what it may spend. It counts as one more than the most often used of
+        the sets was used before, so that no set ever spends more than all of alpha.
+
+    Raises:
+        BundleError: The ledger cannot be read or written.
+    """
+    try:
+        with file.open("a+") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            stream.seek(0)
+            uses = list(_uses(stream, file))
+            known = [use["use"] for use in uses if use["key"] == key]
+            count = known[0] if known else 1 + _earlier(uses, sets)
+            if not known:
+                now = datetime.now(UTC).isoformat(timespec="seconds")
+                line = {"use": count, "time": now, "key": key, "sets": dict(sets)}
+                stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+    except OSError as error:
+        raise BundleError(
+            f"the ledger cannot be written: {error.strerror or error}", where=str(file)
+        ) from error
+    share, left = spending(count)
+    return Use(count=count, share=share, left=left)
+
+
+def planned_use(file: Path, sets: Mapping[str, str]) -> Use:
+    """Which use a new verdict on these sets would be; nothing is noted.
+
+    Args:
+        file: The ledger; there need not be one.
+        sets: Name to fingerprint of each confirmation set.
+
+    Raises:
+        BundleError: The ledger cannot be read.
+    """
+    lines = file.read_text().splitlines() if file.exists() else []
+    count = 1 + _earlier(list(_uses(lines, file)), sets)
+    share, left = spending(count)
+    return Use(count=count, share=share, left=left)
+
+
+def _earlier(uses: Iterable[Mapping[str, Any]], sets: Mapping[str, str]) -> int:
+    """The highest use so far of any of the sets."""
+    wanted = set(sets.values())
+    return max((u["use"] for u in uses if wanted & set(u["sets"].values())), default=0)
+
+
+def _uses(lines: Iterable[str], file: Path) -> Iterable[dict[str, Any]]:
+    for number, line in enumerate(lines, start=1):
+        try:
+            use = json.loads(line)
+            yield {"use": int(use["use"]), "key": str(use["key"]), "sets": dict(use["sets"])}
+        except (ValueError, KeyError, TypeError) as error:
+            raise BundleError(
+                f"line {number} of the ledger is not as surefoot writes it",
+                where=str(file),
+                fix="restore the file: without it nobody knows how often the data were used",
+            ) from error

@@ -1,0 +1,184 @@
+"""Budgets on quantities that are no share of rows: what each is held against, how it is shown."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from surefoot import stats
+from surefoot.core.errors import BudgetError
+from surefoot.core.evidence import Budget, Evidence, LoadProfile, Paired, Use
+from surefoot.gate import finalists, gate_evidence
+from surefoot.report.terminal import verdict_line
+
+
+def profile(name, wall, cpu=None, batch=4):
+    wall = np.asarray(wall, float)
+    return LoadProfile(
+        candidate=name, runtime="onnxruntime", batch=batch, threads=1, wall_ms=wall,
+        cpu_ms=wall if cpu is None else np.asarray(cpu, float),
+    )  # fmt: skip
+
+
+def finding(budget, **measured):
+    evidence = Evidence(baseline="baseline", candidates=("lean",), **measured)
+    ((found,),) = (verdict.findings for verdict in gate_evidence(evidence, [budget]))
+    return found
+
+
+@pytest.fixture
+def calls():
+    """800 calls of 10 ms in the mean that drift a little."""
+    rng = np.random.default_rng(0)
+    return 10 + np.sin(np.arange(800) / 90) * 0.2 + rng.normal(0, 0.5, 800)
+
+
+@pytest.mark.parametrize(
+    ("limit", "outcome"), [(380.0, "PASS"), (400.0, "INCONCLUSIVE"), (420.0, "FAIL")]
+)
+def test_throughput_is_rows_over_the_mean_call(calls, limit, outcome):
+    budget = Budget(quantity="rows_per_s", at_least=limit, batch=4)
+    found = finding(budget, loads=(profile("lean", calls),))
+    assert found.outcome == outcome
+    assert found.estimate.value == pytest.approx(4 * 1000 / calls.mean(), rel=1e-9)
+    assert found.estimate.low < found.estimate.value < found.estimate.high
+    assert found.estimate.method == "t of block means"
+
+
+@pytest.mark.parametrize(("limit", "outcome"), [(0.75, "PASS"), (0.65, "FAIL")])
+def test_cpu_hours_are_those_of_a_million_rows(calls, limit, outcome):
+    budget = Budget(quantity="cpu_hours", at_most=limit, batch=4)
+    found = finding(budget, loads=(profile("lean", 99 * calls, cpu=calls),))
+    assert found.outcome == outcome
+    per_row_ms = calls.mean() / 4
+    assert found.estimate.value == pytest.approx(per_row_ms / 1000 / 3600 * 1e6)
+
+
+@pytest.mark.parametrize(("limit", "outcome"), [(200, "PASS"), (100, "FAIL")])
+def test_memory_is_read_off(limit, outcome):
+    found = finding(Budget(quantity="memory_mb", at_most=limit), memory={"lean": 150_000_000})
+    assert (found.outcome, found.estimate.value) == (outcome, 150.0)
+
+
+def test_memory_that_nobody_measured_is_an_error():
+    with pytest.raises(BudgetError, match="no memory measured for 'lean'"):
+        finding(Budget(quantity="memory_mb", at_most=100))
+
+
+@pytest.mark.parametrize("ratio", [0.8, 1.25])
+def test_a_machine_that_cannot_tell_two_equal_models_certifies_no_latency(calls, ratio):
+    loads = (
+        profile("baseline", 2 * calls), profile("baseline (again)", 2 * calls * ratio),
+        profile("lean", calls),
+    )  # fmt: skip
+    found = finding(Budget(quantity="speedup", at_least=1.5, batch=4), loads=loads)
+    assert found.outcome == "INCONCLUSIVE"
+    assert f"the baseline took {ratio:.2f} times as long as itself" in found.reason
+    assert found.needed is None  # more calls of this kind would not help
+
+
+def of_set(own, difference, *, changed=50, n=1000, metric="macro_f1", higher=True):
+    """A metric of the whole set with normal replicates."""
+    rng = np.random.default_rng(0)
+
+    def drawn(value, error):
+        replicates = value + rng.normal(0, error, 4000)
+        return stats.Resampled(
+            value=np.float64(value), replicates=replicates, acceleration=np.float64(0)
+        )
+
+    return Paired(
+        candidate="lean", dataset="main", slice=None, metric=metric, n=n, lost=changed, won=0,
+        other=0, baseline=own - difference, value=own, higher_is_better=higher,
+        drawn=(drawn(own, 0.02), drawn(difference, 0.005)), of_answers=metric == "macro_f1",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("budget", "outcome", "shown", "standard_error"),
+    [
+        (Budget(quantity="macro_f1", max_drop=0.02), "PASS", -0.01, 0.005),
+        (Budget(quantity="macro_f1", max_drop=0.011), "INCONCLUSIVE", -0.01, 0.005),
+        (Budget(quantity="macro_f1", at_least=0.70), "PASS", 0.80, 0.02),
+        (Budget(quantity="macro_f1", at_least=0.90), "FAIL", 0.80, 0.02),
+    ],
+)
+def test_a_metric_of_sets_is_judged_by_its_replicates(budget, outcome, shown, standard_error):
+    found = finding(budget, paired=(of_set(0.80, -0.01),))
+    assert found.outcome == outcome
+    assert found.estimate.value == shown
+    assert found.estimate.method == "BCa bootstrap"
+    half = (found.estimate.high - found.estimate.low) / 2
+    assert half == pytest.approx(1.645 * standard_error, rel=0.08)
+
+
+@pytest.mark.parametrize(
+    ("limit", "outcome"), [({"at_most": 0.15}, "PASS"), ({"at_most": 0.05}, "FAIL")]
+)
+def test_a_metric_that_should_be_small_is_read_the_other_way(limit, outcome):
+    paired = of_set(0.10, 0.03, metric="ece", higher=False)
+    found = finding(Budget(quantity="ece", **limit), paired=(paired,))
+    assert (found.outcome, found.estimate.value) == (outcome, 0.10)
+    worse = finding(Budget(quantity="ece", max_drop=0.01), paired=(paired,))
+    assert (worse.outcome, worse.estimate.value, worse.limit) == ("FAIL", 0.03, 0.01)
+
+
+def test_too_few_changed_answers_say_nothing_about_their_variance():
+    still = of_set(0.80, 0.0, changed=3)
+    found = finding(Budget(quantity="macro_f1", max_drop=0.02), paired=(still,))
+    assert found.outcome == "INCONCLUSIVE"
+    assert "too few answers changed to resample" in found.reason
+    by_scores = replace(still, metric="ece", of_answers=False)
+    assert finding(Budget(quantity="ece", max_drop=0.02), paired=(by_scores,)).outcome == "PASS"
+
+
+def counts(name, lost, won, n=2000):
+    return Paired(
+        candidate=name, dataset="main", slice=None, metric="accuracy", n=n, lost=lost, won=won,
+        other=0, baseline=0.9, value=0.9 + (won - lost) / n,
+    )  # fmt: skip
+
+
+DROP = Budget(quantity="accuracy", max_drop=0.02)
+
+
+def test_a_later_use_of_the_data_asks_for_more():
+    evidence = Evidence(baseline="baseline", candidates=("lean",), paired=(counts("lean", 40, 20),))
+    (first,) = gate_evidence(evidence, [DROP])
+    (fifth,) = gate_evidence(evidence, [DROP], use=Use(count=5, share=0.024, left=0.11))
+    assert (first.outcome, fifth.outcome) == ("PASS", "INCONCLUSIVE")
+    assert fifth.findings[0].estimate.level == pytest.approx(1 - 2 * 0.05 * 0.024)
+    assert fifth.findings[0].needed > first.findings[0].paired.n
+    assert fifth.use.count == 5
+
+
+def test_the_number_tried_is_that_of_the_search():
+    evidence = Evidence(baseline="baseline", candidates=("a",), paired=(counts("a", 5, 5),))
+    (verdict,) = gate_evidence(evidence, [DROP], tried=50)
+    assert (verdict.tried, verdict.share) == (50, 1)
+
+
+def test_too_few_rows_for_any_answer_are_said_with_the_rows_that_could():
+    evidence = Evidence(
+        baseline="baseline", candidates=("lean",), paired=(counts("lean", 0, 0, n=100),)
+    )
+    (verdict,) = gate_evidence(evidence, [DROP])
+    assert "needs about 149 rows; no answers to 100 rows could pass" in verdict_line(verdict)
+
+
+def test_finalists_are_the_likeliest_in_order_of_cost():
+    losses = {"broken": 90, "close": 38, "fine": 10, "better": 5, "best": 2}
+    evidence = Evidence(
+        baseline="baseline", candidates=tuple(losses),
+        paired=tuple(counts(name, lost, 5) for name, lost in losses.items()),
+    )  # fmt: skip
+    costs = {"best": 9, "better": 3, "fine": 5, "close": 1, "broken": 0}
+    assert finalists(evidence, [DROP], costs) == ("better", "fine", "best")
+    assert finalists(evidence, [DROP], costs, most=4) == ("close", "better", "fine", "best")
+    assert finalists(evidence, [DROP], costs, most=9)[0] == "close"  # never the broken one
+
+
+def test_finalists_need_a_budget_that_selection_can_speak_of():
+    evidence = Evidence(baseline="b", candidates=("a",), paired=(counts("a", 1, 1),))
+    with pytest.raises(BudgetError, match="selection data"):
+        finalists(evidence, [Budget(quantity="p99_ms", at_most=3)], {})
