@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from surefoot import models
+from surefoot.cli import main
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.hashing import hash_arrays
 from surefoot.core.model import Model
@@ -336,3 +339,28 @@ def _beside(folder: Path, tokenizer_json: Path) -> None:
 def linear() -> Callable[..., Path]:
     """Makes a linear ONNX file of any size: see `linear_onnx`."""
     return linear_onnx
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the program answered."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Said]:
+    """Calls the program as a shell does, in `tmp_path`: `cli("run", "plan.toml").code`."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["surefoot", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return Said(int(stopped.value.code), *capfd.readouterr())
+
+    return call

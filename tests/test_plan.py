@@ -1,4 +1,5 @@
 import re
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -269,3 +270,36 @@ def test_no_value_anywhere_breaks_the_reader(key, value):
     file, broken = _typed(tables)
     assert file.task.kind == "text-classification"
     assert all(line.startswith(key.partition(".")[0][:4]) for line in broken.values())
+
+
+def test_a_plan_that_moved_with_its_files_says_the_same(folder, tmp_path):
+    """What a run is named by must not depend on where its folder lies."""
+    here = plan(folder)
+    there = tmp_path / "moved" / "deep"
+    shutil.copytree(folder / "data", there / "data")
+    for name in ("model.onnx", "p.toml"):
+        shutil.copyfile(folder / name, there / name)
+    assert read_plan(there / "p.toml").resolved() == here.resolved()
+    assert str(folder) not in str(here.resolved())
+    changed = read_plan(there / "p.toml", ["budget[0].max_drop=0.02"])
+    assert changed.resolved() != here.resolved()
+
+
+def test_every_file_of_a_plan_is_listed_once(folder):
+    (folder / "tokenizer.json").touch()
+    again = 'task.test.again={ use = "csv", path = "data/test.csv", text = "b", label = "i" }'
+    train = 'task.train={ use = "csv", path = "data/train.csv", text = "b", label = "i" }'
+    read = plan(folder, GOOD, again, train, 'model.tokenizer="tokenizer.json"')
+    names = ("data/test.csv", "data/train.csv", "model.onnx", "tokenizer.json")
+    assert sorted(read.files()) == [folder / name for name in names]
+
+
+def test_equal_recipes_hash_alike(folder):
+    recipes = plan(folder, GOOD).recipes
+    assert {recipes[0]: 1}[plan(folder, GOOD).recipes[0]] == 1
+
+
+def test_a_tokenizer_that_is_not_there_is_named(folder):
+    assert problems(folder, GOOD, 'model.tokenizer="tokenisr.json"')[0].startswith(
+        f"model.tokenizer: no such file {folder}/tokenisr.json"
+    )

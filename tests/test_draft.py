@@ -1,0 +1,208 @@
+"""`surefoot init`: what the columns of a file are taken for, and a plan that can be read back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from surefoot.core.errors import DataError, ModelError, PlanError
+from surefoot.draft import draft_plan
+from surefoot.plan import read_plan
+
+REVIEWS = "id,text,label\n1,a lovely film,positive\n2,a dull film,negative\n"
+
+
+@pytest.fixture
+def folder(tmp_path, tiny_bert, tiny_sklearn, tiny_onnx_numeric) -> Path:
+    shutil.copytree(tiny_bert, tmp_path / "bert")
+    shutil.copyfile(tiny_sklearn, tmp_path / "trees.skops")
+    shutil.copyfile(tiny_onnx_numeric, tmp_path / "linear.onnx")
+    return tmp_path
+
+
+def drafted(folder: Path, model: str, rows: str, name: str = "test.csv", train: str | None = None):
+    """The plan that is drafted for a file of these rows, read back."""
+    (folder / name).write_text(rows)
+    plan = folder / "surefoot.toml"
+    draft_plan(folder / model, folder / name, plan, train=train and folder / train)
+    return read_plan(plan)
+
+
+def test_a_plan_names_model_rows_and_budgets(folder):
+    plan = drafted(folder, "bert", REVIEWS)
+    assert plan.task.kind == "text-classification"
+    assert plan.task.test == {
+        "main": {
+            "use": "csv", "path": str(folder / "test.csv"), "text": "text", "label": "label",
+        }
+    }  # fmt: skip
+    assert plan.model.path == str(folder / "bert")
+    assert [b.quantity for b in plan.budgets] == ["accuracy", "speedup"]
+    assert plan.task.train is None
+
+
+def test_paths_are_seen_from_the_plan_where_they_lie_below_it(folder):
+    (folder / "plans").mkdir()
+    (folder / "test.csv").write_text(REVIEWS)
+    below = draft_plan(folder / "bert", folder / "test.csv", folder / "p.toml").read_text()
+    assert 'path = "bert"' in below
+    assert 'path = "test.csv"' in below
+    plan = draft_plan(folder / "bert", folder / "test.csv", folder / "plans" / "p.toml")
+    assert f'path = "{folder / "bert"}"' in plan.read_text()
+    assert read_plan(plan).model.path == str(folder / "bert")
+
+
+def test_rows_to_learn_from_have_the_same_columns(folder):
+    (folder / "train.csv").write_text(REVIEWS)
+    plan = drafted(folder, "bert", REVIEWS, train="train.csv")
+    assert plan.task.train == {**plan.task.test["main"], "path": str(folder / "train.csv")}
+    assert "static" in [recipe.name for recipe in plan.recipes]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_every_kind_of_table_is_read(folder, form):
+    (folder / "rows.csv").write_text(REVIEWS)
+    target = folder / f"test.{form}"
+    how = "FORMAT csv" if form == "csv" else f"FORMAT {form.replace('jsonl', 'json')}"
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY (FROM '{folder / 'rows.csv'}') TO '{target}' ({how})")
+    plan = read_plan(draft_plan(folder / "bert", target, folder / "p.toml"))
+    assert plan.task.test["main"]["use"] == form
+    assert plan.task.test["main"]["text"] == "text"
+
+
+@pytest.mark.parametrize(
+    ("rows", "text", "label"),
+    [
+        # By their names, whatever else there is.
+        ("Body,notes,Label\na film,a much longer remark,x\na day,another one,y\n", "Body", "Label"),
+        # The longest text where none has a name that tells.
+        ("short,review,label\nab,a lovely film indeed,x\ncd,a dull one,y\n", "review", "label"),
+        # The values are the model's classes.
+        ("text,mood,lang\na film,positive,en\na day,negative,es\n", "text", "mood"),
+        # A column named so that holds something else gives way to one that fits the classes.
+        ("text,label,mood\na film,3,positive\na day,4,negative\n", "text", "mood"),
+        # Names that TOML and SQL have to quote.
+        (
+            'the "text","label, x"\na longer film,positive\na longer day,negative\n',
+            'the "text"',
+            "label, x",
+        ),
+        ("größe,label\na longer film,positive\na day,negative\n", "größe", "label"),
+        ("{file},label\na longer film,positive\na day,negative\n", "{file}", "label"),
+    ],
+)
+def test_the_columns_of_texts(folder, rows, text, label):
+    rows = rows.replace('the "text"', '"the ""text"""')
+    source = drafted(folder, "bert", rows).task.test["main"]
+    assert (source["text"], source["label"]) == (text, label)
+
+
+@pytest.mark.parametrize(
+    ("header", "label", "columns"),
+    [
+        ("id,a,b,c,d,label", "label", ["a", "b", "c", "d"]),
+        ("a,b,c,d,index,tree", "tree", ["a", "b", "c", "d"]),
+        ("a,b,c,d,n,species", "species", ["a", "b", "c", "d", "n"]),
+    ],
+)
+def test_the_columns_of_numbers(folder, header, label, columns):
+    names = header.split(",")
+    trees = ("ash", "birch", "oak")
+    rows = [
+        ",".join(
+            {"id": f"{100 + i}", "index": f"{i}", "n": f"{i * i}", label: trees[i % 3]}.get(
+                name, f"{i * 1.5 + j}"
+            )
+            for j, name in enumerate(names)
+        )
+        for i in range(9)
+    ]
+    plan = drafted(folder, "trees.skops", "\n".join([header, *rows]) + "\n")
+    assert plan.task.kind == "tabular-classification"
+    assert plan.task.test["main"]["label"] == label
+    assert plan.task.test["main"]["columns"] == columns
+
+
+def test_classes_that_a_file_does_not_name_are_proposed_with_a_question(folder):
+    rows = "a,b,c,d,label\n1,2,3,4,oak\n2,3,4,5,äsche\n3,4,5,6,birch\n"
+    plan = drafted(folder, "linear.onnx", rows)
+    assert plan.model.classes == ["birch", "oak", "äsche"]
+    assert "is this the order of its outputs?" in plan.text
+    assert "classes" not in drafted_text(folder, "bert")
+
+
+def drafted_text(folder: Path, model: str) -> str:
+    (folder / "again.csv").write_text(REVIEWS)
+    return draft_plan(folder / model, folder / "again.csv", folder / "again.toml").read_text()
+
+
+def test_a_model_beside_a_tokenizer_takes_texts(folder, tiny_onnx_text):
+    plan = folder / "p.toml"
+    (folder / "test.csv").write_text(REVIEWS)
+    draft_plan(tiny_onnx_text, folder / "test.csv", plan)
+    found = read_plan(plan)
+    assert found.task.kind == "text-classification"
+    assert found.model.classes == ["negative", "positive"]
+
+
+@pytest.mark.parametrize("config", ["no json", "{}", None])
+def test_a_folder_that_tells_no_classes_falls_back_on_names(folder, config):
+    path = folder / "bert" / "config.json"
+    path.unlink() if config is None else path.write_text(config)
+    rows = "text,mood,label\na film,positive,x\na day,negative,y\n"
+    assert drafted(folder, "bert", rows).task.test["main"]["label"] == "label"
+
+
+@pytest.mark.parametrize(
+    ("model", "rows", "error", "said"),
+    [
+        ("brt", REVIEWS, ModelError, "brt: no such model"),
+        ("bert", "a,label\n1,2\n3,4\n", DataError, "no column of text; found a, label"),
+        ("bert", "text\na film\na film\n", DataError, "no column that could be the label"),
+        ("trees.skops", "a,label\nx,oak\ny,ash\n", DataError, "no column of numbers"),
+        ("bert", "", DataError, "test.csv: "),
+    ],
+)
+def test_what_cannot_be_drafted_is_said_and_leaves_no_plan(folder, model, rows, error, said):
+    with pytest.raises(error) as caught:
+        drafted(folder, model, rows)
+    assert said in str(caught.value)
+    assert not list(folder.glob("surefoot.toml*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("test.xlsx", "cannot read '.xlsx' files"), ("no.csv", "cannot be read")]
+)
+def test_a_file_that_cannot_be_read_is_named(folder, name, said):
+    (folder / "test.xlsx").write_bytes(b"PK")
+    with pytest.raises(DataError, match=f"{name}: {said}"):
+        draft_plan(folder / "bert", folder / name, folder / "p.toml")
+    with pytest.raises(DataError, match=r"cannot read '.xlsx' files; known: .csv"):
+        drafted(folder, "bert", REVIEWS, train="test.xlsx")
+    assert not list(folder.glob("*.toml"))
+
+
+def test_a_plan_that_exists_is_left_alone(folder):
+    (folder / "surefoot.toml").write_text("mine")
+    with pytest.raises(PlanError, match="exists already; remove it, or name another file"):
+        drafted(folder, "bert", REVIEWS)
+    assert (folder / "surefoot.toml").read_text() == "mine"
+
+
+def test_a_draft_that_would_not_run_is_taken_back(folder):
+    with pytest.raises(PlanError, match=r"task\.train\.path: no such file .*nowhere\.csv"):
+        drafted(folder, "bert", REVIEWS, train="nowhere.csv")
+    assert not list(folder.glob("surefoot.toml*"))
+
+
+def test_labels_are_text_even_where_the_file_has_numbers(folder):
+    config = json.loads((folder / "bert" / "config.json").read_text())
+    config["id2label"] = {"0": "0", "1": "1"}
+    (folder / "bert" / "config.json").write_text(json.dumps(config))
+    rows = "text,stars,sentiment\na film,5,1\na day,1,0\na night,2,0\n"
+    assert drafted(folder, "bert", rows).task.test["main"]["label"] == "sentiment"

@@ -1,0 +1,304 @@
+"""`surefoot run` as a user calls it, on every kind of task, model, metric and runtime."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+
+TREES = ("ash", "birch", "oak")
+BUNDLE = Path("surefoot-run/bundle")
+PLAN = """
+[task]
+kind = "tabular-classification"
+test.main = { use = "csv", path = "test.csv", label = "tree", columns = ["a", "b", "c", "d"] }
+[model]
+path = "model.onnx"
+classes = ["ash", "birch", "oak"]
+[evaluate]
+latency = { batch = [1], calls = 20, seconds = 2 }
+"""
+
+
+def budget(quantity: str, **limits: object) -> str:
+    lines = (f"{key} = {json.dumps(value)}" for key, value in limits.items())
+    return "\n".join(["[[budget]]", f'quantity = "{quantity}"', *lines, ""])
+
+
+def candidate(name: str, *steps: str, runtime: str | None = None) -> str:
+    run = f'runtime = "{runtime}"\n' if runtime else ""
+    return f'[[candidate]]\nname = "{name}"\nsteps = [{", ".join(steps)}]\n{run}'
+
+
+def write_numbers(path: Path, inputs: np.ndarray, labels: np.ndarray, **more: np.ndarray) -> None:
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["id", "a", "b", "c", "d", "tree", *more])
+        columns = (range(len(inputs)), *inputs.T.tolist(), np.array(TREES)[labels], *more.values())
+        writer.writerows(zip(*columns, strict=True))
+
+
+def numbers(rows: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((rows, 4)).astype(np.float32)
+
+
+def some_wrong(answers: np.ndarray, classes: int, every: int) -> np.ndarray:
+    """Labels of which each `every`-th is not the model's answer."""
+    labels = answers.copy()
+    labels[::every] = (labels[::every] + 1) % classes
+    return labels
+
+
+def verdicts() -> dict[str, dict]:
+    found = json.loads((BUNDLE / "verdict.json").read_text())["verdicts"]
+    return {verdict["candidate"]: verdict for verdict in found}
+
+
+def measured(name: str) -> dict[str, np.ndarray]:
+    """The cells of a candidate on the test set `main`, in the order of the ids."""
+    query = f"SELECT * FROM '{BUNDLE}/cells/{name}/main.parquet' ORDER BY id"
+    return duckdb.sql(query).fetchnumpy()
+
+
+def runtimes() -> dict[str, str]:
+    found = json.loads((BUNDLE / "verdict.json").read_text())["candidates"]
+    return {c["name"]: c["runtime"] for c in found}
+
+
+def onnx_graph(path: Path):
+    import onnx
+
+    return onnx.load(path).graph
+
+
+def weight_of(path: Path) -> np.ndarray:
+    """The one weight of a model of `conftest.py`."""
+    import onnx
+
+    return onnx.numpy_helper.to_array(onnx_graph(path).initializer[0])
+
+
+def convolved(images: np.ndarray, model: Path) -> np.ndarray:
+    """Logits of `tiny_onnx_image` for pixels less 0.5, over 0.25, by numpy alone."""
+    weight = weight_of(model)
+    pixels = (images / 255.0 - 0.5) / 0.25
+    windows = np.lib.stride_tricks.sliding_window_view(pixels, (3, 3), axis=(1, 2))
+    return np.einsum("nyxcij,kcij->nk", windows, weight) / 36
+
+
+def test_images_of_an_npz_file(cli, tmp_path, tiny_onnx_image):
+    rng = np.random.default_rng(1)
+    bright = rng.integers(0, 200, (400, 1, 1, 3))
+    images = (bright + rng.integers(0, 56, (400, 8, 8, 3))).astype(np.uint8)
+    answers = convolved(images, tiny_onnx_image).argmax(axis=1)
+    assert 40 < answers.sum() < 360
+    names = np.array(["cat", "dog"])[some_wrong(answers, 2, every=10)]
+    camera = np.where(np.arange(400) % 4 == 0, "left", "right")
+    np.savez(tmp_path / "test.npz", x=images, y=names, camera=camera)
+    (tmp_path / "plan.toml").write_text(
+        f"""
+[task]
+kind = "image-classification"
+test.main = {{ use = "npz", path = "test.npz", inputs = "x", label = "y" }}
+[model]
+path = "{tiny_onnx_image}"
+classes = ["cat", "dog"]
+mean = [0.5]
+std = [0.25]
+[evaluate]
+slices = {{ left = "camera = 'left'" }}
+latency = {{ batch = [1], calls = 20, seconds = 2 }}
+"""
+        + candidate("int8", '"quantize_dynamic"')
+        + budget("accuracy", max_drop=0.1)
+        + budget("accuracy", max_drop=0.2, slice="left")
+    )
+    said = cli("run", "plan.toml")
+    assert said.code == 0, said.err
+    assert said.out.startswith("PASS  int8  2 of 2 budgets")
+    # Every tenth label is wrong on purpose, so the baseline is right on the other 360.
+    assert measured("baseline")["correct"].sum() == 360
+    assert measured("int8")["slice_left"].sum() == 100
+    assert (BUNDLE / "models" / "int8" / "model.onnx").exists()
+
+
+def test_a_model_of_scikit_learn_and_its_export(cli, tmp_path, tiny_sklearn):
+    import skops.io
+
+    inputs = numbers(300)
+    answers = skops.io.load(tiny_sklearn).predict(inputs)
+    labels = some_wrong(np.searchsorted(TREES, answers), 3, every=6)
+    write_numbers(tmp_path / "test.csv", inputs, labels)
+    plan = PLAN.replace("model.onnx", str(tiny_sklearn)).replace("classes =", "# classes =")
+    plan += candidate("onnx", '"export_onnx"') + budget("flips", at_most=0.02)
+    (tmp_path / "plan.toml").write_text(plan)
+    said = cli("run", "plan.toml")
+    assert said.code == 0, said.err
+    assert runtimes() == {"baseline": "sklearn", "onnx": "onnxruntime"}
+    assert measured("baseline")["correct"].sum() == 250
+    assert (measured("onnx")["predicted"] == measured("baseline")["predicted"]).all()
+    (finding,) = verdicts()["onnx"]["findings"]
+    # Clopper and Pearson: no flip in n rows bounds their share by 1 - alpha ** (1 / n).
+    alpha = (1 - finding["estimate"]["level"]) / 2
+    assert finding["estimate"]["high"] == pytest.approx(1 - alpha ** (1 / 300))
+
+
+def test_a_network_of_scikit_learn_in_8_bits(cli, tmp_path):
+    import skops.io
+    from sklearn.neural_network import MLPClassifier
+
+    inputs = numbers(400)
+    labels = inputs[:, :3].argmax(axis=1)
+    network = MLPClassifier((16,), solver="lbfgs", max_iter=2000, tol=1e-3, random_state=0)
+    network.fit(inputs[:200], np.array(TREES)[labels[:200]])
+    skops.io.dump(network, tmp_path / "trees.skops")
+    write_numbers(tmp_path / "test.csv", inputs[200:], labels[200:])
+    plan = PLAN.replace("model.onnx", "trees.skops").replace("classes =", "# classes =")
+    plan += candidate("int8", '"export_onnx"', '"quantize_dynamic"')
+    (tmp_path / "plan.toml").write_text(plan + budget("accuracy", max_drop=0.1))
+    said = cli("run", "plan.toml")
+    assert said.code == 0, said.err
+    share = (network.predict(inputs[200:]) == np.array(TREES)[labels[200:]]).mean()
+    assert measured("baseline")["correct"].mean() == share
+    graph = onnx_graph(BUNDLE / "models" / "int8" / "model.onnx")
+    assert "MatMulInteger" in {node.op_type for node in graph.node}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_program_of_torch_export(cli, tmp_path):
+    """torch.export's own code still calls what torch deprecates."""
+    import torch
+
+    torch.manual_seed(0)
+    layers = torch.nn.Linear(4, 32), torch.nn.ReLU(), torch.nn.Linear(32, 3)
+    network, inputs = torch.nn.Sequential(*layers).eval(), numbers(300)
+    shapes = ({0: torch.export.Dim.DYNAMIC},)
+    program = torch.export.export(network, (torch.ones(3, 4),), dynamic_shapes=shapes)
+    torch.export.save(program, tmp_path / "model.pt2")
+    with torch.no_grad():
+        answers = network(torch.from_numpy(inputs)).argmax(dim=1).numpy()
+    write_numbers(tmp_path / "test.csv", inputs, some_wrong(answers, 3, every=3))
+    plan = PLAN.replace("model.onnx", "model.pt2") + candidate("onnx", '"export_onnx"')
+    plan += candidate("int8", '"export_onnx"', '"quantize_dynamic"')
+    (tmp_path / "plan.toml").write_text(plan + budget("accuracy", max_drop=0.1))
+    said = cli("run", "plan.toml")
+    assert said.code == 0, said.err
+    assert runtimes() == {"baseline": "torch", "onnx": "onnxruntime", "int8": "onnxruntime"}
+    assert measured("baseline")["correct"].sum() == 200
+    assert (measured("onnx")["predicted"] == measured("baseline")["predicted"]).all()
+    assert verdicts()["int8"]["outcome"] == "PASS"
+
+
+@pytest.fixture
+def near_the_border(tmp_path, linear):
+    """A plan whose int8 model loses answers: its inputs lie near the border, in groups of eight.
+
+    Rows of one group are copies of one another, so that an answer is lost in all of them or in
+    none.
+    """
+    weight = weight_of(linear(tmp_path / "model.onnx")).astype(np.float64)
+    inputs = numbers(4000, seed=3)
+    top = np.sort(inputs @ weight, axis=1)
+    chosen = np.argsort(top[:, 2] - top[:, 1])[:100]
+    inputs = np.repeat(inputs[chosen], 8, axis=0)
+    answers = (inputs @ weight).argmax(axis=1)
+    speakers = np.repeat(np.arange(100), 8)
+    write_numbers(tmp_path / "test.csv", inputs, answers, speaker=speakers)
+    int8 = '{ use = "quantize_dynamic", per_channel = false, head = true }'
+    plan = PLAN + candidate("int8", int8) + budget("accuracy", max_drop=0.2)
+    (tmp_path / "plan.toml").write_text(plan)
+    (tmp_path / "grouped.toml").write_text(
+        plan.replace('label = "tree"', 'label = "tree", group = "speaker"')
+    )
+    return tmp_path
+
+
+def test_groups_are_accounted_for_and_named_in_the_verdict(cli, near_the_border):
+    alone = cli("run", "plan.toml", "--out", "alone", "--json")
+    grouped = cli("run", "grouped.toml", "--out", "grouped", "--json")
+    found = [json.loads(said.out)["verdicts"][0]["findings"][0] for said in (alone, grouped)]
+    rows, clusters = (finding["estimate"] for finding in found)
+    lost = found[0]["paired"]["lost"]
+    assert lost > 0
+    assert lost % 8 == 0
+    assert (rows["method"], clusters["method"]) == ("Tango score", "clustered score")
+    assert clusters["value"] == rows["value"] == -lost / 800
+    # Eight copies say what one row says, so the interval is sqrt(8) times as wide or more.
+    assert clusters["high"] - clusters["low"] > 2.5 * (rows["high"] - rows["low"])
+    shown = cli("run", "grouped.toml", "--out", "grouped")
+    assert "clustered score" in shown.out.splitlines()[0]
+    assert "nothing to do" in shown.err
+
+
+def test_a_budget_on_log_loss_allows_a_rise(cli, tmp_path, linear):
+    import onnx
+
+    proto = onnx.load(linear(tmp_path / "model.onnx"))
+    # A weight of 1,000 on a column that is always 0 leaves the others no place in 8 bits.
+    weight = weight_of(tmp_path / "model.onnx").copy()
+    weight[3] = 1000.0
+    proto.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(weight, "weight"))
+    onnx.save(proto, tmp_path / "model.onnx")
+    inputs = numbers(400)
+    inputs[:, 3] = 0
+    write_numbers(tmp_path / "test.csv", inputs, (inputs @ weight).argmax(axis=1))
+    plan = PLAN.replace("[model]", 'metric = "log_loss"\n[model]')
+    ruin = '{ use = "quantize_dynamic", per_channel = false, head = true }'
+    plan += candidate("ruined", ruin) + candidate("same", runtime="openvino")
+    (tmp_path / "plan.toml").write_text(plan + budget("log_loss", max_drop=0.05))
+    said = cli("run", "plan.toml")
+    assert said.code == 0, said.err
+    assert said.out.startswith("PASS  same  1 of 1 budgets")
+    assert {name: v["outcome"] for name, v in verdicts().items()} == {
+        "ruined": "FAIL",
+        "same": "PASS",
+    }
+    # Log loss from the stored probability of the right class, and its rise by hand.
+    losses = {
+        name: -np.log(measured(name)["score"].astype(float)) for name in ("baseline", "ruined")
+    }
+    rise = losses["ruined"].mean() - losses["baseline"].mean()
+    (finding,) = verdicts()["ruined"]["findings"]
+    assert finding["estimate"]["value"] == pytest.approx(rise, abs=1e-4)
+    assert finding["estimate"]["method"] == "paired t"
+    assert finding["limit"] == 0.05
+    assert finding["estimate"]["low"] > 0.05
+    only = f"candidate=[{{ name = 'ruined', steps = [{ruin}] }}]"
+    alone = cli("run", "plan.toml", "--out", "worst", "--set", only)
+    assert alone.code == 1
+    assert alone.out.startswith("FAIL  ruined  1 of 1 budgets")
+
+
+def test_openvino_runs_baseline_and_candidates_where_the_plan_asks(cli, tmp_path, linear):
+    weight = weight_of(linear(tmp_path / "model.onnx"))
+    inputs = numbers(200)
+    write_numbers(tmp_path / "test.csv", inputs, (inputs @ weight).argmax(axis=1))
+    plan = PLAN.replace("[evaluate]", 'runtime = "openvino"\n[evaluate]')
+    plan += candidate("ort") + candidate("vino", runtime="openvino")
+    (tmp_path / "plan.toml").write_text(plan + budget("flips", at_most=0.05))
+    said = cli("run", "plan.toml")
+    assert said.code == 0, said.err
+    assert runtimes() == {"baseline": "openvino", "ort": "onnxruntime", "vino": "openvino"}
+    assert measured("vino")["correct"].all()
+    logits = (inputs @ weight).astype(np.float64)
+    likely = np.exp(logits - logits.max(axis=1, keepdims=True))
+    likely = (likely / likely.sum(axis=1, keepdims=True)).max(axis=1)
+    found = sorted(measured("vino")["score"].tolist())
+    np.testing.assert_allclose(found, sorted(likely), atol=1e-5)
+
+
+def test_the_runtime_of_a_candidate_must_run_what_its_steps_give(cli, tmp_path, tiny_sklearn):
+    write_numbers(tmp_path / "test.csv", numbers(20), np.arange(20) % 3)
+    plan = PLAN.replace("model.onnx", str(tiny_sklearn)) + candidate("vino", runtime="openvino")
+    (tmp_path / "plan.toml").write_text(plan + budget("flips", at_most=0.05))
+    said = cli("run", "plan.toml")
+    assert said.code == 2
+    assert said.err == (
+        "surefoot: plan.toml: candidate[0].runtime: 'openvino' runs onnx,"
+        " but the steps give skops\n"
+    )
