@@ -1,11 +1,31 @@
-"""DeLong against its own definition, scikit-learn and simulation."""
+"""DeLong against pROC's figures, its own definition, scikit-learn and simulation."""
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from surefoot import stats
 from surefoot.core.errors import DataError
+
+# Two scores of the patients in R's pROC (aSAH; Turck et al. 2010), 41 poor outcomes then 72 good:
+# the ranks whose placements pROC's helper-deLongPlacementsCpp-expected.R lists.
+POOR = np.arange(113) < 41
+WFNS = np.array(
+    list(
+        "32455552521254425552525245441442255225555"
+        "111151221221112121134141551124112212122111121211324214115422111312244111"
+    ),
+    dtype=int,
+)
+S100B = np.fromstring(
+    "9 6 12 8 26 31 29 3 20 5 3 24 22 28 31 16 31 31 31 3 31 18 1 5 14 31 16 31 4 16 9 6 7 14"
+    " 31 10 31 19 31 31 26 9 10 6 2 27 13 6 6 2 4 2 5 7 3 13 3 7 9 13 2 12 10 21 5 30 27 12 3"
+    " 25 27 7 4 5 4 2 9 6 10 11 2 2 5 2 5 4 12 5 4 20 7 17 3 6 19 3 2 15 23 6 11 4 10 6 3 2 13"
+    " 11 27 13 11 30 28",
+    dtype=int,
+    sep=" ",
+)
 
 
 def scored(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -29,6 +49,22 @@ def by_definition(
     contrast = np.array([1, -1])
     difference = parts[0][0].mean() - parts[1][0].mean()
     return float(difference), float(np.sqrt(contrast @ covariance @ contrast))
+
+
+def test_difference_matches_proc() -> None:
+    """pROC, test-roc.test.R: roc.test(r.wfns, r.s100b), DeLong for two correlated curves."""
+    interval = stats.auc_difference(POOR, S100B, WFNS)
+    assert (interval.low, interval.high) == pytest.approx((0.0104061769564846, 0.174214419249478))
+    greater = stats.auc_p_value(POOR, S100B, WFNS, margin=1e-12)
+    assert greater == pytest.approx(0.0135878911145941)
+
+
+def test_areas_and_their_variances_match_proc() -> None:
+    """pROC, test-var.R and helper-roc-expected.R."""
+    interval = stats.auc_interval(POOR, np.stack([WFNS, S100B]))
+    assert interval.value == pytest.approx([0.823678861788618, 0.731368563685637])
+    error = (interval.high - interval.low) / (2 * norm.ppf(0.975))
+    assert error**2 == pytest.approx([0.00146991470882363, 0.00266868245717244])
 
 
 def test_difference_against_the_definition() -> None:

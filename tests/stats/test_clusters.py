@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 
 from surefoot import stats
 from surefoot.core.errors import DataError
+from surefoot.stats.means import cluster_sums
 
 
 def grouped(
@@ -22,6 +24,24 @@ def grouped(
     shared = rng.random(shape) < np.sqrt(0.3)
     rows = np.where(shared, draw((*shape[:2], 1)), draw(shape))
     return rows.reshape(shape[0], -1)
+
+
+def test_error_against_statsmodels_and_never_inside_its_interval() -> None:
+    rng = np.random.default_rng(1)
+    groups = rng.permutation(np.repeat(np.arange(60), rng.integers(1, 15, 60)))
+    shared = rng.choice([-1, 0, 1], 60, p=[0.3, 0.5, 0.2])[groups]
+    rows = np.where(rng.random(len(groups)) < 0.4, shared, 0)
+    fit = sm.OLS(rows.astype(float), np.ones(len(rows))).fit(
+        cov_type="cluster", cov_kwds={"groups": groups}, use_t=True
+    )
+    assert cluster_sums(rows, groups, usual=0.0).error == pytest.approx(fit.bse[0])
+    interval = stats.clustered_proportions(rows, groups)
+    low, high = fit.conf_int()[0]
+    assert interval.value == pytest.approx(fit.params[0])
+    assert interval.low <= low + 1e-12
+    assert interval.high >= high - 1e-12
+    # Wider where the skewness asks for it, not twice as wide.
+    assert interval.high - interval.low < 1.2 * (high - low)
 
 
 @pytest.mark.parametrize(("lost", "won"), [(0.02, 0.0), (0.035, 0.015), (0.06, 0.04)])

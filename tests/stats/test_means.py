@@ -5,7 +5,7 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import ttest_1samp
+from scipy.stats import ttest_1samp, ttest_rel
 
 from surefoot import stats
 from surefoot.core.errors import BudgetError, DataError
@@ -29,6 +29,16 @@ def test_independent_rows_against_scipy(rng: np.random.Generator) -> None:
     assert stats.mean_p_value(difference, margin=0.03) == pytest.approx(reference.pvalue)
     assert (interval.low, interval.high) == pytest.approx((limits.low, limits.high))
     assert interval.value == pytest.approx(difference.mean())
+
+
+def test_paired_scores_against_scipy(rng: np.random.Generator) -> None:
+    difference = mirrored(rng.normal(0.02, 0.1, 40))
+    baseline = rng.random(len(difference))
+    reference = ttest_rel(baseline + difference, baseline, alternative="greater")
+    two_sided = ttest_rel(baseline + difference, baseline).confidence_interval(0.95)
+    assert stats.mean_p_value(difference, margin=0.0) == pytest.approx(reference.pvalue)
+    interval = stats.paired_mean(difference)
+    assert (interval.low, interval.high) == pytest.approx((two_sided.low, two_sided.high))
 
 
 def test_clusters_of_unequal_size_against_statsmodels(rng: np.random.Generator) -> None:

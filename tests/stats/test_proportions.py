@@ -12,6 +12,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from surefoot import stats
 from surefoot.core.errors import BudgetError, DataError
+from surefoot.stats.proportions import largest_drop, score
 
 
 @st.composite
@@ -26,30 +27,47 @@ alphas = st.floats(1e-4, 0.4)
 
 
 @pytest.mark.parametrize(
-    ("lost", "won", "n", "low", "high"),
+    ("lost", "won", "n", "level", "limits", "digits"),
     [
-        # Fagerland, Lydersen and Laake 2014, airway hyper-responsiveness (Bentur et al. 2009).
-        (1, 7, 21, 0.026, 0.517),
-        # Tango 1998, cross-over trial of soft contact lenses in Newcombe 1998: 36, 12, 2, 0.
-        (2, 12, 50, 0.0611, 0.3447),
-        # R, PropCIs: the example of scoreci.mp.
-        (20, 40, 160, 0.03086, 0.21806),
+        # Tango 1998, section 6.2: sleeping difficulties of 32 men and their matched controls.
+        (3, 9, 32, 0.95, (-0.027, 0.390), 3),
+        # Fagerland, Lydersen and Laake 2014, hyper-responsive airways; ratesci's rdpairci prints 4.
+        (1, 7, 21, 0.95, (0.0260, 0.5172), 4),
+        # contingencytables (Fagerland, Lydersen and Laake 2017), test-ch8.R, Cavo et al. 2012.
+        (16, 6, 161, 0.95, (-0.1240, -0.0054), 4),
+        # Chang et al. 2024 (PMC10763857), table 3: floppy eyelids and sleep apnoea, 7, 25, 2, 68.
+        (2, 25, 102, 0.95, (0.139, 0.321), 3),
+        # R, PropCIs 0.3: scoreci.mp(25, 28, 618, 0.9), as a port of it pins it.
+        (25, 28, 618, 0.90, (-0.0148, 0.0247), 4),
     ],
 )
 def test_tango_interval_matches_published_figures(
-    lost: int, won: int, n: int, low: float, high: float
+    lost: int, won: int, n: int, level: float, limits: tuple[float, float], digits: int
 ) -> None:
-    interval = stats.paired_proportions(lost, won, n, level=0.95)
-    digits = 5e-4 if n == 21 else 5e-5
+    interval = stats.paired_proportions(lost, won, n, level=level)
     assert interval.value == pytest.approx((won - lost) / n)
-    assert (interval.low, interval.high) == pytest.approx((low, high), abs=digits)
+    assert (interval.low, interval.high) == pytest.approx(limits, abs=0.5 * 10**-digits)
 
 
-@pytest.mark.parametrize(("lost", "won", "n"), [(9, 3, 120), (30, 41, 800), (6, 0, 60), (0, 8, 40)])
+def test_tango_score_matches_his_crossover_trial_of_contact_lenses() -> None:
+    """Tango 1998, section 6.1: 44 pairs, one lost; Z(0.1) = 1.709, lower 90 % limit -0.096.
+
+    One changed row is too few for `paired_proportions`, whose exact limit is wider.
+    """
+    lost, won, n, margin = (np.asarray(float(x)) for x in (1, 0, 44, 0.1))
+    assert -score(lost, won, n, margin)[0] == pytest.approx(1.709, abs=5e-4)
+    assert -largest_drop(lost, won, n, 0.05) == pytest.approx(-0.096, abs=5e-4)
+    assert stats.paired_proportions(1, 0, 44, level=0.9).low < -0.096
+
+
+@pytest.mark.parametrize(
+    ("lost", "won", "n"),
+    [(9, 3, 120), (30, 41, 800), (6, 0, 60), (0, 8, 40), (2, 12, 50), (20, 40, 160)],
+)
 def test_tango_limits_are_where_the_score_of_the_fitted_likelihood_is_critical(
     lost: int, won: int, n: int
 ) -> None:
-    def score(drop: float) -> float:
+    def fitted(drop: float) -> float:
         """The same score with the nuisance found by a numeric optimiser, not in closed form."""
 
         def minus_log_likelihood(q: float) -> float:
@@ -63,8 +81,8 @@ def test_tango_limits_are_where_the_score_of_the_fitted_likelihood_is_critical(
         return float((lost - won - n * drop) / np.sqrt(n * (2 * q + drop - drop**2)))
 
     z, middle = float(ndtri(0.975)), (lost - won) / n
-    largest = optimize.brentq(lambda d: score(d) + z, middle, 0.9)
-    smallest = optimize.brentq(lambda d: score(d) - z, -0.9, middle)
+    largest = optimize.brentq(lambda d: fitted(d) + z, middle, 0.9)
+    smallest = optimize.brentq(lambda d: fitted(d) - z, -0.9, middle)
     interval = stats.paired_proportions(lost, won, n)
     assert (-interval.high, -interval.low) == pytest.approx((smallest, largest), abs=1e-5)
 
@@ -163,15 +181,34 @@ def test_error_rates_at_the_margin_summed_exactly(alpha: float) -> None:
     assert max(failed) > 0.8 * alpha
 
 
-@pytest.mark.parametrize(("lost", "won"), [(7, 1), (3, 9), (10, 10), (25, 12)])
-def test_mcnemar_against_statsmodels(lost: int, won: int) -> None:
-    exact = statsmodels_mcnemar([[0, lost], [won, 0]], exact=True).pvalue
-    tie = binomtest(lost, lost + won).pvalue if lost == won else None
-    same = np.exp(gammaln(lost + won + 1) - gammaln(lost + 1) - gammaln(won + 1)) / 2 ** (
-        lost + won
-    )
-    expected = 0.5 if tie else exact / 2 - same / 2 if lost > won else 1 - exact / 2 + same / 2
-    assert stats.mcnemar(lost, won) == pytest.approx(expected)
+@pytest.mark.parametrize(
+    ("lost", "won", "exact", "mid_p"),
+    [
+        # contingencytables, test-ch8.R: Cavo et al. 2012, 59, 6, 16, 80.
+        (16, 6, 0.052479, 0.034690),
+        # Fagerland, Lydersen and Laake 2013, table 1: 1, 1, 7, 12; sums by hand.
+        (7, 1, 18 / 256, 10 / 256),
+    ],
+)
+def test_mcnemar_matches_published_two_sided_mid_p(
+    lost: int, won: int, exact: float, mid_p: float
+) -> None:
+    assert 2 * stats.mcnemar(lost, won) == pytest.approx(mid_p, abs=5e-7)
+    table = [[0, lost], [won, 0]]
+    assert statsmodels_mcnemar(table, exact=True).pvalue == pytest.approx(exact, abs=5e-7)
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_mcnemar_lies_between_the_exact_tails_that_statsmodels_has(lost: int, won: int) -> None:
+    """Fagerland et al. 2013, supplement: mid-p is exact less half of what the table itself has."""
+    worse, better = max(lost, won), min(lost, won)
+    exact = statsmodels_mcnemar([[0, worse], [better, 0]], exact=True).pvalue / 2
+    own = np.exp(gammaln(lost + won + 1) - gammaln(lost + 1) - gammaln(won + 1))
+    own /= 2.0 ** (lost + won)
+    p = stats.mcnemar(worse, better)
+    assert exact - own - 1e-12 <= p <= exact + 1e-12
+    assert p == pytest.approx(0.5 if lost == won else exact - own / 2)
+    assert p + stats.mcnemar(better, worse) == pytest.approx(1)
 
 
 def test_mcnemar_of_nothing_changed_is_undecided() -> None:
@@ -179,19 +216,39 @@ def test_mcnemar_of_nothing_changed_is_undecided() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "limits", "digits"),
+    ("right", "won", "lost", "wrong", "low", "high"),
     [
-        # Newcombe 1998, method 10, of the table 36, 12, 2, 0.
-        ((2, 12, 50, 36), (0.0569, 0.3404), 5e-5),
-        # Fagerland, Lydersen and Laake 2014.
-        ((1, 7, 21, 1), (0.026, 0.507), 5e-4),
+        # Newcombe 1998, table III, method 10: his columns e, f, g, h.
+        (36, 12, 2, 0, 0.0569, 0.3404),
+        (20, 12, 2, 16, 0.0562, 0.3292),
+        (18, 12, 2, 18, 0.0562, 0.3290),
+        (36, 14, 0, 0, 0.1528, 0.4167),
+        (35, 14, 0, 1, 0.1461, 0.4175),
+        (18, 14, 0, 18, 0.1441, 0.3963),
+        (2, 97, 1, 0, 0.8721, 0.9854),
+        (1, 97, 1, 1, 0.8736, 0.9850),
+        (0, 29, 1, 0, 0.6666, 0.9882),
+        (2, 98, 0, 0, 0.9178, 0.9945),
+        (1, 98, 0, 1, 0.9171, 0.9916),
+        (0, 30, 0, 0, 0.8395, 1.0),
+        (54, 0, 0, 0, -0.0664, 0.0664),
+        (53, 0, 0, 1, -0.0729, 0.0729),
+        (30, 0, 0, 24, -0.0358, 0.0358),
+        (29, 0, 0, 25, -0.0354, 0.0354),
+        (28, 0, 0, 26, -0.0352, 0.0352),
+        (27, 0, 0, 27, -0.0351, 0.0351),
+        # contingencytables, test-ch8.R: Cavo et al. 2012.
+        (59, 6, 16, 80, -0.1186, -0.0046),
+        # Fagerland, Lydersen and Laake 2014, as ratesci's moverpairci(type = "wilson") prints it.
+        (1, 7, 1, 12, 0.0256, 0.5069),
     ],
 )
 def test_newcombe_matches_published_figures(
-    counts: tuple[int, int, int, int], limits: tuple[float, float], digits: float
+    right: int, won: int, lost: int, wrong: int, low: float, high: float
 ) -> None:
-    interval = stats.newcombe10(*counts)
-    assert (interval.low, interval.high) == pytest.approx(limits, abs=digits)
+    interval = stats.newcombe10(lost, won, right + won + lost + wrong, right)
+    # The eighth lower limit is 0.87367: published figures can be off by one in the last digit.
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-4)
 
 
 @given(st.integers(100, 3_000), st.floats(0.02, 0.1), st.floats(0.02, 0.1))

@@ -18,7 +18,13 @@ from surefoot.stats.crossed import Variances, crossed_mean, crossed_p_value, cro
 from surefoot.stats.interval import Interval
 from surefoot.stats.means import mean_p_value, paired_mean
 from surefoot.stats.multiplicity import holm, max_t, spending
-from surefoot.stats.power import rows_needed
+from surefoot.stats.power import (
+    release_power,
+    release_rows,
+    rows_needed,
+    share_power,
+    share_rows,
+)
 from surefoot.stats.proportions import (
     FEW,
     inferiority,
@@ -38,6 +44,11 @@ from surefoot.stats.quantiles import (
     quantile_at_most,
     quantile_interval,
 )
+from surefoot.stats.risk_control import (
+    calibration_rows_needed,
+    last_threshold,
+    thresholds_passed,
+)
 from surefoot.stats.sequential import betting_interval, betting_p_value
 
 __all__ = [
@@ -54,6 +65,7 @@ __all__ = [
     "betting_p_value",
     "block_mean",
     "block_mean_at_most",
+    "calibration_rows_needed",
     "calls_needed",
     "clustered_inferiority",
     "clustered_noninferiority",
@@ -63,6 +75,7 @@ __all__ = [
     "crossed_variances",
     "holm",
     "inferiority",
+    "last_threshold",
     "max_t",
     "mcnemar",
     "mean_p_value",
@@ -77,8 +90,13 @@ __all__ = [
     "quantile_above",
     "quantile_at_most",
     "quantile_interval",
+    "release_power",
+    "release_rows",
     "resample",
     "resample_counts",
     "rows_needed",
+    "share_power",
+    "share_rows",
     "spending",
+    "thresholds_passed",
 ]

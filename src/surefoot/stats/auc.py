@@ -69,7 +69,10 @@ def _auc(
     labels: ArrayLike, scores: np.ndarray, minus: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The area, or the difference of two, and its standard error."""
-    positive = np.asarray(labels).astype(bool)
+    given = np.asarray(labels)
+    if given.dtype.kind == "f" and np.isnan(given).any():
+        raise DataError("a label is not a number")
+    positive = given.astype(bool)
     above, below = _placements(positive, scores)
     if minus is not None:
         other_above, other_below = _placements(positive, minus)

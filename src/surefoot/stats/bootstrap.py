@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from surefoot.core.errors import DataError
-from surefoot.stats.checks import counts, open_share
+from surefoot.stats.checks import counts, finite_limit, open_share
 from surefoot.stats.interval import Interval
 
 Statistic = Callable[[np.ndarray], np.ndarray]
@@ -66,7 +66,9 @@ def resample(
     rng = np.random.default_rng(seed)
     cluster = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
     clusters = int(cluster.max(initial=-1)) + 1
-    if clusters < 2 or len(cluster) != n:
+    if len(cluster) != n:
+        raise DataError(f"{len(cluster)} group labels for {n} rows")
+    if clusters < 2:
         raise DataError(f"{clusters} clusters cannot be resampled", fix="at least two are needed")
 
     def draw(size: int) -> np.ndarray:
@@ -163,7 +165,7 @@ def bca_p_value(resampled: Resampled, margin: ArrayLike) -> np.ndarray:
     from scipy.special import ndtr
 
     draws = len(resampled.replicates)
-    limit = -np.asarray(margin, dtype=np.float64)
+    limit = -finite_limit(margin, "margin")
     bias = _bias(resampled)
     distance = _middle_share(resampled.replicates, limit) - bias
     p = ndtr(distance / (1 + resampled.acceleration * distance) - bias)

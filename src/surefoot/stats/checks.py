@@ -65,5 +65,17 @@ def finite(values: ArrayLike, name: str) -> np.ndarray:
     return array
 
 
+def finite_limit(value: ArrayLike, name: str) -> np.ndarray:
+    """A margin or limit as float64.
+
+    Raises:
+        BudgetError: It is NaN or infinite.
+    """
+    limit = np.asarray(value, dtype=np.float64)
+    if not np.isfinite(limit).all():
+        raise BudgetError(f"the {name} is not a finite number")
+    return limit
+
+
 def _first(values: np.ndarray, bad: np.ndarray) -> float:
     return float(values[bad].flat[0])

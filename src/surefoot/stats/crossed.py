@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from surefoot.core.errors import DataError
-from surefoot.stats.checks import finite, open_share
+from surefoot.stats.checks import finite, finite_limit, open_share
 from surefoot.stats.interval import Interval
 
 _HALVINGS = 50
@@ -80,8 +80,8 @@ def crossed_p_value(values: ArrayLike, *, margin: ArrayLike) -> np.ndarray:
         margin: The fall that is too much, in the unit of the metric.
     """
     mean, errors = _summary(values)
-    distance = mean + np.asarray(margin, dtype=np.float64)
-    low, high = np.full(distance.shape, -300.0), np.full(distance.shape, np.log10(0.5))
+    distance = mean + finite_limit(margin, "margin")
+    low, high = np.full(distance.shape, -30.0), np.full(distance.shape, np.log10(0.5))
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         outside = _half(10**middle, errors) < np.abs(distance)

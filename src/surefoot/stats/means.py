@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from surefoot.core.errors import BudgetError, DataError
-from surefoot.stats.checks import finite, open_share
+from surefoot.core.errors import DataError
+from surefoot.stats.checks import finite, finite_limit, open_share
 from surefoot.stats.interval import Interval
 from surefoot.stats.proportions import FEW, proportion_at_most, proportion_interval
 from surefoot.stats.sequential import betting_interval, betting_p_value
@@ -22,7 +22,11 @@ _USUAL_KURTOSIS = 6
 
 
 def paired_mean(
-    difference: ArrayLike, *, groups: ArrayLike | None = None, level: float = 0.95
+    difference: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    level: float = 0.95,
+    span: float = 1.0,
 ) -> Interval:
     """How much the mean of a metric changed: the studentised paired interval.
 
@@ -35,20 +39,22 @@ def paired_mean(
     Where a handful of rows carry the variance neither holds. If fewer than five clusters (rows,
     without groups) differ from the usual value, each end is the exact Clopper-Pearson limit of the
     clusters that moved in that direction; if the kurtosis exceeds a tenth of their number, the
-    bounded mean of `stats.sequential`. Both take a row to move by 1 at most, or by the largest move
-    seen if that is larger.
+    bounded mean of `stats.sequential`. Both take a row to move by `span` at most, or by the largest
+    move seen if that is larger: a Brier score can move by 2, and taking it to move by 1 releases
+    21 % of candidates at the margin. Where a row can move without bound, neither says anything.
 
     Args:
         difference: (..., n) candidate - baseline per row.
         groups: (n,) which cluster a row belongs to; None when rows are independent.
         level: Two-sided confidence.
+        span: The most that a row can move, in the unit of the metric; may be infinite.
 
     Raises:
         DataError: NaN, no rows, fewer than two rows or clusters.
         BudgetError: A level outside (0, 1).
     """
     level = float(open_share(level, "level"))
-    sums = cluster_sums(difference, groups)
+    sums = cluster_sums(difference, groups, span=span)
     exact, studentised = exact_interval(sums, level), studentised_interval(sums, level)
     low = np.where(sums.few, exact.low, studentised.low)
     high = np.where(sums.few, exact.high, studentised.high)
@@ -62,7 +68,11 @@ def paired_mean(
 
 
 def mean_p_value(
-    difference: ArrayLike, *, margin: ArrayLike, groups: ArrayLike | None = None
+    difference: ArrayLike,
+    *,
+    margin: ArrayLike,
+    groups: ArrayLike | None = None,
+    span: float = 1.0,
 ) -> np.ndarray:
     """p-value of "the mean fell by the margin or more"; a small one releases the candidate.
 
@@ -73,15 +83,14 @@ def mean_p_value(
         difference: (..., n) candidate - baseline per row.
         margin: The fall that is too much, in the unit of the metric.
         groups: (n,) which cluster a row belongs to; None when rows are independent.
+        span: The most that a row can move, in the unit of the metric; may be infinite.
 
     Raises:
         DataError: NaN, no rows, fewer than two rows or clusters.
         BudgetError: A margin that is not finite.
     """
-    sums = cluster_sums(difference, groups)
-    margin = np.broadcast_to(np.asarray(margin, dtype=np.float64), sums.mean.shape)
-    if not np.isfinite(margin).all():
-        raise BudgetError("the margin is not a finite number")
+    sums = cluster_sums(difference, groups, span=span)
+    margin = np.broadcast_to(finite_limit(margin, "margin"), sums.mean.shape)
     p = np.where(sums.few, exact_fall(sums, margin), studentised_fall(sums, margin))
     heavy = sums.heavy & ~sums.few
     if heavy.any():
@@ -129,7 +138,11 @@ class ClusterSums:
 
 
 def cluster_sums(
-    difference: ArrayLike, groups: ArrayLike | None, *, usual: float | None = None
+    difference: ArrayLike,
+    groups: ArrayLike | None,
+    *,
+    usual: float | None = None,
+    span: float = 1.0,
 ) -> ClusterSums:
     """Add rows up by cluster; without groups each row is its own.
 
@@ -137,6 +150,7 @@ def cluster_sums(
         difference: (..., n) candidate - baseline per row.
         groups: (n,) which cluster a row belongs to.
         usual: What most rows have; None takes the median.
+        span: The most that a row can move.
 
     Raises:
         DataError: NaN, no rows, fewer than two rows or clusters.
@@ -160,9 +174,12 @@ def cluster_sums(
         )
     mean = moved.sum(axis=-1, keepdims=True) / n
     noise = moved - mean * (1 if groups is None else sizes)
+    largest_noise = np.abs(noise).max(axis=-1, keepdims=True)
+    # Powers of the noise itself would vanish where it is tiny.
+    shape = noise / np.where(largest_noise > 0, largest_noise, 1.0)
     squares = np.square(noise).sum(axis=-1)
-    safe = np.where(squares > 0, squares, 1.0)
-    furthest = np.maximum(np.abs(difference - base).max(axis=-1), 1.0)
+    safe = np.maximum(np.square(shape).sum(axis=-1), 1.0)
+    furthest = np.maximum(np.abs(difference - base).max(axis=-1), span)
     return ClusterSums(
         mean=mean[..., 0] + base[..., 0],
         error=np.sqrt(squares * clusters / (clusters - 1)) / n,
@@ -172,8 +189,8 @@ def cluster_sums(
         risen=(moved > 0).sum(axis=-1),
         moved=moved * clusters / n,
         reach=furthest * largest * clusters / n,
-        skew=(noise**3).sum(axis=-1) / safe**1.5,
-        heavy=clusters * (noise**4).sum(axis=-1) / safe**2 > max(clusters / 10, _USUAL_KURTOSIS),
+        skew=(shape**3).sum(axis=-1) / safe**1.5,
+        heavy=clusters * (shape**4).sum(axis=-1) / safe**2 > max(clusters / 10, _USUAL_KURTOSIS),
     )
 
 
@@ -209,7 +226,8 @@ def studentised_fall(sums: ClusterSums, margin: np.ndarray) -> np.ndarray:
     """p-value of "the mean fell by the margin or more" that goes with the interval."""
     from scipy.stats import t
 
-    score = (sums.mean + margin) / np.where(sums.error > 0, sums.error, 1.0)
+    # Beyond any table, and its powers are still numbers where the error is tiny.
+    score = np.clip((sums.mean + margin) / np.where(sums.error > 0, sums.error, 1.0), -1e9, 1e9)
     unskewed = score + sums.skew * (score**2 / 3 + 1 / 6) + sums.skew**2 * score**3 / 27
     return np.asarray(t.sf(np.minimum(score, unskewed), sums.clusters - 1))
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from surefoot.core.errors import DataError
+from surefoot.stats.checks import finite_limit
 
 
 def holm(p: ArrayLike) -> np.ndarray:
@@ -79,19 +80,21 @@ def max_t(
         (cells,) adjusted p-values; 1 for a cell whose rows do not vary.
 
     Raises:
-        DataError: An infinite difference, or a cell without rows.
+        DataError: An infinite difference, a cell without rows, or only one group.
+        BudgetError: A margin that is not finite.
     """
     rows = np.atleast_2d(np.asarray(difference, dtype=np.float64))
     inside = ~np.isnan(rows)
     sizes = inside.sum(axis=-1)
     if np.isinf(rows).any() or not sizes.all():
         raise DataError("a difference is infinite, or a cell has no rows")
+    allowed = finite_limit(margin, "margin")
     means = np.where(inside, rows, 0).sum(axis=-1) / sizes
     noise = _by_cluster(np.where(inside, rows - means[:, None], 0), groups)
     scale = np.sqrt(np.square(noise).sum(axis=-1))
     varies = scale > 0
     noise[varies] /= scale[varies, None]
-    drop = -means - np.asarray(margin, dtype=np.float64)
+    drop = -means - allowed
     observed = np.where(varies, drop * sizes / np.where(varies, scale, 1), -np.inf)
     return _step_down(observed, noise.astype(np.float32), draws, np.random.default_rng(seed))
 
@@ -99,7 +102,12 @@ def max_t(
 def _by_cluster(rows: np.ndarray, groups: ArrayLike | None) -> np.ndarray:
     if groups is None:
         return rows
-    _, cluster = np.unique(np.asarray(groups), return_inverse=True)
+    labels = np.asarray(groups)
+    if labels.shape != rows.shape[1:]:
+        raise DataError(f"{labels.size} group labels for {rows.shape[1]} rows")
+    members, cluster = np.unique(labels, return_inverse=True)
+    if len(members) < 2:
+        raise DataError("all rows belong to one group", fix="at least two are needed")
     order = np.argsort(cluster, kind="stable")
     starts = np.flatnonzero(np.diff(cluster[order], prepend=-1))
     return np.asarray(np.add.reduceat(rows[:, order], starts, axis=-1))

@@ -177,7 +177,8 @@ def mcnemar(lost: ArrayLike, won: ArrayLike) -> np.ndarray:
     """
     from scipy.stats import binom
 
-    lost, won = np.broadcast_arrays(np.asarray(lost, float), np.asarray(won, float))
+    lost, won = np.asarray(lost, float), np.asarray(won, float)
+    flips, lost, won = counts(np.maximum(lost + won, 1), {"lost": lost, "won": won})
     flips = lost + won
     return np.asarray(binom.sf(lost, flips, 0.5) + 0.5 * binom.pmf(lost, flips, 0.5))
 

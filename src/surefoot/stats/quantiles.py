@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from surefoot.core.errors import DataError
-from surefoot.stats.checks import finite, open_share
+from surefoot.stats.checks import finite, finite_limit, open_share
 from surefoot.stats.interval import Interval
 
 
@@ -148,7 +148,7 @@ def block_mean_at_most(values: ArrayLike, limit: ArrayLike, *, blocks: int = 10)
     from scipy.stats import t
 
     mean, error = _block_error(values, blocks)
-    distance = mean - np.asarray(limit, dtype=np.float64)
+    distance = mean - finite_limit(limit, "limit")
     score = distance / np.where(error > 0, error, 1.0)
     return np.asarray(np.where(error > 0, t.cdf(score, blocks - 1), (distance > 0).astype(float)))
 

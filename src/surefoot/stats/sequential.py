@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from surefoot.core.errors import DataError
-from surefoot.stats.checks import finite, open_share
+from surefoot.stats.checks import finite, finite_limit, open_share
 from surefoot.stats.interval import Interval
 
 _BOLDEST = 0.75
@@ -62,7 +62,7 @@ def betting_p_value(
     """
     rows = _bounded(values, population)
     bets = _bets(rows)
-    hypothetical = np.broadcast_to(np.asarray(mean, dtype=np.float64), rows.shape[:-1])
+    hypothetical = np.broadcast_to(finite_limit(mean, "mean"), rows.shape[:-1])
     most = _capital(rows, bets, hypothetical, population)
     return np.asarray(np.exp(-np.maximum(most, 0)))
 
