@@ -107,6 +107,7 @@ def surefoot(folder, *arguments, **options):
 def finished(folder, whole):
     """The bundle of a finished run, moved to a folder of the test's own."""
     shutil.copytree(whole / "surefoot-run", folder / "surefoot-run")
+    shutil.copy(whole / "surefoot-ledger.jsonl", folder)
     return read_bundle(folder / "surefoot-run" / "bundle")
 
 
@@ -322,3 +323,40 @@ def test_init_writes_a_plan_that_runs(tmp_path, tiny_bert, folder):
     ran = surefoot(folder, "run", "x.toml", "--set", "evaluate.latency.calls=20")
     assert ran.returncode in (0, 1, 3), ran.stderr
     assert ran.stdout.splitlines()[0] == ran.stdout.splitlines()[-1]
+
+
+def again(folder):
+    return run_plan(read_plan(folder / "surefoot.toml"), folder / "surefoot-run")
+
+
+def test_another_environment_makes_all_evidence_anew(folder, finished, monkeypatch):
+    """What was measured with one library or setting says nothing about the next."""
+    cells = folder / "surefoot-run" / "cells"
+    before = len(list(cells.iterdir()))
+    monkeypatch.setenv("SOME_LIBRARY_NUM_THREADS", "7")
+    bundle, new = again(folder)
+    assert new
+    assert "SOME_LIBRARY" in (bundle.path / "environment.json").read_text()
+    assert len(list(cells.iterdir())) == 2 * before
+
+
+def test_a_bundle_that_lost_a_file_is_written_again(folder, finished):
+    shutil.rmtree(finished.path / "cells")
+    bundle, new = again(folder)
+    assert new
+    assert list((bundle.path / "cells").rglob("*.parquet"))
+
+
+def test_what_overrode_the_plan_stands_in_the_bundle(folder, finished):
+    plan = read_plan(folder / "surefoot.toml", ["budget.0.max_drop=0.3"])
+    bundle, _ = run_plan(plan, folder / "surefoot-run")
+    assert "# overridden: --set budget.0.max_drop=0.3" in (bundle.path / "plan.toml").read_text()
+
+
+def test_the_ledger_counts_runs_that_ask_something_new(folder, finished):
+    plan = read_plan(folder / "surefoot.toml", ["budget.0.max_drop=0.3"])
+    bundle, _ = run_plan(plan, folder / "surefoot-run")
+    assert (finished.verdicts[0].use.count, bundle.verdicts[0].use.count) == (1, 2)
+    repeated, _ = run_plan(read_plan(folder / "surefoot.toml"), folder / "elsewhere")
+    assert repeated.verdicts[0].use.count == 1
+    assert len((folder / "surefoot-ledger.jsonl").read_text().splitlines()) == 2

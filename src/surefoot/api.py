@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from surefoot.bundle import environment_key
 from surefoot.compress import compress
 from surefoot.core.dataset import Task
 from surefoot.core.evidence import ConfirmationEvidence
@@ -33,8 +34,9 @@ def open_task(plan: Plan, *, store: Path = STORE) -> tuple[Task, Candidate]:
     Raises:
         SurefootError: A file of the data or the model is at fault.
     """
-    raw = read_task(plan)
-    baseline = adopt_baseline(plan.model, raw, Store(store))
+    raw, place = read_task(plan), _open(store)
+    with place.locked():
+        baseline = adopt_baseline(plan.model, raw, place)
     return for_classes(raw, baseline.model.signature.classes), baseline
 
 
@@ -60,8 +62,9 @@ def compress_model(
     Raises:
         ModelError: A step cannot work on the model that it is given.
     """
-    recipe = Recipe(name=name, steps=tuple(steps), seed=seed)
-    return compress(baseline.model, recipe, task, Store(store))
+    recipe, place = Recipe(name=name, steps=tuple(steps), seed=seed), _open(store)
+    with place.locked():
+        return compress(baseline.model, recipe, task, place)
 
 
 def evaluate_candidates(
@@ -84,12 +87,16 @@ def evaluate_candidates(
     Raises:
         ModelError: A model cannot be run, or gives a non-finite score.
     """
-    place, first = Store(store), next(iter(task.test.values()))
-    cells = {c.name: fill_cells(c, task.test, place) for c in candidates}
-    baseline = candidates[0]
-    return replace(
-        confirmation_evidence(cells, task.test, list(dict.fromkeys([task.metric, *metrics]))),
-        loads=measure_latency(candidates, first, place, latency or LatencyPlan()),
-        sizes={c.name: c.model.size_bytes for c in candidates},
-        repeat=ask_again(baseline, task.test, cells[baseline.name], place),
-    )
+    place, first = _open(store), next(iter(task.test.values()))
+    with place.locked():
+        cells = {c.name: fill_cells(c, task.test, place) for c in candidates}
+        return replace(
+            confirmation_evidence(cells, task.test, list(dict.fromkeys([task.metric, *metrics]))),
+            loads=measure_latency(candidates, first, place, latency or LatencyPlan()),
+            sizes={c.name: c.model.size_bytes for c in candidates},
+            repeat=ask_again(candidates[0], task.test, cells[candidates[0].name], place),
+        )
+
+
+def _open(store: Path) -> Store:
+    return Store(store, environment_key())

@@ -1,7 +1,8 @@
 """Counts every use of confirmation data, because each look spends some of the error rate.
 
 The ledger is an append-only file, one line a use, beside the plan: keep both under version control.
-A set is known by its fingerprint, so a new one starts from nothing.
+A set is known by a sketch of its rows: one that shares a tenth of them with another counts as used,
+whatever else was changed, and a new one starts from nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,21 @@ from surefoot.core.evidence import Use
 from surefoot.stats import spending
 
 LEDGER = "surefoot-ledger.jsonl"
+SAME = 0.1
+"""Sets that share this share of their rows are the same data."""
+
+Sketches = Mapping[str, tuple[str, ...]]
+"""Name to `data.sketch` of each confirmation set."""
 
 
-def record_use(file: Path, key: str, sets: Mapping[str, str]) -> Use:
+def record_use(file: Path, key: str, sets: Sketches) -> Use:
     """Note that confirmation sets are opened for a verdict, unless this very run is noted already.
 
     Args:
         file: The ledger; made where there is none.
         key: The hash of everything that the verdict depends on: a run that resumes, or repeats an
             earlier one, asks nothing new.
-        sets: Name to fingerprint of each confirmation set.
+        sets: The confirmation sets.
 
     Returns:
         Which use it is, and what it may spend. It counts as one more than the most often used of
@@ -46,7 +52,7 @@ def record_use(file: Path, key: str, sets: Mapping[str, str]) -> Use:
             count = known[0] if known else 1 + _earlier(uses, sets)
             if not known:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
-                line = {"use": count, "time": now, "key": key, "sets": dict(sets)}
+                line = {"use": count, "time": now, "key": key, "sets": {**sets}}
                 stream.write(json.dumps(line, ensure_ascii=False) + "\n")
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -58,12 +64,12 @@ def record_use(file: Path, key: str, sets: Mapping[str, str]) -> Use:
     return Use(count=count, share=share, left=left)
 
 
-def planned_use(file: Path, sets: Mapping[str, str]) -> Use:
+def planned_use(file: Path, sets: Sketches) -> Use:
     """Which use a new verdict on these sets would be; nothing is noted.
 
     Args:
         file: The ledger; there need not be one.
-        sets: Name to fingerprint of each confirmation set.
+        sets: The confirmation sets.
 
     Raises:
         BundleError: The ledger cannot be read.
@@ -74,10 +80,22 @@ def planned_use(file: Path, sets: Mapping[str, str]) -> Use:
     return Use(count=count, share=share, left=left)
 
 
-def _earlier(uses: Iterable[Mapping[str, Any]], sets: Mapping[str, str]) -> int:
+def _earlier(uses: Iterable[Mapping[str, Any]], sets: Sketches) -> int:
     """The highest use so far of any of the sets."""
-    wanted = set(sets.values())
-    return max((u["use"] for u in uses if wanted & set(u["sets"].values())), default=0)
+    return max(
+        (
+            use["use"]
+            for use in uses
+            if any(_same(old, new) for old in use["sets"].values() for new in sets.values())
+        ),
+        default=0,
+    )
+
+
+def _same(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether two sets share rows, by the smallest hashes of both together."""
+    either = sorted({*one, *other})[: max(len(one), len(other))]
+    return len({*either} & {*one} & {*other}) >= SAME * len(either)
 
 
 def _uses(lines: Iterable[str], file: Path) -> Iterable[dict[str, Any]]:

@@ -63,6 +63,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = ()) -> Plan:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PlanError(f"not valid TOML: {error}", where=str(path)) from error
+    overrides = tuple(overrides)
     found = [problem for override in overrides for problem in _set(tables, override)]
     file, broken = _typed(tables)
     recipes = [_recipe(c) for c in file.candidate] or _standard(file)
@@ -87,7 +88,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = ()) -> Plan:
         runtimes={c.name: c.runtime for c in file.candidate},
         evaluate=file.evaluate,
         budgets=tuple(file.budget),
-        text=text,
+        text=text + "".join(f"\n# overridden: --set {override}\n" for override in overrides),
     )
 
 

@@ -134,6 +134,11 @@ def version(kind: str, name: str) -> str:
     return hashlib.sha256(b"\n".join(source.read_bytes() for source in sources)).hexdigest()
 
 
+def foreign(kind: str, name: str) -> bool:
+    """Whether a plugin is a third party's."""
+    return not (_ROOT / FOLDERS[kind] / f"{name}.py").exists()
+
+
 @cache
 def _entry_points(kind: str) -> tuple[metadata.EntryPoint, ...]:
     return tuple(metadata.entry_points(group=f"surefoot.{kind}"))

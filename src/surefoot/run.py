@@ -7,17 +7,24 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from surefoot.bundle import Contents, environment_key, read_bundle, write_bundle
-from surefoot.compress import compress_all
+from surefoot import plugins
+from surefoot.bundle import (
+    Contents,
+    environment_key,
+    missing_files,
+    read_bundle,
+    write_bundle,
+)
+from surefoot.compress import Made, compress_all
 from surefoot.core.budget import metrics
 from surefoot.core.dataset import Task
-from surefoot.core.errors import BundleError
+from surefoot.core.errors import BundleError, ModelError, PluginError
 from surefoot.core.evidence import Bundle, Cell, ConfirmationEvidence
 from surefoot.core.hashing import hash_json
 from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.core.progress import Progress, Silent
-from surefoot.data import for_classes, leaks, read_task
+from surefoot.data import for_classes, leaks, read_task, sketch
 from surefoot.evaluate import (
     ask_again,
     confirmation_evidence,
@@ -27,7 +34,7 @@ from surefoot.evaluate import (
 )
 from surefoot.gate import gate_evidence
 from surefoot.ledger import LEDGER, record_use
-from surefoot.models import adopt_baseline
+from surefoot.models import adopt_baseline, source_files
 from surefoot.store import Store
 
 BASELINE = "baseline"
@@ -47,7 +54,7 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
     Raises:
         SurefootError: A file, a model or the folder is at fault.
     """
-    watch, store = progress or Silent(), Store(out)
+    watch, store = progress or Silent(), Store(out, environment_key())
     with store.locked():
         key = run_key(plan, store)
         finished = _finished(out / "bundle", key)
@@ -59,15 +66,14 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
         recipes = [(recipe, plan.runtimes.get(recipe.name)) for recipe in plan.recipes]
         seeds = plan.evaluate.seeds
         made = compress_all(baseline.model, recipes, task, store, seeds=seeds, progress=watch)
-        everyone = [baseline, *made.candidates]
-        measured = _measured(plan, task, everyone, made.repeats, store, watch)
-        fingerprints = {name: dataset.fingerprint for name, dataset in task.test.items()}
-        use = record_use(plan.path.parent / LEDGER, key, fingerprints)
+        measured = _measured(plan, task, baseline, made, store, watch)
+        sketches = {name: sketch(dataset.inputs) for name, dataset in task.test.items()}
+        use = record_use(plan.path.parent / LEDGER, key, sketches)
         contents = Contents(
             plan=plan,
             task=task,
-            candidates=everyone,
-            failed=made.failed,
+            candidates=measured.candidates,
+            failed=measured.failed,
             cells=measured.cells,
             evidence=measured.evidence,
             verdicts=gate_evidence(measured.evidence, plan.budgets, use=use),
@@ -81,8 +87,23 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
 
 def run_key(plan: Plan, store: Store) -> str:
     """The hash of everything a run depends on: the plan, its files, the libraries, the machine."""
-    files = {plan.shown(path): store.digest(path) for path in plan.files() if path.exists()}
-    return hash_json({"plan": plan.resolved(), "files": files, "environment": environment_key()})
+    model = source_files(Path(plan.model.path), plan.model)
+    files = {plan.shown(path): store.digest(path) for path in (*plan.files(), *model)}
+    plan_and_plugins = {"plan": plan.resolved(), "plugins": _foreign_plugins(plan)}
+    return hash_json({**plan_and_plugins, "files": files, "environment": environment_key()})
+
+
+def _foreign_plugins(plan: Plan) -> dict[str, str]:
+    """The versions of third parties' plugins; our own are part of the environment."""
+    named = [("step", call.use) for recipe in plan.recipes for call in recipe.steps]
+    named += [("metric", name) for name in metrics(plan.budgets, plan.task.metric)]
+    named += [("source", call["use"]) for call in plan.task.sources().values()]
+    named += [("runtime", name) for name in (plan.model.runtime, *plan.runtimes.values()) if name]
+    return {
+        f"{kind} {name}": plugins.version(kind, name)
+        for kind, name in named
+        if plugins.foreign(kind, name)
+    }
 
 
 def _finished(path: Path, key: str) -> Bundle | None:
@@ -90,22 +111,19 @@ def _finished(path: Path, key: str) -> Bundle | None:
         bundle = read_bundle(path)
     except BundleError:
         return None
-    return bundle if bundle.key == key else None
+    return bundle if bundle.key == key and not missing_files(path) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Measured:
+    candidates: Sequence[Candidate]
+    failed: Mapping[str, str]
     cells: Sequence[Cell]
     evidence: ConfirmationEvidence
 
 
 def _measured(
-    plan: Plan,
-    task: Task,
-    everyone: Sequence[Candidate],
-    repeats: Mapping[str, Sequence[Candidate]],
-    store: Store,
-    progress: Progress,
+    plan: Plan, task: Task, baseline: Candidate, made: Made, store: Store, progress: Progress
 ) -> _Measured:
     """Every candidate in every cell, and its latency; of further seeds, the cells alone."""
 
@@ -113,20 +131,32 @@ def _measured(
         batch = plan.evaluate.batch
         return fill_cells(candidate, task.test, store, batch=batch, progress=progress)
 
-    cells = {c.name: fill(c) for c in everyone}
-    seeds = {name: [fill(c) for c in again] for name, again in repeats.items()}
-    first, baseline = next(iter(task.test.values())), everyone[0]
-    evidence = confirmation_evidence(
-        cells, task.test, metrics(plan.budgets, task.metric), repeats=seeds
-    )
-    wanted = everyone if any(b.quantity == "memory_mb" for b in plan.budgets) else ()
+    cells, seeds, failed = {baseline.name: fill(baseline)}, {}, dict(made.failed)
+    for candidate in made.candidates:
+        name = candidate.name
+        try:
+            filled = fill(candidate)
+            seeds[name] = [fill(again) for again in made.repeats.get(name, ())]
+        except (ModelError, PluginError) as error:
+            failed[name] = str(error)
+            progress.note(f"{name} cannot be run: {error}")
+        else:
+            cells[name] = filled
+    everyone = [baseline, *(c for c in made.candidates if c.name in cells)]
+    if len(everyone) == 1:
+        reasons = "; ".join(f"{name}: {why}" for name, why in failed.items())
+        raise ModelError(f"no candidate can be run: {reasons}", where=str(plan.path))
+    first, wanted = next(iter(task.test.values())), metrics(plan.budgets, task.metric)
+    weighed = everyone if any(b.quantity == "memory_mb" for b in plan.budgets) else ()
     return _Measured(
+        candidates=everyone,
+        failed=failed,
         cells=[c for filled in (*cells.values(), *chain(*seeds.values())) for c in filled],
         evidence=replace(
-            evidence,
+            confirmation_evidence(cells, task.test, wanted, repeats=seeds),
             loads=measure_latency(everyone, first, store, plan.evaluate.latency, progress),
             sizes={c.name: c.model.size_bytes for c in everyone},
-            memory={c.name: peak_memory(c, first, store) for c in wanted},
+            memory={c.name: peak_memory(c, first, store) for c in weighed},
             repeat=ask_again(
                 baseline, task.test, cells[baseline.name], store, batch=plan.evaluate.batch
             ),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,16 +16,22 @@ from typing import Any
 from surefoot.core.errors import BundleError
 from surefoot.core.hashing import hash_file, hash_json
 
+PART = ".surefoot-part"
+"""Ends the name of what is not finished; nobody else calls a file so."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""Errors of a place rather than of a file."""
+
 
 class Store:
     """Finished work under one root; what is not finished is never seen.
 
     Args:
         root: The folder; made when first written to.
+        context: What all work depends on beside its own inputs: libraries, machine, our own code.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, context: str = "") -> None:
+        self.root, self._context = root, context
         self._digests: dict[str, list[Any]] | None = None
 
     def make(self, kind: str, inputs: Mapping[str, Any], write: Callable[[Path], None]) -> Path:
@@ -42,14 +50,33 @@ class Store:
         """
         final = self.path(kind, inputs)
         if not final.exists():
-            with whole_folder(final) as folder:
+            with _whole_folder(final, self.root / f".{kind}-{final.name}{PART}") as folder:
                 (folder / ".inputs.json").write_text(json.dumps(inputs, default=str, indent=1))
                 write(folder)
         return final
 
+    def discard(self, path: Path) -> None:
+        """Remove a finished folder that turned out to be damaged, so that `make` makes it again.
+
+        Args:
+            path: What `make` or `path` gave.
+
+        Raises:
+            BundleError: It lies elsewhere, or cannot be removed.
+        """
+        if path.parent.parent != self.root:
+            raise BundleError("is no finished work of this folder", where=str(path))
+        aside = self.root / f".{path.parent.name}-{path.name}{PART}"
+        with _explained(path):
+            _remove(aside)
+            if path.exists():
+                # Half removed it would look finished still: so it goes in one step.
+                path.replace(aside)
+            _remove(aside)
+
     def path(self, kind: str, inputs: Mapping[str, Any]) -> Path:
         """Where a piece of work lies, or will lie."""
-        return self.root / kind / hash_json(inputs)[:24]
+        return self.root / kind / hash_json({"context": self._context, **inputs})[:24]
 
     def digest(self, path: Path) -> str:
         """The SHA-256 of a file or folder, remembered by size and time of change."""
@@ -107,10 +134,10 @@ class Store:
     def _sweep(self) -> None:
         """Remove what a killed run left half-written; safe because the lock is held.
 
-        Deeper down lies finished work, whose files may be called anything.
+        Anything else in the folder, whatever it is called, belongs to the user.
         """
-        for left in [*self.root.glob("*.part"), *self.root.glob("*/*.part")]:
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        for left in self.root.glob(f".*{PART}"):
+            _remove(left)
 
 
 @contextmanager
@@ -118,17 +145,10 @@ def whole_folder(final: Path) -> Iterator[Path]:
     """An empty folder that becomes `final` when the block ends well, and vanishes when it does not.
 
     Raises:
-        BundleError: The disk is full, or the folder cannot be written.
+        BundleError: The disk is full, the folder cannot be written, or there is one of the user's.
     """
-    part = final.with_name(final.name + ".part")
-    with _explained(final):
-        shutil.rmtree(part, ignore_errors=True)
-        try:
-            part.mkdir(parents=True)
-            yield part
-            _replace_folder(part, final)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+    with _whole_folder(final, final.with_name(f".{final.name}{PART}")) as part:
+        yield part
 
 
 @contextmanager
@@ -138,35 +158,115 @@ def whole_file(final: Path) -> Iterator[Path]:
     Raises:
         BundleError: The disk is full, or the file cannot be written.
     """
-    part = final.with_name(final.name + ".part")
+    part = final.with_name(f".{final.name}{PART}")
     with _explained(final):
-        try:
-            final.parent.mkdir(parents=True, exist_ok=True)
+        final.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with _explained(final, within=part):
             yield part
+        with _explained(final):
+            _to_disk(part)
             part.replace(final)
-        finally:
-            part.unlink(missing_ok=True)
+            _to_disk(final.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def check_replaceable(final: Path) -> None:
+    """Refuse to write a bundle in place of a folder that surefoot did not write.
+
+    Raises:
+        BundleError: There is such a folder, and it is not empty.
+    """
+    if not final.exists() or (final.is_dir() and not any(final.iterdir())):
+        return
+    # By their names alone, since a damaged bundle is replaced too.
+    others = ("manifest.json", "plan.toml")
+    ours = (final / "verdict.json").is_file() and any((final / n).is_file() for n in others)
+    if not ours:
+        raise BundleError(
+            "lies there already, and surefoot did not write it",
+            where=str(final),
+            fix="choose another folder with --out, or move it away",
+        )
+
+
+@contextmanager
+def _whole_folder(final: Path, part: Path) -> Iterator[Path]:
+    check_replaceable(final)
+    with _explained(final):
+        _remove(part)
+        part.mkdir(parents=True)
+    try:
+        with _explained(final, within=part):
+            yield part
+        with _explained(final):
+            for path in (*part.rglob("*"), part):
+                _to_disk(path)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            _replace_folder(part, final)
+            _to_disk(final.parent)
+    finally:
+        _remove(part)
 
 
 def _replace_folder(part: Path, final: Path) -> None:
     # A folder cannot be renamed over a full one: the old one steps aside first.
     if final.exists():
-        aside = final.with_name(final.name + ".old.part")
-        shutil.rmtree(aside, ignore_errors=True)
+        aside = part.with_name(f".old{part.name}")
+        _remove(aside)
         final.replace(aside)
         part.replace(final)
-        shutil.rmtree(aside)
+        _remove(aside)
     else:
         part.replace(final)
 
 
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file or the names in a folder would survive a loss of power."""
+    if not path.is_file() and not path.is_dir():
+        return
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(path: Path, *, within: Path | None = None) -> Iterator[None]:
+    """Say that a place cannot be written to.
+
+    Args:
+        path: The place.
+        within: Where the block writes. It may also read elsewhere, and an error of that is its own.
+    """
     try:
         yield
     except OSError as error:
+        if within is not None and not _is_of_place(error, within):
+            raise
         raise BundleError(
             f"cannot write: {error.strerror or error}",
             where=str(path),
             fix="make room or choose another folder with --out; finished stages are kept",
         ) from error
+
+
+def _is_of_place(error: OSError, part: Path) -> bool:
+    """Whether an error says that nothing more can be written to a place."""
+    if error.filename is not None and not Path(os.fsdecode(error.filename)).is_relative_to(part):
+        return False
+    if error.errno is not None:
+        return error.errno in (*FULL, *([errno.EACCES] if error.filename is not None else []))
+    # numpy and shutil.copytree say it in words alone.
+    text = str(error)
+    short = re.search(r"\d+ requested and \d+ written", text)
+    return bool(short) or any(os.strerror(code) in text for code in FULL)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surefoot.bundle.encode import ROW_COLUMNS, decode_verdict, encode
-from surefoot.core.evidence import Budget, Estimate, Finding, Paired, Verdict
+from surefoot.core.evidence import Budget, Estimate, Finding, Paired, Use, Verdict
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 paired = st.builds(
@@ -30,6 +30,7 @@ findings = st.builds(
 verdicts = st.builds(
     Verdict, candidate=st.text(), outcome=st.just("PASS"), share=st.integers(1),
     findings=st.lists(findings, max_size=3).map(tuple), tried=st.integers(1),
+    use=st.none() | st.builds(Use, count=st.integers(1), share=numbers, left=numbers),
 )  # fmt: skip
 
 
@@ -48,3 +49,21 @@ def test_columns_of_rows_stay_in_the_cells(one):
 
 def test_numbers_that_json_lacks_become_null():
     assert encode({"a": (1.0, math.inf, -math.inf, math.nan)}) == {"a": [1.0, None, None, None]}
+
+
+def test_what_is_plain_already_stays_as_it_is():
+    """Lists in mappings in tuples, as options of a step may be; text that looks like a number."""
+    plain = {"steps": [["prune", {"keep": [1, 2.5], "head": None, "per_channel": True}]], "n": "1"}
+    assert encode(plain) == plain
+    assert encode(({"low": -math.inf},)) == [{"low": None}]
+
+
+def test_an_end_that_is_null_is_infinite_on_its_own_side():
+    estimate = Estimate(value=1.0, low=-math.inf, high=math.inf, level=0.9, method="t", n=1)
+    finding = Finding(
+        budget=Budget(quantity="p99_ms", at_most=2.0), subject="p99_ms", estimate=estimate,
+        limit=2.0, outcome="INCONCLUSIVE", p_pass=1.0, p_fail=1.0,
+    )  # fmt: skip
+    verdict = Verdict(candidate="a", outcome="INCONCLUSIVE", findings=(finding,), share=1, tried=1)
+    (found,) = decode_verdict(json.loads(json.dumps(encode(verdict)))).findings
+    assert (found.estimate.low, found.estimate.high) == (-math.inf, math.inf)

@@ -68,7 +68,7 @@ def test_the_version_is_that_of_the_package(cli):
     ("arguments", "said"),
     [
         (("rnu",), "no verb 'rnu'; did you mean 'run'?"),
-        (("xyz",), "no verb 'xyz'; known: compare, demo, init, list, run"),
+        (("xyz",), "no verb 'xyz'; known: compare, demo, init, list, power, run"),
         (("--jsn",), "No such option"),
         (("run", "--jsn"), "did you mean one of: '--json'"),
         (("run", "a.toml", "b.toml"), "unexpected extra argument"),

@@ -1,13 +1,14 @@
 """The evidence on disk."""
 
 from surefoot.bundle.environment import environment, environment_key
-from surefoot.bundle.read import read_bundle, read_verdict_json
+from surefoot.bundle.read import missing_files, read_bundle, read_verdict_json
 from surefoot.bundle.write import Contents, write_bundle
 
 __all__ = [
     "Contents",
     "environment",
     "environment_key",
+    "missing_files",
     "read_bundle",
     "read_verdict_json",
     "write_bundle",

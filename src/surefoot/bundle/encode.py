@@ -9,8 +9,8 @@ from typing import Any
 
 from surefoot.core.evidence import Budget, Estimate, Finding, Paired, Use, Verdict
 
-ROW_COLUMNS = ("difference", "values", "groups", "change", "drawn")
-"""Fields of `Paired` that hold a value per row: the cells hold them already."""
+ROW_COLUMNS = ("difference", "values", "groups", "change", "drawn", "span")
+"""Fields of `Paired` that the cells and the metric tell already."""
 
 
 def encode(value: Any) -> Any:

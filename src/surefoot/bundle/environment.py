@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from surefoot.core.hashing import hash_json
+import surefoot
+from surefoot.core.hashing import hash_file, hash_json
 
 LIBRARIES = (
     "duckdb", "numpy", "onnx", "onnxruntime", "openvino", "scikit-learn", "scipy", "skl2onnx",
@@ -26,12 +28,21 @@ def environment() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "threads": {k: v for k, v in sorted(os.environ.items()) if k.endswith("_NUM_THREADS")},
         "libraries": {name: _version(name) for name in LIBRARIES},
+        "surefoot": _own_source(),
     }
 
 
 def environment_key() -> str:
     """A hash of the parts of the environment that an answer or a latency can depend on."""
     return hash_json(environment())
+
+
+@cache
+def _own_source() -> str:
+    """A hash of this package's code: an answer may change with it though its version does not."""
+    root = Path(surefoot.__file__).parent
+    files = sorted(root.rglob("*.py"))
+    return hash_json([(str(file.relative_to(root)), hash_file(file)) for file in files])
 
 
 def _version(name: str) -> str | None:

@@ -11,6 +11,11 @@ from surefoot.bundle.write import FORMAT
 from surefoot.core.errors import BundleError
 from surefoot.core.evidence import Bundle
 
+KEYS = (
+    "key", "winner", "costs", "candidates", "failed", "warnings", "verdicts", "comparisons",
+    "latencies", "noise", "repeat", "memory",
+)  # fmt: skip
+
 
 def read_verdict_json(path: Path) -> dict[str, Any]:
     """The content of a bundle's verdict.json.
@@ -29,7 +34,24 @@ def read_verdict_json(path: Path) -> dict[str, Any]:
             where=str(path),
             fix="use the surefoot that wrote it, or run the plan again",
         )
+    missing = [key for key in KEYS if key not in data]
+    if missing or not data["verdicts"]:
+        lacks = ", ".join(missing) or "a verdict"
+        raise BundleError(
+            f"verdict.json is not as surefoot writes it: it lacks {lacks}",
+            where=str(path),
+            fix="run the plan again",
+        )
     return data
+
+
+def missing_files(path: Path) -> tuple[str, ...]:
+    """The files that a bundle's manifest names and that are not there."""
+    try:
+        manifest = json.loads((path / "manifest.json").read_text())
+    except (OSError, ValueError):
+        return ("manifest.json",)
+    return tuple(name for name in manifest if not (path / name).is_file())
 
 
 def read_bundle(path: Path) -> Bundle:

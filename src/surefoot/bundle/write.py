@@ -142,6 +142,7 @@ def _write_cell(folder: Path, cell: Cell, contents: Contents) -> None:
             **by_row(cell, contents.metrics),
             "score": cell.scores[rows, cell.labels],
             "confidence": cell.scores[rows, cell.predicted],
+            **({} if dataset.groups is None else {"group": dataset.groups}),
             **{f"slice_{name}": mask for name, mask in dataset.slices.items()},
         },
     )

@@ -14,6 +14,7 @@ from surefoot.core.errors import MachineError, SurefootError
 VERBS = {
     "demo": "Make a real model lean on real data, and judge it.",
     "init": "Look at a model and a data file, and write a plan that runs.",
+    "power": "Say which budgets of a plan its data can decide.",
     "run": "Run a plan: all stages up to the bundle and its verdict.",
     "compare": "Judge a candidate from two files of predictions alone.",
     "list": "List the plugins of each kind, or the options of one.",

@@ -92,6 +92,8 @@ class Paired:
     """The candidate's mean metric."""
     higher_is_better: bool = True
     """The direction of the metric."""
+    span: float = 1.0
+    """The most that two models can differ by on a row."""
     difference: np.ndarray | None = None
     """(n,) candidate minus baseline per row, (seeds, n) where the candidate was made several times;
     None when `lost` and `won` say it all."""
@@ -104,6 +106,8 @@ class Paired:
     drawn: Any = None
     """A metric that only a whole set of rows has: two `stats.Resampled`, of the candidate's value
     and of its difference from the baseline's."""
+    note: str = ""
+    """Why a metric of sets cannot be computed here, if it cannot."""
     of_answers: bool = False
     """Whether `drawn` depends on the answers alone, not on the probabilities."""
     seeds: Mapping[str, float] = field(default_factory=dict)

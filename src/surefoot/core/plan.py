@@ -40,6 +40,11 @@ class TaskPlan:
     seed: int = 0
     """What the split of `train` starts from."""
 
+    def sources(self) -> dict[str, Table]:
+        """Every source call by the name of its set."""
+        own = {name: getattr(self, name) for name in OWN_SETS}
+        return {name: call for name, call in (own | self.test).items() if call is not None}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPlan:
@@ -126,7 +131,7 @@ class Plan:
     budgets: tuple[Budget, ...]
     """What has to hold."""
     text: str
-    """The file's own words, for the bundle."""
+    """The file's own words, for the bundle, and what overrode them as comments."""
 
     def resolved(self) -> Table:
         """The plan as plain JSON-able data: defaults filled in, paths as seen from its folder."""
@@ -144,9 +149,6 @@ class Plan:
         return Path(os.path.relpath(path, self.path.parent)).as_posix()
 
     def files(self) -> tuple[Path, ...]:
-        """Every file and folder of the user's that the plan reads."""
-        task, model = self.task, self.model
-        calls = [c for c in (*(getattr(task, n) for n in OWN_SETS), *task.test.values()) if c]
-        named = [str(call["path"]) for call in calls if "path" in call]
-        named += [model.path, model.tokenizer or model.path]
-        return tuple(dict.fromkeys(Path(name) for name in named))
+        """Every file and folder of data that the plan reads; a model's depend on its format."""
+        calls = self.task.sources().values()
+        return tuple(dict.fromkeys(Path(str(c["path"])) for c in calls if "path" in c))

@@ -1,6 +1,6 @@
 """Reads, splits, fingerprints and checks the team's data."""
 
-from surefoot.data.fingerprint import fingerprint
+from surefoot.data.fingerprint import fingerprint, sketch
 from surefoot.data.load import for_classes, leaks, read_task
 from surefoot.data.read import read
 from surefoot.data.split import split
@@ -15,5 +15,6 @@ __all__ = [
     "overlap",
     "read",
     "read_task",
+    "sketch",
     "split",
 ]

@@ -10,6 +10,8 @@ import numpy as np
 from surefoot.core.dataset import Dataset
 from surefoot.core.hashing import hash_arrays
 
+SKETCHED = 64
+
 
 def fingerprint(dataset: Dataset) -> str:
     """The SHA-256 of a data set's ids, inputs, labels and groups.
@@ -44,6 +46,22 @@ def row_hashes(rows: np.ndarray, *, salt: str = "") -> np.ndarray:
     """
     digests = (hashlib.sha256(row).digest()[:8] for row in _salted(rows, salt.encode()))
     return np.fromiter((int.from_bytes(digest) for digest in digests), np.uint64, len(rows))
+
+
+def sketch(rows: np.ndarray) -> tuple[str, ...]:
+    """A few hashes that tell how many rows two data sets share, without the rows.
+
+    The smallest hashes of the distinct rows. Source: Broder (1997), "On the resemblance and
+    containment of documents".
+
+    Args:
+        rows: (n,) StringDType, or (n, ...) numbers.
+
+    Returns:
+        At most 64 hashes in hexadecimal, sorted.
+    """
+    smallest = np.unique(row_hashes(rows, salt="sketch"))[:SKETCHED]
+    return tuple(f"{value:016x}" for value in smallest.tolist())
 
 
 def _salted(rows: np.ndarray, salt: bytes) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ from surefoot.core.errors import BundleError
 from surefoot.core.evidence import Cell, Repeat
 from surefoot.core.model import Candidate
 from surefoot.core.progress import Progress, Silent
+from surefoot.data import fingerprint
 from surefoot.models import open_model
 from surefoot.store import Store
 
@@ -66,7 +67,7 @@ def cell_key(candidate: Candidate, dataset: Dataset, batch: int) -> Mapping[str,
     return {
         "model": candidate.model.fingerprint,
         "runtime": candidate.runtime,
-        "rows": dataset.fingerprint,
+        "rows": dataset.fingerprint or fingerprint(dataset),
         "batch": batch,
         "threads": _threads(),
     }

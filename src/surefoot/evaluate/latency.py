@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from surefoot.core.dataset import Dataset
+from surefoot.core.errors import BundleError
 from surefoot.core.evidence import LoadProfile
 from surefoot.core.model import Candidate
+from surefoot.core.plan import LatencyPlan
 from surefoot.core.progress import Progress, Silent
 from surefoot.data.columns import read_parquet, write_parquet
 from surefoot.models import open_model
@@ -32,7 +34,7 @@ def measure_latency(
     candidates: Sequence[Candidate],
     dataset: Dataset,
     store: Store,
-    settings: Any,
+    settings: LatencyPlan,
     progress: Progress | None = None,
 ) -> tuple[LoadProfile, ...]:
     """Time every candidate at every batch size, one call each in turn, on the same rows.
@@ -93,7 +95,7 @@ def _rows(dataset: Dataset, batch: int) -> Iterator[np.ndarray]:
 def _rounds(
     calls: Mapping[str, Call],
     rows: Iterator[np.ndarray],
-    settings: Any,
+    settings: LatencyPlan,
     progress: Progress,
     title: str,
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
@@ -128,7 +130,7 @@ def _write(wall: Mapping[str, Any], cpu: Mapping[str, Any], folder: Path) -> Non
 def _read(
     folder: Path, entries: Sequence[tuple[str, Candidate]], batch: int, threads: int
 ) -> Iterator[LoadProfile]:
-    columns = read_parquet(folder / "latency.parquet")
+    columns = _columns(folder / "latency.parquet")
     for i, (name, candidate) in enumerate(entries):
         yield LoadProfile(
             candidate=name,
@@ -138,3 +140,16 @@ def _read(
             wall_ms=columns[f"wall{i}"],
             cpu_ms=columns[f"cpu{i}"],
         )
+
+
+def _columns(file: Path) -> dict[str, np.ndarray]:
+    import duckdb
+
+    try:
+        return read_parquet(file)
+    except (duckdb.Error, OSError) as error:
+        raise BundleError(
+            f"finished work cannot be read: {str(error).splitlines()[0]}",
+            where=str(file),
+            fix=f"remove {file.parent} and run again",
+        ) from error

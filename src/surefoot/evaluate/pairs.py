@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -164,7 +165,13 @@ class _Both:
 
         # Exponential weights never lose a rare class, as drawing rows does.
         groups = None if self.groups is None else self.groups[mask]
-        both = stats.resample(statistic, rows, groups=groups, weights="exponential")
+        try:
+            both = stats.resample(statistic, rows, groups=groups, weights="exponential")
+        except DataError as error:
+            nothing = float("nan")
+            return self._paired(
+                metric, name, mask, baseline=nothing, value=nothing, note=str(error)
+            )
         drawn = tuple(
             stats.Resampled(
                 value=both.value[i],
@@ -200,6 +207,7 @@ class _Both:
             won=int(won.sum()),
             other=int(other.sum()),
             higher_is_better=plugins.module("metric", metric).HIGHER_IS_BETTER,
+            span=getattr(plugins.module("metric", metric), "SPAN", math.inf),
             groups=None if self.groups is None else self.groups[mask],
             change=(lost + 2 * won + 3 * other).astype(np.int8) if by_row else None,
             **measured,

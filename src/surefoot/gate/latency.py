@@ -12,6 +12,8 @@ from surefoot.evaluate.latency import AGAIN
 
 LEVEL = 0.95
 BLOCKS = 10
+FEWEST = 10 * BLOCKS
+"""With fewer calls nothing shows how alike neighbours are, and no latency is judged."""
 NOISIEST = 1.1
 """A machine on which two equal models appear further apart than this certifies no latency."""
 
@@ -58,18 +60,18 @@ def machine_noise(loads: Mapping[tuple[str, int], LoadProfile], baseline: str, b
     one, again = loads.get((baseline, batch)), loads.get((baseline + AGAIN, batch))
     if one is None or again is None:
         return ""
-    ratio = float(np.median(again.wall_ms / one.wall_ms))
-    if 1 / NOISIEST <= ratio <= NOISIEST:
+    ratio = _quantile(again.wall_ms / one.wall_ms, 0.5)
+    if ratio.low >= 1 / NOISIEST and ratio.high <= NOISIEST:
         return ""
     return (
-        f"this machine is too noisy: the baseline took {ratio:.2f} times as long as itself,"
-        f" and up to {NOISIEST} is allowed"
+        f"this machine is too noisy: the baseline took {ratio.value:.2f}"
+        f" [{ratio.low:.2f}, {ratio.high:.2f}] times as long as itself; up to {NOISIEST} is allowed"
     )
 
 
 def time_blocks(calls: int) -> int | None:
     """The stretches of time that latencies are cut into: neighbours share the machine's moods."""
-    return BLOCKS if calls >= 10 * BLOCKS else None
+    return BLOCKS if calls >= FEWEST else None
 
 
 def _quantile(values: np.ndarray, q: float) -> Estimate:

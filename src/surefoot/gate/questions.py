@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Question:
     paired: Paired | None = None
     """The rows behind it, where there are any."""
     noise: str = ""
-    """Why this machine cannot answer it, if it cannot."""
+    """Why it cannot be answered here, if it cannot."""
 
 
 class Questions:
@@ -139,6 +139,8 @@ def _on_rows(paired: Paired, budget: Budget) -> Question:
 def _drop(paired: Paired, budget: Budget) -> Question:
     """The candidate may be worse than the baseline by at most a margin."""
     margin, sign = float(budget.max_drop or 0.0), 1 if paired.higher_is_better else -1
+    if paired.note:
+        return _unmeasured(paired, budget, -sign * margin)
     if paired.drawn is not None:
         difference = paired.drawn[1]
         sample: Sample = Drawn(
@@ -150,13 +152,15 @@ def _drop(paired: Paired, budget: Budget) -> Question:
     elif paired.difference is None:
         sample = Counted(lost=paired.lost, won=paired.won, n=paired.n, margin=margin)
     else:
-        sample = Rows(gain=sign * paired.difference, margin=margin, groups=paired.groups)
+        sample = _rows(paired, sign * paired.difference, margin)
     return _question(paired, budget, sample, -sign * margin, None if sign > 0 else _negative)
 
 
 def _absolute(paired: Paired, budget: Budget) -> Question:
     """The candidate's own metric against a fixed limit."""
     limit, at_least = _limit(budget)
+    if paired.note:
+        return _unmeasured(paired, budget, limit)
     if paired.drawn is not None:
         own = paired.drawn[0]
         sample = Drawn(
@@ -174,7 +178,8 @@ def _changes(paired: Paired, budget: Budget) -> Question:
     """The share of rows whose answer changed: all, lost, won, or one wrong answer for another."""
     kinds = CHANGES[budget.quantity]
     if paired.change is not None:
-        return _level(np.isin(paired.change, kinds).astype(float), paired, budget)
+        changed = np.isin(paired.change, kinds).astype(float)
+        return _level(changed, replace(paired, metric="accuracy", span=1.0), budget)
     count = sum((0, paired.lost, paired.won, paired.other)[kind] for kind in kinds)
     return _share(count, paired, budget)
 
@@ -183,8 +188,19 @@ def _level(values: np.ndarray, paired: Paired, budget: Budget) -> Question:
     """A mean of values per row against a limit, as a drop from 0, or from 1 for `at_least`."""
     limit, at_least = _limit(budget)
     gain, margin = (values - 1, 1 - limit) if at_least else (-values, limit)
-    sample = Rows(gain=gain, margin=margin, groups=paired.groups)
+    sample = _rows(paired, gain, margin)
     return _question(paired, budget, sample, limit, _from_one if at_least else _negative)
+
+
+def _rows(paired: Paired, gain: np.ndarray, margin: float) -> Rows:
+    answers = paired.metric == "accuracy"
+    return Rows(gain=gain, margin=margin, groups=paired.groups, span=paired.span, answers=answers)
+
+
+def _unmeasured(paired: Paired, budget: Budget, limit: float) -> Question:
+    """A metric of sets that cannot be computed in this place."""
+    sample = Rows(gain=np.zeros(1), margin=abs(limit))
+    return replace(_question(paired, budget, sample, limit, None), noise=paired.note)
 
 
 def _share(count: int, paired: Paired, budget: Budget) -> Question:

@@ -26,7 +26,7 @@ from surefoot.core.evidence import (
     Verdict,
 )
 from surefoot.gate.questions import Question, Questions
-from surefoot.gate.samples import Exact, per_kind
+from surefoot.gate.samples import Drawn, Exact, Rows, per_kind
 
 RANK: Mapping[Outcome, int] = {"PASS": 0, "INCONCLUSIVE": 1, "FAIL": 2}
 EXIT_CODES: Mapping[Outcome, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3}
@@ -87,7 +87,7 @@ def gate_evidence(
 
 
 def best(verdicts: Sequence[Verdict], leanest: Mapping[str, float]) -> Verdict:
-    """The verdict to put first: the cheapest that passed, else the nearest to passing.
+    """The verdict to put first: the best outcome, and the cheapest candidate that has it.
 
     Args:
         verdicts: All of them; at least one.
@@ -165,10 +165,7 @@ def _findings(
             outcome=outcome,
             p_pass=p_pass,
             p_fail=p_fail,
-            # A few rows more always say more, even where the formula, an approximation, asks fewer.
-            needed=max(int(need), question.sample.n + 1)
-            if np.isfinite(need) and not _hopeless(question)
-            else None,
+            needed=_needed(question, values, need, alpha),
             reason=_reason(question, outcome, alpha),
             paired=question.paired,
         )
@@ -183,6 +180,20 @@ def _findings(
             strict=True,
         )
     ]
+
+
+def _needed(question: Question, ends: Sequence[float], need: float, alpha: float) -> int | None:
+    """Rows or calls that would decide; None where no number would."""
+    if not np.isfinite(need) or _hopeless(question, alpha):
+        return None
+    n, (value, low, high) = question.sample.n, ends
+    if isinstance(question.sample, Rows | Drawn):
+        # The formula takes a normal mean; where the interval is wider than that, it knows better.
+        distance = abs(value + question.sample.margin)
+        half = min(max(high - value, value - low), 1e6 * distance)
+        need = max(need, n * (half / distance) ** 2 if distance > 0 else need)
+    # A few rows more always say more, even where the formula, an approximation, asks fewer.
+    return max(int(need), n + 1)
 
 
 def _estimate(question: Question, ends: Sequence[float], level: float) -> Estimate:
@@ -203,24 +214,27 @@ def _reason(question: Question, outcome: Outcome, alpha: float) -> str:
     """What the numbers alone do not say about an open question."""
     if outcome != "INCONCLUSIVE":
         return ""
-    return _hopeless(question) or _too_few(question, alpha)
+    return _hopeless(question, alpha) or _too_few(question, alpha)
 
 
-def _hopeless(question: Question) -> str:
+def _hopeless(question: Question, alpha: float) -> str:
     """Why no further rows or calls of this kind would decide; empty where they would."""
     if question.noise:
         return question.noise
     if getattr(question.sample, "unknown", False):
         return "too few answers changed to resample; put the budget on accuracy or flips"
+    draws = question.sample.drawn.replicates.size if isinstance(question.sample, Drawn) else 0
+    if draws and alpha * draws < 1:
+        return f"{draws:,} resamples cannot show a chance of {alpha:.1g}"
     return ""
 
 
 def _too_few(question: Question, alpha: float) -> str:
-    """Why no answer could have passed with as few rows as there were; empty if one could."""
+    """Why so few rows could not have passed with so few changed answers; empty if they could."""
     margin, rows = getattr(question.sample, "margin", None), question.paired
     if rows is None or margin is None or not 0 < margin < 1 or not question.budget.max_drop:
         return ""
     least = int(np.ceil(np.log(alpha) / np.log1p(-margin)))
-    if rows.n >= least or rows.metric != "accuracy":
+    if rows.n >= least or rows.metric != "accuracy" or rows.lost + rows.won >= stats.FEW:
         return ""
-    return f"no answers to {rows.n:,} rows could pass"
+    return f"{rows.n:,} rows cannot show it while hardly any answer changes"

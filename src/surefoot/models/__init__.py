@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from surefoot.models.adopt import adopt
+from surefoot.models.adopt import adopt, source_files
 from surefoot.models.baseline import adopt_baseline
 from surefoot.models.heads import fit_linear_head
 from surefoot.models.open import Predictor, add_golden, default_runtime, open_model, runtimes_for
@@ -21,4 +21,5 @@ __all__ = [
     "read_model",
     "runtimes_for",
     "seal",
+    "source_files",
 ]

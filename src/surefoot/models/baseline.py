@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from surefoot.core.dataset import Task
+from surefoot.core.hashing import hash_arrays
 from surefoot.core.model import Candidate, Recipe
 from surefoot.core.plan import ModelPlan
 from surefoot.models.adopt import adopt, source_files
@@ -30,12 +31,14 @@ def adopt_baseline(
     """
     path = Path(options.path)
 
+    sample = (task.train or next(iter(task.test.values()))).inputs[:8]
+
     def write(folder: Path) -> None:
-        sample = (task.train or next(iter(task.test.values()))).inputs[:8]
         adopt(path, folder, name=name, kind=task.kind, options=options, sample=sample)
 
     content = [(file.name, store.digest(file)) for file in source_files(path, options)]
     inputs = {**asdict(options), "path": path.name, "tokenizer": None, "kind": task.kind}
+    inputs["sample"] = hash_arrays(sample)
     folder = store.make("models", {**inputs, "content": content}, write)
     model = read_model(folder)
     runtime = options.runtime or default_runtime(model.format)

@@ -69,11 +69,16 @@ def _matrix_rows(
     for dataset, part in dict.fromkeys((c["dataset"], c["slice"]) for c in comparisons):
         here = [cells[dataset, part, name] for name in order]
         name = f"{dataset} [{part}]" if part else dataset
-        row = [f"{name} (n={here[0]['n']:,})", f"{here[0]['baseline']:.3f}"]
+        row = [f"{name} (n={here[0]['n']:,})", _value(here[0]["baseline"])]
         changes = [f" ({c['lost']}/{c['won']})" if counted else "" for c in here]
-        values = (f"{c['value']:.3f}{change}" for c, change in zip(here, changes, strict=True))
+        values = (f"{_value(c['value'])}{change}" for c, change in zip(here, changes, strict=True))
         rows.append([*row, *values])
     return rows
+
+
+def _value(value: float | None) -> str:
+    """Three decimals; nothing where a metric could not be computed."""
+    return "" if value is None else f"{value:.3f}"
 
 
 def _latencies(data: Mapping[str, Any]) -> list[str]:

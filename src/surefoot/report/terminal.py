@@ -111,6 +111,7 @@ def _unit(finding: Finding) -> str:
 
 
 def _number(value: float, finding: Finding) -> str:
+    value += 0.0  # no "-0"
     sign = "+" if finding.budget.max_drop is not None else ""
     if finding.budget.quantity in PERCENT:
         return f"{value * 100:{sign}.{_decimals(finding)}f}"

@@ -3,6 +3,8 @@
 import numpy as np
 
 HIGHER_IS_BETTER = True
+SPAN = 1.0
+"""The most that two models can differ by on a row."""
 
 
 def accuracy(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:

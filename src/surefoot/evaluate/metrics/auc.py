@@ -27,8 +27,8 @@ def auc(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarr
     """
     if scores.shape[1] != 2 or len(np.unique(labels)) != 2:
         raise DataError(
-            f"'auc' needs rows of exactly two classes, found {scores.shape[1]} classes",
-            fix="take 'macro_f1' or 'log_loss'",
+            f"'auc' ranks rows of two classes, and these {len(labels)} rows are of"
+            f" {len(np.unique(labels))} of the model's {scores.shape[1]} classes"
         )
     order = np.argsort(scores[:, 1], kind="stable")
     ranked, positive = scores[order, 1], labels[order] == 1
