@@ -1,0 +1,5 @@
+"""Which candidates to try, which to drop, under the budgets and the clock."""
+
+from surefoot.search.race import Measure, Race, Raced, race, rightful_winner
+
+__all__ = ["Measure", "Race", "Raced", "race", "rightful_winner"]
