@@ -13,6 +13,7 @@ import skops.io
 from surefoot.core.errors import DataError, ModelError
 from surefoot.core.model import Model
 from surefoot.models import open_model, read_model
+from surefoot.models.formats.skops import trust
 
 Adopt = Callable[..., Model]
 TWO = ["negative", "positive"]
@@ -305,8 +306,13 @@ def test_skops_types_that_skops_does_not_know_need_trust(adopted, tmp_path) -> N
     assert "does not know to be safe: sklearn.tree._tree.Tree; set trust" in refused(
         adopted, tmp_path / "forest.skops", "numeric"
     )
+    # A note that came with the file is not the user's word.
+    trust(tmp_path / "forest.skops", tmp_path)
+    assert "does not know to be safe" in refused(adopted, tmp_path / "forest.skops", "numeric")
     model = adopted(tmp_path / "forest.skops", "numeric", folder="trusted", trust=True)
-    with open_model(read_model(model.path)) as predict:
+    with pytest.raises(ModelError, match=r"types that were trusted once.*set trust = true"):
+        read_model(model.path)
+    with open_model(read_model(model.path, trust=True)) as predict:
         expected = forest.predict_proba(rows)
         np.testing.assert_allclose(predict(rows), expected, atol=1e-6)
 
@@ -386,6 +392,145 @@ def test_a_missing_shard_is_named(adopted, tiny_bert, tmp_path) -> None:
     shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
     (path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
     assert "model-00002-of-00002.safetensors: is missing" in refused(adopted, path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../theirs.safetensors", "/etc/passwd", "a/../../b", "", ".", ".hidden", 3, ["x"], None],
+)
+def test_a_shard_outside_the_folder_is_refused(adopted, tiny_bert, tmp_path, name) -> None:
+    path = copied(tiny_bert, tmp_path)
+    shutil.copy(path / "model.safetensors", tmp_path / "theirs.safetensors")
+    shards = {"a": "model.safetensors", "b": name}
+    (path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    line = refused(adopted, path)
+    assert f"index.json: names a shard outside the folder: {name!r}" in line
+
+
+def test_a_shard_in_another_files_place_is_refused(adopted, tiny_bert, tmp_path) -> None:
+    path = copied(tiny_bert, tmp_path)
+    index = path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "Signature.json"}}))
+    assert "'Signature.json', which is another file's name" in refused(adopted, path)
+    index.write_text(json.dumps({"weight_map": ["model.safetensors"]}))
+    assert "weight_map is no table of files" in refused(adopted, path)
+
+
+def test_shards_are_taken_along(adopted, tiny_bert, tmp_path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    path = copied(tiny_bert, tmp_path)
+    weights = load_file(path / "model.safetensors")
+    shards = {key: f"part-{place % 2}.safetensors" for place, key in enumerate(weights)}
+    for shard in set(shards.values()):
+        part = {key: weights[key] for key in weights if shards[key] == shard}
+        save_file(part, path / shard, metadata={"format": "pt"})
+    (path / "model.safetensors").unlink()
+    index = {"metadata": {}, "weight_map": shards}
+    (path / "model.safetensors.index.json").write_text(json.dumps(index))
+    rows = np.array(["a lovely film", "dull"], np.dtypes.StringDType())
+    with open_model(adopted(path)) as split, open_model(adopted(tiny_bert, folder="one")) as whole:
+        np.testing.assert_array_equal(split(rows), whole(rows))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"id2label": ["negative", "positive"]}, "id2label is no table"),
+        ({"id2label": {"zero": "negative"}}, "id2label is no table"),
+        ({"id2label": "negative"}, "id2label is no table"),
+        ([], "config.json: is no JSON object"),
+        (None, "config.json: is no JSON object"),
+    ],
+)
+def test_a_malformed_config_is_named(adopted, tiny_bert, tmp_path, change, message) -> None:
+    path = copied(tiny_bert, tmp_path)
+    config = json.loads((path / "config.json").read_text())
+    written = config | change if isinstance(change, dict) else change
+    (path / "config.json").write_text(json.dumps(written))
+    assert message in refused(adopted, path)
+
+
+def test_lengths_that_are_none_do_not_count(adopted, tiny_bert, tmp_path) -> None:
+    path = copied(tiny_bert, tmp_path)
+    (path / "tokenizer_config.json").write_text('{"model_max_length": Infinity}')
+    assert adopted(path).signature.max_length == 48  # the positions
+
+
+def outside(proto, path: Path, location: str) -> Path:
+    """An ONNX file whose weights are said to lie at `location`."""
+    import onnx
+
+    onnx.save(proto, path, save_as_external_data=True, location="w.bin", size_threshold=0)
+    proto = onnx.load(path, load_external_data=False)
+    for tensor in proto.graph.initializer:
+        tensor.external_data[0].value = location
+    path.write_bytes(proto.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize("location", ["w.bin", "./w.bin", "parts/of/w.bin"])
+def test_weights_outside_are_found_by_what_the_file_says(
+    adopted, tiny_onnx_numeric, tmp_path, location
+) -> None:
+    import onnx
+
+    folder = tmp_path / "source"
+    (folder / location).parent.mkdir(parents=True)
+    path = outside(onnx.load(tiny_onnx_numeric), folder / "mine.onnx", location)
+    if not (folder / location).exists():
+        (folder / "w.bin").rename(folder / location)
+    (folder / "mine.onnx.data").write_bytes(b"named like weights, and none")
+    model = adopted(path, "numeric", classes=THREE)
+    assert (model.path / location).exists()
+    assert not (model.path / "mine.onnx.data").exists()
+    rows = np.ones((2, 4), np.float32)
+    with (
+        open_model(model) as split,
+        open_model(adopted(tiny_onnx_numeric, "numeric", "whole", classes=THREE)) as whole,
+    ):
+        np.testing.assert_array_equal(split(rows), whole(rows))
+
+
+@pytest.mark.parametrize(
+    ("location", "message"),
+    [
+        ("../w.bin", "names weights outside the folder: '../w.bin'"),
+        ("/etc/hostname", "names weights outside the folder"),
+        ("signature.json", "'signature.json', which is another file's name"),
+        ("model.onnx", "'model.onnx', which is another file's name"),
+        ("gone.bin", "gone.bin: is missing; copy or download it again"),
+    ],
+)
+def test_weights_outside_the_folder_are_refused(
+    adopted, tiny_onnx_numeric, tmp_path, location, message
+) -> None:
+    import onnx
+
+    (tmp_path / "source").mkdir()
+    path = outside(onnx.load(tiny_onnx_numeric), tmp_path / "source" / "mine.onnx", location)
+    (tmp_path / "w.bin").write_bytes((tmp_path / "source" / "w.bin").read_bytes())
+    assert message in refused(adopted, path, "numeric", classes=THREE)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "message"),
+    [
+        ({"mean": [0.5, 0.4]}, "mean has 2 values, the images 3 channels; give one value, or 3"),
+        ({"std": [0.5, 0.4, 0.3, 0.2]}, "std has 4 values"),
+        ({"std": [0.0]}, "std above 0"),
+        ({"std": [0.5, -1.0, 0.5]}, "std above 0"),
+        ({"mean": [float("nan")]}, "must be finite"),
+    ],
+)
+def test_scaling_has_to_fit_the_images(adopted, tiny_onnx_image, scaling, message) -> None:
+    assert message in refused(adopted, tiny_onnx_image, "image", classes=TWO, **scaling)
+
+
+def test_a_broken_file_is_refused_even_if_trusted(adopted, tiny_sklearn, tmp_path) -> None:
+    (tmp_path / "cut.skops").write_bytes(tiny_sklearn.read_bytes()[:500])
+    line = refused(adopted, tmp_path / "cut.skops", "numeric", trust=True)
+    assert "not a readable skops file" in line
 
 
 def test_a_hugging_face_folder_is_for_text(adopted, tiny_bert) -> None:

@@ -10,7 +10,7 @@ import pytest
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import ModelError
 from surefoot.core.plan import ModelPlan
-from surefoot.models import adopt_baseline, open_model
+from surefoot.models import adopt_baseline, open_model, seal
 from surefoot.store import Store
 
 
@@ -41,7 +41,7 @@ def test_the_baseline_is_adopted_once_and_again_when_it_changes(
     path.unlink()
     with pytest.raises(ModelError, match="no such model"):
         adopt_baseline(options, text_task, store)
-    assert not list((tmp_path / "store").rglob("*.part"))
+    assert not list((tmp_path / "store").rglob("*.surefoot-part"))
 
 
 def test_its_golden_vectors_are_rows_of_the_task(tiny_bert, text_task, tmp_path) -> None:
@@ -136,7 +136,8 @@ def test_an_adoption_that_was_killed_is_done_again(tiny_onnx_numeric, tmp_path) 
     task, store = tabular(), Store(tmp_path / "store")
     options = ModelPlan(path=str(tiny_onnx_numeric), classes=TREES)
     folder = adopt_baseline(options, task, store).model.path
-    half = folder.rename(folder.with_name(folder.name + ".part"))
+    part = store.root / f".{folder.parent.name}-{folder.name}.surefoot-part"
+    half = folder.rename(part)
     (half / "signature.json").unlink()
     (half / "model.onnx").write_bytes(b"half")
     made = adopt_baseline(options, task, store)
@@ -166,3 +167,39 @@ def test_a_model_that_does_not_fit_leaves_nothing_behind(linear, tmp_path) -> No
         with pytest.raises(ModelError, match=said):
             adopt_baseline(ModelPlan(path=str(path), classes=classes), task, store)
     assert not list(tmp_path.glob("store/models/*"))
+
+
+def test_a_pickle_that_came_in_the_store_is_not_loaded(tiny_onnx_numeric, tmp_path) -> None:
+    """As a repository might ship it: sealed, whole, and where the baseline of the plan lies."""
+    import joblib
+
+    class Bomb:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "exploded",))
+
+    task, store = tabular(), Store(tmp_path / "store")
+    options = ModelPlan(path=str(tiny_onnx_numeric), classes=TREES)
+    made = adopt_baseline(options, task, store).model
+    shutil.rmtree(made.path)
+    made.path.mkdir()
+    joblib.dump(Bomb(), made.path / "model.pkl")
+    signature = replace(made.signature, tensors=())
+    seal(made.path, name="m", format="pickle", file="model.pkl", signature=signature)
+    with pytest.raises(ModelError, match=r"is a pickle, .* set trust = true under \[model\]"):
+        adopt_baseline(options, task, store)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_trusted_pickle_is_adopted_and_found_again(tiny_sklearn, tmp_path) -> None:
+    import joblib
+    import skops.io
+
+    estimator = skops.io.load(tiny_sklearn)
+    joblib.dump(estimator, tmp_path / "mine.pkl")
+    task, store = tabular(), Store(tmp_path / "store")
+    options = ModelPlan(path=str(tmp_path / "mine.pkl"), trust=True)
+    made = adopt_baseline(options, task, store)
+    assert adopt_baseline(options, task, store) == made
+    rows = task.train.inputs
+    with open_model(made.model) as predict:
+        np.testing.assert_allclose(predict(rows), estimator.predict_proba(rows), atol=1e-6)

@@ -154,3 +154,17 @@ def test_numbers_become_float32_and_have_no_token_lengths(tmp_path: Path) -> Non
     prepared = tensors(model(tmp_path, signature))(np.array([[1, 2]]))
     assert prepared["x"].dtype == np.float32
     assert token_lengths(model(tmp_path, signature), np.zeros((3, 2))).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"mean": (0.1, 0.2, 0.3)}, "mean has 3 values, the images 1 channels; give one value"),
+        ({"std": ()}, "std has 0 values"),
+        ({"std": (0.0,)}, "must be finite, std above 0"),
+        ({"shape": (2, 3, 3), "std": (0.1, 0.2)}, "std has 2 values, the images 3 channels"),
+    ],
+)
+def test_scaling_that_does_not_fit_the_images_is_refused(tmp_path, fields, message) -> None:
+    with pytest.raises(ModelError, match=message):
+        tensors(image_model(tmp_path, **fields))

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Model, Signature
-from surefoot.models.store import _signature, copy_preprocessing, moved, read_model, seal
+from surefoot.models.store import (
+    _fingerprint,
+    _signature,
+    copy_preprocessing,
+    moved,
+    read_model,
+    seal,
+)
 
 SIGNATURE = Signature(input="numeric", classes=("a", "b"), tensors=("x",), width=2)
 
@@ -142,3 +149,44 @@ def test_importing_models_imports_no_heavy_library() -> None:
     code = f"import surefoot.models, sys; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("format", "file"), [("pickle", "model.pkl"), ("torchscript", "model.pt"), ("skops", "m.skops")]
+)
+def test_a_sealed_model_that_can_run_code_needs_trust(tmp_path: Path, format, file) -> None:
+    (tmp_path / file).write_bytes(b"weights")
+    if format == "skops":
+        (tmp_path / "trusted.json").write_text('["some.Type"]')
+    sealed = seal(tmp_path, name="m", format=format, file=file, signature=SIGNATURE)
+    with pytest.raises(ModelError, match=r"set trust = true under \[model\]") as caught:
+        read_model(tmp_path)
+    assert caught.value.where == str(tmp_path)
+    assert read_model(tmp_path, trust=True) == sealed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"file": "../model.onnx"},
+        {"file": "/model.onnx"},
+        {"file": "signature.json"},
+        {"file": ["model.onnx"]},
+        {"format": "../formats/pickle"},
+        {"format": None},
+        {"files": ["model.onnx"]},
+        {"signature": {"input": "text", "classes": [], "surplus": 1}},
+        {"signature": {}},
+        {"signature": None},
+    ],
+)
+def test_a_record_of_another_shape_is_refused(tmp_path: Path, change: dict) -> None:
+    """Each is consistent with itself: its fingerprint is that of what it says."""
+    make(tmp_path / "inside")
+    (tmp_path / "model.onnx").write_bytes(b"weights")
+    path = tmp_path / "inside" / "signature.json"
+    record = json.loads(path.read_text()) | change
+    record["fingerprint"] = _fingerprint(record)
+    path.write_text(json.dumps(record))
+    with pytest.raises(ModelError, match="not a signature of surefoot"):
+        read_model(tmp_path / "inside", trust=True)

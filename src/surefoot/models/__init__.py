@@ -6,6 +6,7 @@ from surefoot.models.adopt import adopt, source_files
 from surefoot.models.baseline import adopt_baseline
 from surefoot.models.heads import fit_linear_head
 from surefoot.models.open import Predictor, add_golden, default_runtime, open_model, runtimes_for
+from surefoot.models.signatures import class_names
 from surefoot.models.store import copy_preprocessing, moved, read_model, seal
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "add_golden",
     "adopt",
     "adopt_baseline",
+    "class_names",
     "copy_preprocessing",
     "default_runtime",
     "fit_linear_head",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -13,16 +14,19 @@ from surefoot.core.dataset import TaskKind
 from surefoot.core.errors import ModelError, nearest
 from surefoot.core.model import Model, OutputKind, Signature
 from surefoot.core.plan import ModelPlan
+from surefoot.models.formats._external import external_files
 from surefoot.models.formats._safetensors import check_safetensors
 from surefoot.models.formats.huggingface import HEAD, POOLING
+from surefoot.models.formats.skops import TRUSTED, noted
 from surefoot.models.formats.skops import trust as trust_types
 from surefoot.models.golden import ROWS, write_golden
 from surefoot.models.open import Predictor, default_runtime
 from surefoot.models.preprocess import read_tokenizer
 from surefoot.models.runtimes._common import Run
 from surefoot.models.signatures import Source, find_signature, read_json
-from surefoot.models.store import TOKENIZER, seal
+from surefoot.models.store import GOLDEN, SIGNATURE, TOKENIZER, seal
 
+_RESERVED = (SIGNATURE, GOLDEN, TOKENIZER, TRUSTED, "config.json")
 _TEXTS = (
     "A quiet film that stays with you.",
     "no",
@@ -66,14 +70,16 @@ def adopt(
                 f"a Hugging Face folder cannot be used for {kind} yet", where=str(path)
             )
         _check_huggingface(path, tokenizer)
+    _weights(path, format)  # before anything opens what they name
     folder.mkdir(parents=True, exist_ok=True)
     weights = path
     if format == "skops" and options.trust:
         weights = folder / _copy(path, folder, format)
         trust_types(weights, folder)
-    signature = find_signature(
-        Source(path=weights, format=format, tokenizer=tokenizer, sample=sample), kind, options
+    source = Source(
+        path=weights, format=format, tokenizer=tokenizer, sample=sample, trusted=noted(folder)
     )
+    signature = find_signature(source, kind, options)
     if tokenizer is not None and signature.max_length is not None:
         _write_tokenizer(tokenizer, folder / TOKENIZER, path, signature.max_length)
     file = _copy(path, folder, format)
@@ -166,15 +172,33 @@ def _check_huggingface(path: Path, tokenizer: Path | None) -> None:
 
 def _huggingface_weights(path: Path) -> list[Path]:
     """The weights, after making sure that no part of them is missing."""
-    index = read_json(path / "model.safetensors.index.json")
-    names = sorted(set(index.get("weight_map", {}).values())) or ["model.safetensors"]
-    missing = [name for name in names if not (path / name).exists()]
-    if missing and index:
-        raise ModelError(
-            "is missing", where=str(path / missing[0]), fix="copy or download it again"
-        )
+    listed = path / "model.safetensors.index.json"
+    shards = read_json(listed).get("weight_map", {})
+    if not isinstance(shards, dict):
+        raise ModelError("weight_map is no table of files", where=str(listed))
+    named = sorted({_named(listed, name, "a shard") for name in shards.values()})
+    files = named or [path / "model.safetensors"]
     head = [path / HEAD] if (path / HEAD).exists() else []
-    return [] if missing else [*(path / name for name in names), *head]
+    return [*files, *head] if files[0].exists() else []
+
+
+def _named(by: Path, name: Any, what: str) -> Path:
+    """A file that a model's file names, after making sure that it lies in the same folder.
+
+    Raises:
+        ModelError: It lies elsewhere, is missing, or would take the place of another file.
+    """
+    place = PurePosixPath(name if isinstance(name, str) else "")
+    # What is hidden would be no part of the seal.
+    wrong = place.is_absolute() or any(part.startswith(".") for part in place.parts)
+    if wrong or not place.parts or "\\" in name or "\0" in name:
+        raise ModelError(f"names {what} outside the folder: {name!r}", where=str(by))
+    if place.as_posix().casefold() in _RESERVED or place.as_posix() == f"model{by.suffix.lower()}":
+        raise ModelError(f"names {what} '{name}', which is another file's name", where=str(by))
+    file = by.parent / place
+    if not file.is_file():
+        raise ModelError("is missing", where=str(file), fix="copy or download it again")
+    return file
 
 
 def _write_tokenizer(source: Path, target: Path, model: Path, max_length: int) -> None:
@@ -199,7 +223,7 @@ def _copy(path: Path, folder: Path, format: str) -> str:
     root = path if path.is_dir() else path.parent
     for source in _weights(path, format):
         name = file if source == path else source.relative_to(root).as_posix()
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / name)
     return file
 
@@ -211,8 +235,8 @@ def _weights(path: Path, format: str) -> list[Path]:
         extra = [path / name for name in beside if (path / name).exists()]
         return [*_huggingface_weights(path), *extra]
     # Weights outside an ONNX file are named inside it, so they keep their names.
-    outside = path.parent.glob(f"{path.name}[._]*data*") if format == "onnx" else ()
-    return [path, *sorted(outside)]
+    outside = external_files(path) if format == "onnx" else ()
+    return [path, *(_named(path, name, "weights") for name in outside)]
 
 
 def _tried(model: Model, output: OutputKind | None, inputs: np.ndarray) -> Model:

@@ -40,6 +40,6 @@ def adopt_baseline(
     inputs = {**asdict(options), "path": path.name, "tokenizer": None, "kind": task.kind}
     inputs["sample"] = hash_arrays(sample)
     folder = store.make("models", {**inputs, "content": content}, write)
-    model = read_model(folder)
+    model = read_model(folder, trust=options.trust)
     runtime = options.runtime or default_runtime(model.format)
     return Candidate(name=name, model=model, runtime=runtime, recipe=Recipe(name=name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from itertools import chain
@@ -28,6 +29,8 @@ class Preprocessor:
     def __init__(self, model: Model) -> None:
         self._signature = model.signature
         self._tokenizer = None
+        if model.signature.input == "image":
+            check_scaling(model.signature, str(model.path))
         if model.signature.input == "text" and (model.path / TOKENIZER).exists():
             self._tokenizer = read_tokenizer(model.path / TOKENIZER)
             self._padding = self._tokenizer.padding
@@ -85,6 +88,24 @@ def tensors(model: Model) -> Callable[[np.ndarray], Tensors]:
         return preprocessor.tensors(preprocessor.rows(inputs), np.arange(len(inputs)))
 
     return of_batch
+
+
+def check_scaling(signature: Signature, where: str) -> None:
+    """Make sure that mean and std are numbers to scale this signature's images with.
+
+    Raises:
+        ModelError: There are neither one nor one per channel, or a std is not above zero.
+    """
+    channels = signature.shape[2] if len(signature.shape) == 3 else 1
+    for name, values in (("mean", signature.mean), ("std", signature.std)):
+        if len(values) not in (1, channels):
+            raise ModelError(
+                f"{name} has {len(values)} values, the images {channels} channels",
+                where=where,
+                fix=f"give one value, or {channels}" if channels > 1 else "give one value",
+            )
+        if not all(math.isfinite(value) and (name == "mean" or value > 0) for value in values):
+            raise ModelError(f"{name} is {list(values)}, must be finite, std above 0", where=where)
 
 
 def token_lengths(model: Model, inputs: np.ndarray) -> np.ndarray:

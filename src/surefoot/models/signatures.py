@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from surefoot.core.model import InputKind, Signature
 from surefoot.core.plan import ModelPlan
 from surefoot.models.formats._safetensors import check_safetensors
 from surefoot.models.formats.huggingface import HEAD
-from surefoot.models.preprocess import read_tokenizer
+from surefoot.models.preprocess import check_scaling, read_tokenizer
 
 INPUTS: dict[TaskKind, InputKind] = {
     "text-classification": "text",
@@ -53,6 +54,8 @@ class Source:
     """The `tokenizer.json` that goes with it."""
     sample: np.ndarray | None = None
     """A few raw inputs, which tell a shape that the file does not tell."""
+    trusted: tuple[str, ...] = ()
+    """Types of a skops file that the user trusts."""
 
 
 def find_signature(source: Source, kind: TaskKind, options: ModelPlan) -> Signature:
@@ -88,15 +91,40 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file beside a model; empty where there is no such file.
 
     Raises:
-        ModelError: The file is not JSON.
+        ModelError: The file is not JSON, or no object.
     """
     if not path.exists():
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ModelError(f"not valid JSON: {error}", where=str(path)) from error
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        raise ModelError("is no JSON object", where=str(path))
+    return content
+
+
+def class_names(config: Mapping[str, Any], *, where: str = "config.json") -> tuple[str, ...]:
+    """The class names in a Hugging Face config, in the order of the columns; empty if it has none.
+
+    Args:
+        config: The content of `config.json`.
+        where: The file, for the message.
+
+    Raises:
+        ModelError: `id2label` is no table from numbers to names.
+    """
+    labels = config.get("id2label")
+    if labels is None:
+        return ()
+    try:
+        return tuple(str(labels[key]) for key in sorted(labels.keys(), key=int))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ModelError(
+            "id2label is no table from column numbers to names",
+            where=where,
+            fix='write it as {"0": "first class", "1": "second class"}',
+        ) from error
 
 
 def _onnx_ports(weights: Path) -> tuple[Port, ...]:
@@ -115,10 +143,13 @@ def _onnx_ports(weights: Path) -> tuple[Port, ...]:
 def _pt2_ports(weights: Path) -> tuple[Port, ...]:
     program = plugins.find("format", "pt2")(weights)
     names = program.graph_signature.user_inputs
-    shapes = {n.name: n.meta["val"].shape for n in program.graph.nodes if n.name in names}
+    values = {n.name: n.meta.get("val") for n in program.graph.nodes if n.name in names}
+    other = [name for name in names if not hasattr(values.get(name), "shape")]
+    if other:
+        raise ModelError(f"input '{other[0]}' is no tensor", where=str(weights))
     return tuple(
-        Port(name=name, shape=tuple(axis if type(axis) is int else None for axis in shapes[name]))
-        for name in names
+        Port(name=n, shape=tuple(axis if type(axis) is int else None for axis in values[n].shape))
+        for n in names
     )
 
 
@@ -132,9 +163,10 @@ def _of_huggingface(source: Source, options: ModelPlan) -> Signature:
     config = read_json(folder / "config.json")
     texts = read_tokenizer(tokenizer)
     size = max(texts.get_vocab().values(), default=-1) + 1
-    if size > config.get("vocab_size", size):
+    known = config.get("vocab_size")
+    if isinstance(known, int) and size > known:
         raise ModelError(
-            f"has {size} tokens, the model knows only {config['vocab_size']}",
+            f"has {size} tokens, the model knows only {known}",
             where=str(tokenizer),
             fix="use the tokenizer.json the model was trained with",
         )
@@ -148,21 +180,18 @@ def _of_huggingface(source: Source, options: ModelPlan) -> Signature:
 
 
 def _huggingface_classes(folder: Path, config: dict[str, Any]) -> tuple[str, ...] | None:
-    labels = config.get("id2label") or {}
-    names = tuple(str(labels[key]) for key in sorted(labels, key=int))
+    names = class_names(config, where=str(folder / "config.json"))
     if (folder / HEAD).exists():
-        head = check_safetensors(folder / HEAD)
-        rows = head["weight"]["shape"][0] if "weight" in head else None
-        return names if len(names) == rows else None
+        shape = check_safetensors(folder / HEAD).get("weight", {}).get("shape", [])
+        return names if [len(names)] == shape[:1] else None
     return names or None
 
 
 def _max_length(folder: Path, config: dict[str, Any], options: ModelPlan) -> int:
-    positions = config.get("max_position_embeddings")
-    said = read_json(folder / "tokenizer_config.json").get("model_max_length")
-    known = [int(n) for n in (positions, said) if isinstance(n, int | float) and n > 0]
+    positions = _length(config.get("max_position_embeddings"))
+    said = _length(read_json(folder / "tokenizer_config.json").get("model_max_length"))
     if options.max_length is None:
-        return min([LONGEST, *known])
+        return min(LONGEST, positions or LONGEST, said or LONGEST)
     if positions and options.max_length > positions:
         raise ModelError(
             f"max_length is {options.max_length}, the model has {positions} positions",
@@ -172,8 +201,16 @@ def _max_length(folder: Path, config: dict[str, Any], options: ModelPlan) -> int
     return options.max_length
 
 
+def _length(value: Any) -> int | None:
+    """A number of tokens from a JSON file; some write infinity, or a text, for none."""
+    known = isinstance(value, int | float) and math.isfinite(value) and value >= 1
+    return int(value) if known else None
+
+
 def _of_sklearn(source: Source, kind: TaskKind, options: ModelPlan) -> Signature:
-    estimator, weights = plugins.find("format", source.format)(source.path), source.path
+    read, weights = plugins.find("format", source.format), source.path
+    trusting = {"trusted": source.trusted} if source.format == "skops" else {}
+    estimator = read(weights, **trusting)
     if INPUTS[kind] == "image":
         raise ModelError(
             "a scikit-learn model takes texts or numbers, not images", where=str(weights)
@@ -236,7 +273,7 @@ def _of_image(
             where=str(source.path),
             fix="export the model with fixed height, width and channels",
         )
-    return Signature(
+    found = Signature(
         input="image",
         classes=classes,
         tensors=(port.name,),
@@ -245,6 +282,8 @@ def _of_image(
         mean=tuple(options.mean or (0.0,)),
         std=tuple(options.std or (1.0,)),
     )
+    check_scaling(found, "[model]")
+    return found
 
 
 def _of_numbers(port: Port, classes: tuple[str, ...], source: Source) -> Signature:

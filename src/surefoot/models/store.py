@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
+from surefoot import plugins
 from surefoot.core.errors import ModelError
 from surefoot.core.hashing import hash_file, hash_json
 from surefoot.core.model import Model, Signature
+from surefoot.models.formats.skops import TRUSTED
 from surefoot.store import whole_file
 
 SIGNATURE = "signature.json"
@@ -59,13 +61,22 @@ def seal(
     return _model(folder, record)
 
 
-def read_model(folder: Path) -> Model:
+def read_model(folder: Path, *, trust: bool = False) -> Model:
     """Read a sealed folder, and make sure that no file of it has changed since.
 
+    A seal says that the folder is whole, not who made it: anybody can seal a pickle.
+
+    Args:
+        folder: The folder.
+        trust: Whether opening the model may run code that it holds, as the user said in the plan.
+
     Raises:
-        ModelError: No model there, or a file that was changed, added or lost.
+        ModelError: No model there; a file that was changed, added or lost; or, without `trust`, one
+            that can run code.
     """
     record = _record(folder)
+    if not trust:
+        _refuse_code(folder, record["format"])
     _compare(folder, record["files"], _file_hashes(folder))
     if record["fingerprint"] != _fingerprint(record):
         raise ModelError(
@@ -109,14 +120,36 @@ def _record(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ModelError("not valid JSON", where=str(path), fix="make the model again") from error
     known = {"name", "format", "file", "parent", "signature", "files", "fingerprint"}
-    if not isinstance(record, dict) or set(record) != known:
+    if not isinstance(record, dict) or set(record) != known or not _is_sound(record):
         raise ModelError("not a signature of surefoot", where=str(path), fix="make the model again")
     return record
 
 
+def _is_sound(record: Mapping[str, Any]) -> bool:
+    """Whether a record names a format that there is, and weights inside its folder."""
+    files, signature = record["files"], record["signature"]
+    return (
+        isinstance(files, dict)
+        and isinstance(signature, dict)
+        and signature.keys() <= {field.name for field in fields(Signature)}
+        and {"input", "classes"} <= signature.keys()
+        and record["format"] in plugins.names("format")
+        and record["file"] in (".", *files)
+    )
+
+
+def _refuse_code(folder: Path, format: str) -> None:
+    danger = getattr(plugins.module("format", format), "RUNS_CODE", None)
+    if danger is None and (folder / TRUSTED).exists():
+        danger = "holds types that were trusted once, which may run code when loaded"
+    if danger is not None:
+        fix = "set trust = true under [model] if you trust its origin"
+        raise ModelError(danger, where=str(folder), fix=fix)
+
+
 def _signature(values: Mapping[str, Any]) -> Signature:
-    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return Signature(**fields)
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return Signature(**given)
 
 
 def _file_hashes(folder: Path) -> dict[str, str]:

@@ -1,13 +1,14 @@
 """Static students learn from labels and teacher, and their graph computes what was trained."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from surefoot import models
-from surefoot.compress.steps import _student
+from surefoot.compress.steps import _student, distill_static
 from surefoot.compress.steps._table import embedding_table
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Signature
@@ -66,12 +67,12 @@ def test_the_graph_computes_what_is_trained(buckets, length, tmp_path):
         buckets=buckets,
         power=0.5,
     )
-    rows = [rng.integers(0, 30, n) for n in (length, 1, length)]
+    rows = [rng.integers(0, 30, n) for n in (length, 1, length, 0)]
     graph = _student.student_graph(student, 30)
     checker.check_model(graph, full_check=True)
     save(graph, tmp_path / "student.onnx")
-    ids = np.zeros((3, length), np.int64)
-    mask = np.zeros((3, length), np.int64)
+    ids = np.zeros((4, length), np.int64)
+    mask = np.zeros((4, length), np.int64)
     for place, row in enumerate(rows):
         ids[place, : len(row)], mask[place, : len(row)] = row, 1
     feed = {"input_ids": ids, "attention_mask": mask}
@@ -80,6 +81,7 @@ def test_the_graph_computes_what_is_trained(buckets, length, tmp_path):
     features = [_student.token_features(row, 30, buckets) for row in rows]
     expected = _student._forward(torch.from_numpy(student.table), tensors, features, 0.5)
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+    assert np.isfinite(found).all()
 
 
 def test_the_loss_is_that_of_hinton_vinyals_and_dean():
@@ -138,6 +140,62 @@ def test_can_be_quantised(step, encoder, accuracy):
 def test_options_out_of_range_are_named(step, encoder, options, message):
     with pytest.raises(ModelError, match=message):
         step("distill_static", encoder, **options)
+
+
+@pytest.mark.parametrize("features", ["embeddings", "ngrams"])
+def test_rows_without_tokens_get_an_answer(step, encoder, text_task, tmp_path, features):
+    """Of a tokenizer that adds no special tokens, to an empty text and to one of blanks."""
+    shutil.copytree(encoder.path, tmp_path / "bare")
+    file = tmp_path / "bare" / "tokenizer.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"post_processor": None}))
+    bare = models.seal(
+        tmp_path / "bare", name="b", format="huggingface", file=".", signature=encoder.signature
+    )
+    inputs = text_task.train.inputs.copy()
+    inputs[:5] = ""
+    task = replace(text_task, train=replace(text_task.train, inputs=inputs))
+    made = step("distill_static", bare, on=task, features=features, **QUICK)
+    with models.open_model(made) as predict:
+        rows = np.array(["", "  ", "lovely"], np.dtypes.StringDType())
+        found, alone = predict(rows), predict.run_batch(rows[:1])
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found[:2], np.repeat(alone, 2, axis=0), atol=1e-6)
+
+
+def test_a_teacher_without_a_mask(step, tokenizer_json, text_task, accuracy, tmp_path):
+    """A lexicon that knows its padding by its id; its student sees no padding either."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    vocabulary = json.loads(tokenizer_json.read_text())["model"]["vocab"]
+    scores = np.zeros((len(vocabulary), 2), np.float32)
+    for word, column in {"dull": 0, "tired": 0, "lovely": 1, "bright": 1}.items():
+        scores[vocabulary[word], column] = 2.0
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 2])
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gather", ["scores", "input_ids"], ["each"]),
+            helper.make_node("ReduceSum", ["each", "middle"], ["logits"], keepdims=0),
+        ],
+        "lexicon",
+        [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["n", "length"])],
+        [logits],
+        [
+            numpy_helper.from_array(scores, "scores"),
+            numpy_helper.from_array(np.array([1]), "middle"),
+        ],
+    )
+    opset = [helper.make_opsetid("", 18)]
+    save(helper.make_model(graph, opset_imports=opset, ir_version=10), tmp_path / "m.onnx")
+    shutil.copy(tokenizer_json, tmp_path / "tokenizer.json")
+    signature = Signature(
+        input="text", classes=text_task.classes, tensors=("input_ids",), max_length=40
+    )
+    model = models.seal(tmp_path, name="m", format="onnx", file="m.onnx", signature=signature)
+    made = step("distill_static", model, **QUICK)
+    assert made.signature.tensors == ("input_ids", "attention_mask")
+    assert accuracy(made) > 0.85
+    padded = [len(row) for row in distill_static._tokens(model, text_task.train.inputs)]
+    assert len(set(padded)) > 8  # every row its own length, not that of its batch
 
 
 def test_needs_training_rows(step, encoder, text_task):

@@ -156,3 +156,17 @@ def test_scikit_learn_on_texts_stays_where_it_is(step, tiny_sklearn_text, tmp_pa
     model = sealed_sklearn(tiny_sklearn_text, tmp_path / "tfidf", signature)
     with pytest.raises(ModelError, match=r"raw texts cannot be exported.*sklearn runtime"):
         step("export_onnx", model)
+
+
+def test_types_that_the_user_trusts_are_exported(step, adopted, numbers, tmp_path):
+    from sklearn.ensemble import RandomForestClassifier
+    from skops import io
+
+    task = numbers(("a", "b"))
+    names = np.array(task.classes)[task.train.labels]
+    forest = RandomForestClassifier(5, random_state=0).fit(task.train.inputs, names)
+    io.dump(forest, tmp_path / "forest.skops")
+    model = adopted(tmp_path / "forest.skops", "numeric", trust=True)
+    with models.open_model(step("export_onnx", model, on=task)) as predict:
+        wanted = forest.predict_proba(task.train.inputs)
+        np.testing.assert_allclose(predict(task.train.inputs), wanted, atol=1e-5)

@@ -119,6 +119,25 @@ def test_says_so_when_nothing_is_left_to_quantise(step, exported):
         step("quantize_dynamic", made, head=True)
 
 
+@pytest.mark.parametrize("imports", [0, 2])
+def test_says_so_of_a_graph_of_scikit_learns_own_operators(
+    step, adopted, tiny_sklearn, numbers, imports
+):
+    """Exporters import the plain operators twice, or, where none is used, not at all."""
+    import onnx
+
+    model = adopted(tiny_sklearn, "numeric")
+    made = step("export_onnx", model, on=numbers(model.signature.classes))
+    proto = onnx.load(made.path / "model.onnx")
+    del proto.opset_import[:]
+    proto.opset_import.extend(
+        onnx.helper.make_opsetid(*pair) for pair in [("ai.onnx.ml", 1), *[("", 18)] * imports]
+    )
+    onnx.save(proto, made.path / "model.onnx")
+    with pytest.raises(ModelError, match=r"model\.onnx: has nothing to quantise"):
+        step("quantize_dynamic", made)
+
+
 def test_convolutions(step, tiny_onnx_image, tmp_path, operators, numbers):
     (tmp_path / "image").mkdir()
     (tmp_path / "image" / "model.onnx").write_bytes(tiny_onnx_image.read_bytes())

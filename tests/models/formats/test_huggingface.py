@@ -98,3 +98,40 @@ def test_a_head_without_bias_is_refused(tiny_encoder, tmp_path) -> None:
     save_file({"weight": np.zeros((2, 32), np.float32)}, tmp_path / "bare" / "head.safetensors")
     with pytest.raises(ModelError, match="holds weight; needs weight and bias"):
         huggingface(tmp_path / "bare")
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", "null", '"mean"'])
+def test_a_broken_pooling_file_is_named(tiny_encoder, tmp_path, content) -> None:
+    shutil.copytree(tiny_encoder, tmp_path / "broken")
+    (tmp_path / "broken" / "1_Pooling" / "config.json").write_text(content)
+    with pytest.raises(ModelError, match=r"1_Pooling/config.json: is no JSON object"):
+        huggingface(tmp_path / "broken")
+
+
+def test_code_beside_the_weights_is_not_run_whatever_the_terminal_says(
+    tiny_bert, tmp_path, monkeypatch
+) -> None:
+    folder = tmp_path / "theirs"
+    shutil.copytree(tiny_bert, folder)
+    config = json.loads((folder / "config.json").read_text())
+    own = {"model_type": "theirs", "auto_map": {"AutoConfig": "theirs.Config"}}
+    (folder / "config.json").write_text(json.dumps(config | own))
+    bomb = f"from pathlib import Path; Path({str(tmp_path / 'exploded')!r}).touch()"
+    (folder / "theirs.py").write_text(bomb)
+    cache = "transformers.dynamic_module_utils.HF_MODULES_CACHE"
+    monkeypatch.setattr(cache, str(tmp_path / "modules"))
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(ModelError, match="cannot be loaded by transformers"):
+        huggingface(folder)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_weights_in_a_pickle_are_not_loaded(tiny_bert, tmp_path) -> None:
+    from safetensors.torch import load_file
+
+    folder = tmp_path / "pickled"
+    shutil.copytree(tiny_bert, folder)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="cannot be loaded by transformers"):
+        huggingface(folder)

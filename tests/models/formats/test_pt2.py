@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 
 from surefoot.core.errors import ModelError
 from surefoot.models import open_model
+from surefoot.models.formats import _programs
 from surefoot.models.formats.pt2 import pt2, save
 
 # torch.export's own code still calls what torch deprecates.
@@ -120,3 +123,186 @@ def test_a_pickle_inside_a_program_is_not_loaded(bag, tmp_path) -> None:
     with pytest.raises(ModelError, match="holds pickled objects other than tensors"):
         pt2(tmp_path / "evil.pt2")
     assert not (tmp_path / "exploded").exists()
+
+
+def rewritten(source: Path, target: Path, change: Callable[[dict], None]) -> Path:
+    """A program with another description of its graph."""
+    changed = 0
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for item in old.infolist():
+            content = old.read(item)
+            if "/models/" in item.filename:
+                program = json.loads(content)
+                change(program)
+                content, changed = json.dumps(program).encode(), changed + 1
+            new.writestr(item.filename, content)
+    assert changed == 1
+    return target
+
+
+def sizes(program: dict) -> list[dict]:
+    """The symbolic sizes of a program's tensors."""
+    tensors = program["graph_module"]["graph"]["tensor_values"].values()
+    return [size["as_expr"] for t in tensors for size in t["sizes"] if "as_expr" in size]
+
+
+def spec(program: dict, context: str, type: str) -> None:
+    """Make a program say that its inputs are of a type with a context of its own."""
+    signature = program["graph_module"]["module_call_graph"][0]["signature"]
+    protocol, tree = json.loads(signature["in_spec"])
+    tree["children_spec"][1] |= {"type": type, "context": context}
+    signature["in_spec"] = json.dumps([protocol, tree])
+
+
+def renamed(program: dict, old: str, new: str) -> None:
+    """Give a tensor another name, everywhere."""
+    text = json.dumps(program["graph_module"]).replace(json.dumps(old), json.dumps(new))
+    program["graph_module"] = json.loads(text)
+
+
+TOUCH = "__import__('pathlib').Path('exploded').touch()"
+ATTACKS = {
+    "size": lambda p: sizes(p)[0].update(expr_str=TOUCH),
+    "list of sizes": lambda p: sizes(p)[0].update(expr_str=[TOUCH]),
+    "size called metadata": lambda p: p["graph_module"]["graph"]["tensor_values"].update(
+        metadata={"sizes": [{"as_expr": {"expr_str": TOUCH}}]}
+    ),
+    "guard": lambda p: p.update(guards_code=[f"{TOUCH} is None"]),
+    "guard of attributes": lambda p: p.update(
+        guards_code=["L['input_ids'].size.__globals__['x'].system('touch exploded') == 0"]
+    ),
+    "operator": lambda p: p["graph_module"]["graph"]["nodes"][0].update(
+        target="torch.os.system",
+        inputs=[{"name": "", "arg": {"as_string": "touch exploded"}, "kind": 1}],
+    ),
+    "library": lambda p: p["graph_module"]["graph"]["nodes"][0].update(
+        target="torch.ops.load_library"
+    ),
+    "file": lambda p: p["graph_module"]["graph"]["nodes"][0].update(
+        target="torch.ops.aten.from_file.default"
+    ),
+    "name": lambda p: renamed(p, "attention_mask", f"mask=({TOUCH})"),
+    "default": lambda p: spec(
+        p,
+        {"default_factory_module": "antigravity", "default_factory_name": "x", "dict_context": []},
+        "collections.defaultdict",
+    ),
+    "enum": lambda p: spec(
+        p, '[{"__enum__": true, "fqn": "antigravity:x", "name": "y"}]', "builtins.dict"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_text_that_torch_would_run_is_refused(bag, tmp_path, monkeypatch, name) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = exported(bag, tmp_path / "good.pt2", by_name=False)
+    evil = rewritten(source, tmp_path / "evil.pt2", ATTACKS[name])
+    with pytest.raises(ModelError, match="holds text that torch would run and did not write"):
+        pt2(evil).module()
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_program_under_a_name_in_other_case_is_looked_into(bag, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = exported(bag, tmp_path / "good.pt2", by_name=False)
+    evil = rewritten(source, tmp_path / "evil.pt2", ATTACKS["size"])
+    with zipfile.ZipFile(evil) as old, zipfile.ZipFile(tmp_path / "case.pt2", "w") as new:
+        for item in old.infolist():
+            new.writestr(item.filename.replace("models/", "MODELS/"), old.read(item))
+    with pytest.raises(ModelError, match="holds text that torch would run"):
+        pt2(tmp_path / "case.pt2")
+
+
+def test_every_function_that_torch_writes_into_sizes_is_known() -> None:
+    import sympy
+    from torch.utils._sympy import functions
+
+    written = [
+        name
+        for name, value in vars(functions).items()
+        if isinstance(value, type)
+        and issubclass(value, sympy.Function)
+        and value.__module__ == functions.__name__
+    ]
+    assert {"FloorDiv", "Mod", "PythonMod", "CeilDiv"} <= {*written}
+    unknown = [f for f in written if not _programs._is_expression(f"{f}(Symbol('s0'), Integer(2))")]
+    assert unknown == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Symbol('s77', positive=True, integer=True)",
+        "Mul(Integer(2), Pow(Symbol('s0', integer=True), Integer(-1)))",
+        "2*s0 + (s1 - 1)//2",
+        "Max(1, Mod(s0, 4))",
+        "Float('0.5', precision=53)",
+        "4*L['x'].size()[0]*((-1) + L['x'].size()[2] // 2) >= 2",
+        "L['args'][0].stride()[1] != max(1, 2) and not math.isnan(L['y'])",
+    ],
+)
+def test_arithmetic_is_let_through(text) -> None:
+    assert _programs._is_expression(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "exec('x')",
+        "open(s0)",
+        "Symbol('__import__')",
+        "Symbol('s0 + exec(1)')",
+        "Add('exec(1)', 1)",
+        "().__class__",
+        "Symbol('s0').func(1)",
+        "Max(*s0)",
+        "Max(1, key=exec)",
+        "[s0 for s0 in s1]",
+        "lambda: s0",
+        "L[exec(1)]",
+        "math.__loader__",
+        "math.sqrt(exec(1))",
+        "s0 if s1 else s2",
+        "s0\n",
+        "s0 # s1",
+        "(s0",
+        "",
+    ],
+)
+def test_anything_else_is_not(text) -> None:
+    assert not _programs._is_expression(text)
+
+
+@pytest.mark.parametrize("lost", ["archive_format", "weights_config", "models/", "sample_inputs"])
+def test_a_program_with_a_part_missing(bag, tmp_path, lost) -> None:
+    source = exported(bag, tmp_path / "good.pt2", by_name=False)
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(tmp_path / "less.pt2", "w") as new:
+        for item in old.infolist():
+            if lost not in item.filename:
+                new.writestr(item.filename, old.read(item))
+    with pytest.raises(ModelError, match=r"less.pt2: not a readable exported program"):
+        pt2(tmp_path / "less.pt2")
+
+
+def test_a_transformer_is_let_through(tiny_bert, tmp_path) -> None:
+    from transformers import BertForSequenceClassification
+
+    model = BertForSequenceClassification.from_pretrained(tiny_bert).eval()
+    ids, free = torch.ones(3, 7, dtype=torch.int64), torch.export.Dim.DYNAMIC
+    named = {"input_ids": ids, "attention_mask": ids.clone()}
+    axes = {name: {0: free, 1: free} for name in named}
+
+    class Logits(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = model
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            return self.inner(input_ids=input_ids, attention_mask=attention_mask).logits
+
+    save(torch.export.export(Logits(), (), named, dynamic_shapes=axes), tmp_path / "bert.pt2")
+    rows = {name: torch.ones(2, 5, dtype=torch.int64) for name in named}
+    with torch.no_grad():
+        found = pt2(tmp_path / "bert.pt2").module()(**rows)
+        torch.testing.assert_close(found, Logits()(**rows))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from surefoot.core.errors import ModelError
-from surefoot.models.formats.skops import save, skops
+from surefoot.models.formats.skops import noted, save, skops, trust
 
 
 class Stranger:
@@ -33,3 +33,19 @@ def test_a_truncated_file(tiny_sklearn: Path, tmp_path: Path, share: float) -> N
     (tmp_path / "cut.skops").write_bytes(content[: int(len(content) * share)])
     with pytest.raises(ModelError, match=r"cut.skops: not a readable skops file"):
         skops(tmp_path / "cut.skops")
+
+
+def test_a_note_beside_the_file_trusts_nothing(tiny_sklearn: Path, tmp_path: Path) -> None:
+    estimator = skops(tiny_sklearn)
+    estimator.extra = Stranger()
+    save(estimator, tmp_path / "odd.skops")
+    trust(tmp_path / "odd.skops", tmp_path)
+    with pytest.raises(ModelError, match=r"does not know to be safe: .*Stranger"):
+        skops(tmp_path / "odd.skops")
+    assert type(skops(tmp_path / "odd.skops", trusted=noted(tmp_path)).extra) is Stranger
+
+
+def test_a_broken_note_is_named(tmp_path: Path) -> None:
+    (tmp_path / "trusted.json").write_text("3")
+    with pytest.raises(ModelError, match=r"trusted.json: is no list of types"):
+        noted(tmp_path)

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from surefoot import plugins
 from surefoot.compress.steps._graph import WEIGHTS
 from surefoot.compress.steps._rows import quiet
 from surefoot.core.errors import ModelError
 from surefoot.core.extras import require
 from surefoot.core.model import Model
+from surefoot.models.runtimes._common import load
 
 _FOR_FORMAT = {
     "huggingface": ("torchscript", "dynamo"),
@@ -68,7 +68,7 @@ def export(
         The graph and an empty text, or None and what went wrong.
     """
     onnx = require("onnx", extra="compress", error=ModelError)
-    loaded = plugins.find("format", model.format)(model.path / model.file)
+    loaded = load(model)
     options: dict[str, Any] = {"output": model.signature.output, "opset": opset}
     with tempfile.TemporaryDirectory() as name, quiet():
         file = Path(name) / WEIGHTS

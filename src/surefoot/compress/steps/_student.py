@@ -25,7 +25,8 @@ class Student:
     buckets: int
     """Rows of the table that pairs of tokens hash into; 0 for single tokens alone."""
     power: float
-    """A row's sum is divided by its number of features to this power: 1 gives the mean."""
+    """A row's sum is divided by its number of features to this power: 1 gives the mean. A row of no
+    features has a sum of zeros, and keeps it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +122,8 @@ def _forward(table: Any, layers: Sequence[Any], texts: Sequence[np.ndarray], pow
     offsets = torch.from_numpy(np.concatenate([[0], lengths.cumsum()[:-1]]))
     flat = torch.from_numpy(np.concatenate(texts))
     state = torch.nn.functional.embedding_bag(flat, table, offsets, mode="sum", sparse=True)
-    state = state / torch.from_numpy(lengths.astype(np.float32) ** power)[:, None]
+    counts = np.maximum(lengths, 1).astype(np.float32)
+    state = state / torch.from_numpy(counts**power)[:, None]
     for place, (weight, bias) in enumerate(layers):
         state = torch.nn.functional.linear(torch.relu(state) if place else state, weight, bias)
     return state
@@ -150,6 +152,7 @@ def student_graph(student: Student, vocabulary: int) -> Any:
         "table": student.table,
         "one": np.array([1], np.int64),
         "power": np.array(student.power, np.float32),
+        "least": np.array(1, np.float32),
     }
     nodes = [helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT)]
     features, mask = "input_ids", "mask"
@@ -171,7 +174,8 @@ def student_graph(student: Student, vocabulary: int) -> Any:
         helper.make_node("MatMul", ["mask_row", "looked_up"], ["sum_row"]),
         helper.make_node("Squeeze", ["sum_row", "one"], ["sum"]),
         helper.make_node("ReduceSum", [mask, "one"], ["count"], keepdims=1),
-        helper.make_node("Pow", ["count", "power"], ["scale"]),
+        helper.make_node("Max", ["count", "least"], ["features_of_row"]),
+        helper.make_node("Pow", ["features_of_row", "power"], ["scale"]),
         helper.make_node("Div", ["sum", "scale"], ["state_0"]),
     ]
     nodes += _layer_nodes(student, constants)

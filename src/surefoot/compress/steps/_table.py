@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from surefoot import plugins
 from surefoot.core.model import Model
+from surefoot.models.runtimes._common import load
 
 
 def embedding_table(model: Model, vocabulary: int) -> np.ndarray | None:
@@ -24,7 +23,7 @@ def embedding_table(model: Model, vocabulary: int) -> np.ndarray | None:
 
 
 def _matrices(model: Model) -> Iterator[np.ndarray]:
-    loaded: Any = plugins.find("format", model.format)(model.path / model.file)
+    loaded = load(model)
     if model.format == "onnx":
         from onnx import TensorProto, numpy_helper
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,7 @@ from surefoot.models.preprocess import read_tokenizer
 
 NEEDS = ()
 GIVES = "onnx"
+_TENSORS = ("input_ids", "attention_mask")
 
 
 def distill_static(
@@ -95,7 +97,7 @@ def distill_static(
         signature=Signature(
             input="text",
             classes=model.signature.classes,
-            tensors=("input_ids", "attention_mask"),
+            tensors=_TENSORS,
             max_length=model.signature.max_length,
         ),
         parent=model.fingerprint,
@@ -128,12 +130,14 @@ def _vocabulary(model: Model) -> int:
 
 
 def _tokens(model: Model, inputs: np.ndarray) -> list[np.ndarray]:
-    """The token ids of every row, without padding but for a row that has nothing else."""
+    """The token ids of every row, without padding; none for a row that has no tokens."""
+    # As the student will see them: the teacher may take no mask.
+    seen = replace(model, signature=replace(model.signature, tensors=_TENSORS))
     found: list[np.ndarray] = [np.empty(0, np.int64)] * len(inputs)
-    for positions, tensors in batches(model, inputs):
+    for positions, tensors in batches(seen, inputs):
         mask = tensors["attention_mask"].astype(bool)
         for position, ids, real in zip(positions, tensors["input_ids"], mask, strict=True):
-            found[position] = ids[real] if real.any() else ids[:1]
+            found[position] = ids[real]
     return found
 
 
@@ -189,5 +193,5 @@ def _rarity(tokens: list[np.ndarray], vocabulary: int) -> np.ndarray:
     Arora, Liang and Ma (2017), "A Simple but Tough-to-Beat Baseline for Sentence Embeddings".
     """
     counts = np.bincount(np.concatenate(tokens), minlength=vocabulary)[:vocabulary]
-    weights: np.ndarray = 1e-3 / (1e-3 + counts / counts.sum())
+    weights: np.ndarray = 1e-3 / (1e-3 + counts / max(1, counts.sum()))
     return weights

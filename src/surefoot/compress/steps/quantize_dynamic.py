@@ -55,6 +55,8 @@ def quantize_dynamic(
 
     where = model.path / model.file
     proto = onnx(where)
+    if not _has_plain_operators(proto):
+        raise _nothing(where)
     before = _quantised(proto)
     kept = [] if head else _name_head(proto, where)
     with quiet():
@@ -73,12 +75,7 @@ def quantize_dynamic(
             extra_options={"MatMulConstBOnly": True, "DefaultTensorType": 1},
         )
     if _quantised(onnx(folder / WEIGHTS)) == before:
-        raise ModelError(
-            "has nothing to quantise: no float matrix product, convolution or table"
-            " with constant weights is left",
-            where=str(where),
-            fix="leave quantize_dynamic out of the recipe",
-        )
+        raise _nothing(where)
     copy_preprocessing(model, folder)
     return seal(
         folder,
@@ -87,6 +84,26 @@ def quantize_dynamic(
         file=WEIGHTS,
         signature=model.signature,
         parent=model.fingerprint,
+    )
+
+
+def _has_plain_operators(proto: Any) -> bool:
+    """Whether a graph imports ONNX's plain operators; leaves the one import that there may be.
+
+    Graphs of scikit-learn models may have none but operators of their own, or import twice.
+    """
+    plain = [opset for opset in proto.opset_import if opset.domain in ("", "ai.onnx")]
+    for again in plain[1:]:
+        proto.opset_import.remove(again)
+    return bool(plain)
+
+
+def _nothing(where: Path) -> ModelError:
+    return ModelError(
+        "has nothing to quantise: no float matrix product, convolution or table"
+        " with constant weights is left",
+        where=str(where),
+        fix="leave quantize_dynamic out of the recipe",
     )
 
 

@@ -63,7 +63,10 @@ def pooling(path: Path) -> Any:
     """
     if not (path / POOLING).exists():
         return "mean"
-    config = json.loads((path / POOLING).read_text())
+    try:
+        config = dict(json.loads((path / POOLING).read_text(encoding="utf-8")))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ModelError("is no JSON object", where=str(path / POOLING)) from error
     # Older sentence-transformers write one flag per mode, newer ones the mode itself.
     modes = [key for key, on in config.items() if key.startswith("pooling_mode_") and on is True]
     mode = config.get("pooling_mode") or "+".join(modes) or "mean"
@@ -83,7 +86,12 @@ def _pretrained(kind: Any, path: Path) -> Any:
     try:
         with _quiet():
             model, report = kind.from_pretrained(
-                path, local_files_only=True, dtype=torch.float32, output_loading_info=True
+                path,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
             )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         line = str(error).strip().partition("\n")[0]

@@ -1,15 +1,31 @@
-"""What runtimes share: which output of a graph holds the classes."""
+"""What runtimes share: reading a sealed model, and which output of a graph holds the classes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from surefoot import plugins
 from surefoot.core.errors import ModelError
+from surefoot.core.model import Model
 
 Run = Callable[[dict[str, np.ndarray]], np.ndarray]
 _FLOATS = ("float16", "float32", "float64", "tensor(float16)", "tensor(float)", "tensor(double)")
+
+
+def load(model: Model) -> Any:
+    """The weights of a sealed model, as its format reads them.
+
+    Raises:
+        ModelError: The file is broken, or holds what its user did not trust.
+    """
+    module, path = plugins.module("format", model.format), model.path / model.file
+    if model.format == "skops":
+        # Whoever has a `Model` sealed it, or read it with its user's word: its note counts.
+        return module.skops(path, trusted=module.noted(model.path))
+    return plugins.find("format", model.format)(path)
 
 
 def class_output(outputs: Sequence[tuple[str, str, int | None]], where: str) -> int:

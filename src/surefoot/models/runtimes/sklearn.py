@@ -7,11 +7,10 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from surefoot import plugins
 from surefoot.core.errors import ModelError
 from surefoot.core.extras import require
 from surefoot.core.model import Model
-from surefoot.models.runtimes._common import Run, first_line
+from surefoot.models.runtimes._common import Run, first_line, load
 
 FORMATS = ("skops", "pickle")
 
@@ -30,7 +29,7 @@ def sklearn(model: Model, *, threads: int = 1) -> Iterator[Run]:
     require("sklearn", extra="tabular", error=ModelError)
     threadpoolctl = require("threadpoolctl", extra="tabular", error=ModelError)
     where = str(model.path / model.file)
-    estimator = plugins.find("format", model.format)(model.path / model.file)
+    estimator = load(model)
     score = getattr(estimator, "predict_proba", None) or getattr(
         estimator, "decision_function", None
     )

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from surefoot import plugins
 from surefoot.core.errors import ModelError
 from surefoot.core.extras import require
 from surefoot.core.model import Model
-from surefoot.models.runtimes._common import Run, first_line
+from surefoot.models.runtimes._common import Run, first_line, load
 
 FORMATS = ("huggingface", "pt2", "torchscript")
+# A program asserts what it guards; one that gives no tensor has no `numpy`.
+_ERRORS = (RuntimeError, LookupError, ValueError, TypeError, AttributeError, AssertionError)
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def torch(model: Model, *, threads: int = 1) -> Iterator[Run]:
         try:
             with library.inference_mode():
                 result: np.ndarray = call(arguments).numpy()
-        except (RuntimeError, IndexError, ValueError, TypeError) as error:
+        except _ERRORS as error:
             where = str(model.path / model.file)
             raise ModelError(f"fails on its inputs: {first_line(error)}", where=where) from error
         return result
@@ -52,12 +53,16 @@ def torch(model: Model, *, threads: int = 1) -> Iterator[Run]:
 
 def _callable(model: Model) -> Callable[[dict[str, Any]], Any]:
     """The model as a function of named tensors, in the order of the model file."""
-    loaded = plugins.find("format", model.format)(model.path / model.file)
+    loaded = load(model)
     if model.format == "huggingface":
         return lambda tensors: loaded(**tensors)
     if model.format == "torchscript":
         return lambda tensors: loaded(*tensors.values())
-    module = loaded.module()
-    # An exported program takes its inputs only the way it was given them when it was exported.
-    by_name = loaded.call_spec.in_spec.children()[1].num_leaves > 0
+    try:
+        module = loaded.module()
+        # An exported program takes its inputs only the way it was given them when it was exported.
+        by_name = loaded.call_spec.in_spec.children()[1].num_leaves > 0
+    except (*_ERRORS, SyntaxError) as error:
+        where = str(model.path / model.file)
+        raise ModelError(f"torch cannot open it: {first_line(error)}", where=where) from error
     return lambda tensors: module(**tensors) if by_name else module(*tensors.values())
