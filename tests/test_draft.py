@@ -150,7 +150,30 @@ def test_a_model_beside_a_tokenizer_takes_texts(folder, tiny_onnx_text):
     assert found.model.classes == ["negative", "positive"]
 
 
-@pytest.mark.parametrize("config", ["no json", "{}", None])
+@pytest.mark.parametrize("model", ["linear.onnx", "LINEAR.ONNX"])
+@pytest.mark.parametrize("word", ["😀", "tab\tand \x7f", "back\\slash 'n' quotes"])
+def test_any_word_stands_in_a_plan(folder, word, model):
+    if model != "linear.onnx":
+        (folder / "linear.onnx").rename(folder / model)
+    rows = f"{word},b,c,d,label {word}\n1,2,3,4,{word}\n2,3,4,5,y\n3,4,5,6,x\n"
+    name = f"{word}.csv"
+    plan = drafted(folder, model, rows.replace("label " + word, "y"), name)
+    assert plan.task.test["main"]["path"] == str(folder / name)
+    assert plan.task.test["main"]["columns"] == [word, "b", "c", "d"]
+    assert plan.model.classes == sorted([word, "x", "y"])
+
+
+def test_an_empty_cell_is_no_class(folder):
+    rows = "a,b,c,d,label\n1,2,3,4,oak\n2,3,4,5,\n3,4,5,6,birch\n"
+    assert drafted(folder, "linear.onnx", rows).model.classes == ["birch", "oak"]
+
+
+CONFIGS = ("no json", "{}", None, "[]", "7", *(f'{{"id2label": {bad}}}' for bad in (
+    "null", "7", '["a", "b"]', '"ab"', '{"x": "a"}', '{"0": 1}',
+)))  # fmt: skip
+
+
+@pytest.mark.parametrize("config", CONFIGS)
 def test_a_folder_that_tells_no_classes_falls_back_on_names(folder, config):
     path = folder / "bert" / "config.json"
     path.unlink() if config is None else path.write_text(config)

@@ -76,6 +76,36 @@ def test_a_plan_without_candidates_gets_the_standard_ones(folder):
     assert "static" in [r.name for r in plan(folder, text, train).recipes]
 
 
+@pytest.mark.parametrize(
+    ("model", "names", "exported"),
+    [
+        ("m.onnx", ["int8-per-tensor", "int8-per-channel"], False),
+        ("M.ONNX", ["int8-per-tensor", "int8-per-channel"], False),
+        ("m.skops", ["onnx"], True),
+        ("m.PKL", ["onnx"], True),
+        ("m.pickle", ["onnx"], True),
+        ("m.joblib", ["onnx"], True),
+        ("m.PT2", ["onnx", "int8-per-tensor", "int8-per-channel"], True),
+        ("bert", ["onnx", "int8-per-tensor", "int8-per-channel"], True),
+    ],
+)
+def test_the_standard_candidates_fit_the_format_of_the_model(folder, model, names, exported):
+    (folder / model).mkdir() if model == "bert" else (folder / model).touch()
+    text = GOOD.replace('"model.onnx"', f'"{model}"')
+    bare = text.partition("[[candidate]]")[0] + "[[budget]]" + text.partition("[[budget]]")[2]
+    found = plan(folder, bare)
+    assert [recipe.name for recipe in found.recipes] == names
+    for recipe in found.recipes:
+        assert (recipe.steps[0].use == "export_onnx") == exported
+
+
+def test_the_format_of_a_model_is_known_in_capitals(folder):
+    (folder / "M.ONNX").touch()
+    plan(folder, GOOD.replace('"model.onnx"', '"M.ONNX"'))
+    exported = GOOD.replace('"model.onnx"', '"M.ONNX"').replace('["quant', '["export_onnx", "quant')
+    assert any("'export_onnx' needs" in line for line in problems(folder, exported))
+
+
 def test_everything_is_reported_at_once_and_nothing_twice(folder):
     found = problems(
         folder,

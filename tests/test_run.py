@@ -198,7 +198,7 @@ def test_a_run_that_was_stopped_resumes_to_the_same_verdict(folder, whole, stage
     assert not (folder / "surefoot-run" / "bundle").exists()
     resumed = surefoot(folder, "run", "--json")
     assert resumed.returncode == 0, resumed.stderr
-    assert not list((folder / "surefoot-run").rglob("*.part"))
+    assert not list((folder / "surefoot-run").rglob("*.surefoot-part"))
     undisturbed = (whole / "surefoot-run" / "bundle" / "verdict.json").read_text()
     assert _answers(json.loads(resumed.stdout)) == _answers(json.loads(undisturbed))
 
@@ -237,7 +237,7 @@ def test_a_full_disk_leaves_no_half_bundle(folder, finished):
     assert "cannot write" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert {p: p.read_bytes() for p in finished.path.rglob("*") if p.is_file()} == before
-    assert not list((folder / "surefoot-run").rglob("*.part"))
+    assert not list((folder / "surefoot-run").rglob("*.surefoot-part"))
 
 
 def test_a_candidate_that_cannot_be_made_is_said_and_the_others_go_on(folder):

@@ -244,7 +244,7 @@ def test_a_budget_on_log_loss_allows_a_rise(cli, tmp_path, linear):
     weight[3] = 1000.0
     proto.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(weight, "weight"))
     onnx.save(proto, tmp_path / "model.onnx")
-    inputs = numbers(400)
+    inputs = numbers(2000)
     inputs[:, 3] = 0
     write_numbers(tmp_path / "test.csv", inputs, (inputs @ weight).argmax(axis=1))
     plan = PLAN.replace("[model]", 'metric = "log_loss"\n[model]')

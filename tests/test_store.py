@@ -1,15 +1,18 @@
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from surefoot.core.errors import BundleError
-from surefoot.store import Store, whole_file, whole_folder
+from surefoot.store import PART, Store, whole_file, whole_folder
 
 
 def start(code: str, *arguments: object) -> subprocess.Popen[str]:
@@ -46,7 +49,7 @@ def test_work_that_fails_leaves_nothing(tmp_path):
 
     with pytest.raises(ValueError, match="mid-way"):
         Store(tmp_path).make("cells", {}, write)
-    assert not list((tmp_path / "cells").iterdir())
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_a_killed_run_left_is_never_seen_and_swept_by_the_next(tmp_path):
@@ -60,15 +63,152 @@ with store.locked():
     killed = start(code, tmp_path)
     store = Store(tmp_path)
     assert not store.path("cells", {"x": 1}).exists()
-    assert len(list(tmp_path.glob("cells/*.part"))) == 1
+    assert len(list(tmp_path.glob(f".*{PART}"))) == 1
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    finished = tmp_path / "models" / "abc" / "shard.part"
-    finished.parent.mkdir(parents=True)
-    finished.touch()
     with store.locked():
-        assert not list(tmp_path.glob("cells/*"))
-    assert finished.exists(), "a file of finished work was taken for a left-over"
+        assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
+def test_files_of_the_user_are_left_alone(tmp_path):
+    mine = [tmp_path / name for name in ("a.mkv.part", "sub/z.part", "x.part/y", ".hidden.part")]
+    for file in mine:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("mine")
+    with Store(tmp_path).locked():
+        Store(tmp_path).make("sub", {}, lambda folder: (folder / "a").touch())
+    assert [file.read_text() for file in mine] == ["mine"] * 4
+
+
+@pytest.mark.parametrize("names", [["a.js"], ["verdict.json"], ["manifest.json", "plan.toml"]])
+def test_a_folder_that_surefoot_did_not_write_is_not_replaced(tmp_path, names):
+    for name in names:
+        (tmp_path / "bundle" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "bundle" / name).write_text("mine")
+    with (
+        pytest.raises(
+            BundleError, match=r"bundle: lies there already, .*another folder with --out"
+        ),
+        whole_folder(tmp_path / "bundle"),
+    ):
+        pytest.fail("it was about to be replaced")
+    assert sorted(path.name for path in (tmp_path / "bundle").iterdir()) == names
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_an_empty_folder_may_be_filled(tmp_path):
+    (tmp_path / "bundle").mkdir()
+    with whole_folder(tmp_path / "bundle") as part:
+        (part / "a").touch()
+    assert (tmp_path / "bundle" / "a").exists()
+
+
+def fail_with(error: OSError) -> Callable[[Path], None]:
+    """Work that fails with an error; {part} in its file name is the folder to write to."""
+
+    def write(folder: Path) -> None:
+        if isinstance(error.filename, str):
+            error.filename = error.filename.replace("{part}", str(folder))
+        raise error
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "Disk quota exceeded"),
+        (PermissionError(errno.EACCES, "Permission denied", "{part}/a"), "Permission denied"),
+        (OSError("100 requested and 7 written"), "100 requested and 7 written"),
+        (shutil.Error([("a", "b", "[Errno 28] No space left on device")]), "No space left"),
+    ],
+)
+def test_an_error_of_the_place_is_one_of_writing(tmp_path, error, reason):
+    with pytest.raises(BundleError, match=f"cannot write: .*{reason}.*; make room"):
+        Store(tmp_path).make("models", {}, fail_with(error))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/elsewhere/a"),
+        PermissionError(errno.EACCES, "Permission denied", "/elsewhere/a"),
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "/data/train.csv"),
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "{part}/a"),
+        BrokenPipeError(errno.EPIPE, "Broken pipe"),
+        OSError("the model is no archive"),
+    ],
+    ids=str,
+)
+def test_any_other_error_of_the_work_stays_what_it_is(tmp_path, error):
+    with pytest.raises(type(error)) as caught:
+        Store(tmp_path).make("models", {}, fail_with(error))
+    assert caught.value is error
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_may_not_be_written_to_is_one_line(tmp_path):
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    tmp_path.chmod(0o500)
+    with pytest.raises(BundleError, match="cannot write: Permission denied"):
+        Store(tmp_path).make("cells", {}, Path.touch)
+
+
+def test_damaged_work_is_discarded_and_made_again(tmp_path):
+    store = Store(tmp_path / "run")
+    folder = store.make("cells", {}, lambda folder: (folder / "a").write_text("good"))
+    (folder / "a").write_text("")
+    store.discard(folder)
+    store.discard(folder)  # another process may have been first
+    assert not folder.exists()
+    again = store.make("cells", {}, lambda folder: (folder / "a").write_text("good"))
+    assert (again / "a").read_text() == "good"
+    assert [path.name for path in store.root.iterdir()] == ["cells"]
+    for other in (tmp_path, tmp_path / "run" / "cells", tmp_path / "x" / "cells" / "abc"):
+        with pytest.raises(BundleError, match="no finished work of this folder"):
+            store.discard(other)
+    assert again.exists()
+
+
+def test_work_is_on_the_disk_before_it_has_its_name(tmp_path):
+    """What a loss of power leaves cannot be tried out; the order of the system's calls can."""
+    code = """
+import os, sys
+from pathlib import Path
+from surefoot.store import PART, Store, whole_file
+calls, named = [], lambda number: Path(os.readlink(f"/proc/self/fd/{number}")).name
+fsync, replace = os.fsync, os.replace
+def listen(event, arguments):
+    if event == "os.rename":
+        calls.append(f"rename {Path(arguments[1]).name}")
+sys.addaudithook(listen)
+def told(number):
+    calls.append(f"sync {named(number)}")
+    fsync(number)
+os.fsync = told
+root = Path(sys.argv[1])
+def write(folder):
+    (folder / "deep").mkdir()
+    (folder / "deep" / "a").write_text("x")
+done = Store(root).make("cells", {}, write).name
+print(done, *calls, sep="\\n")
+calls.clear()
+with whole_file(root / "b.json") as part:
+    part.write_text("x")
+print(*calls, sep="\\n")
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    name, *calls = done.stdout.splitlines()
+    part = f".cells-{name}{PART}"
+    at = calls.index(f"rename {name}")
+    assert {*calls[:at]} == {f"sync {p}" for p in ("a", "deep", ".inputs.json", part)}
+    assert calls[at + 1 :] == [
+        "sync cells", f"sync .b.json{PART}", "rename b.json", "sync run",
+    ]  # fmt: skip
 
 
 def test_a_second_process_gets_one_line_that_names_the_first(tmp_path):
@@ -91,6 +231,8 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(tmp_path, block):
     folder = "folder" in block
     if folder:
         (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "verdict.json").touch()
+        (tmp_path / "out" / "plan.toml").touch()
     old = tmp_path / "out" / "a" if folder else tmp_path / "out"
     old.write_text("old")
     code = f"""
@@ -113,11 +255,13 @@ except BundleError as error:
 def test_a_whole_folder_takes_the_place_of_an_older_one(tmp_path):
     for text in ("old", "new"):
         # Left by a crash between the two renames.
-        (tmp_path / "out.old.part" / "left").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f".old.out{PART}" / "left").mkdir(parents=True, exist_ok=True)
         with whole_folder(tmp_path / "out") as part:
-            (part / text).touch()
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["new"]
-    assert not (tmp_path / "out.part").exists()
+            for name in ("verdict.json", "manifest.json", text):
+                (part / name).touch()
+    names = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert names == ["manifest.json", "new", "verdict.json"]
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_whole_file_appears_at_the_end(tmp_path):

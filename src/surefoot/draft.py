@@ -10,7 +10,8 @@ from pathlib import Path
 
 from surefoot import plugins
 from surefoot.core.errors import DataError, ModelError, PlanError
-from surefoot.data.columns import TABLES, describe, distinct
+from surefoot.data.columns import describe, distinct
+from surefoot.data.tables import TABLES
 from surefoot.plan import read_plan
 from surefoot.store import whole_file
 
@@ -77,11 +78,11 @@ def draft_plan(model: Path, test: Path, file: Path, *, train: Path | None = None
         kind=kind,
         train="" if train is None else f"train = {_source(train, kind, columns, here)}\n",
         test=_source(test, kind, columns, here),
-        model=json.dumps(_relative(model, here)),
+        model=_toml(_relative(model, here)),
         extra=_classes_line(model, test, columns),
     )
     with whole_file(file) as part:
-        part.write_text(text)
+        part.write_text(text, encoding="utf-8")
     try:
         read_plan(file)
     except PlanError:
@@ -96,16 +97,13 @@ def _takes_text(model: Path) -> bool:
 
 def _model_classes(model: Path) -> tuple[str, ...]:
     """The classes that a Hugging Face folder or a skops file names, if it does."""
-    if model.suffix == ".skops":
+    if model.suffix.lower() == ".skops":
         return _skops_classes(model)
     try:
-        config = json.loads((model / "config.json").read_text())
-    except (OSError, ValueError):
+        named = json.loads((model / "config.json").read_text(encoding="utf-8"))["id2label"]
+        return tuple(str(named[key]) for key in sorted(named, key=int))
+    except (OSError, ValueError, LookupError, TypeError):
         return ()
-    return tuple(
-        str(name)
-        for _, name in sorted(config.get("id2label", {}).items(), key=lambda kv: int(kv[0]))
-    )
 
 
 def _skops_classes(model: Path) -> tuple[str, ...]:
@@ -175,11 +173,16 @@ def _source(data: Path, kind: str, columns: Columns, here: Path) -> str:
         raise DataError(
             f"cannot read '{data.suffix}' files", where=str(data), fix=f"known: {', '.join(TABLES)}"
         )
-    inputs = f"text = {json.dumps(columns.inputs[0])}"
+    inputs = f"text = {_toml(columns.inputs[0])}"
     if kind != "text-classification":
-        inputs = f"columns = {json.dumps(list(columns.inputs))}"
-    path = json.dumps(_relative(data, here))
-    return f'{{ use = "{use}", path = {path}, {inputs}, label = {json.dumps(columns.label)} }}'
+        inputs = f"columns = {_toml(list(columns.inputs))}"
+    path = _toml(_relative(data, here))
+    return f'{{ use = "{use}", path = {path}, {inputs}, label = {_toml(columns.label)} }}'
+
+
+def _toml(value: str | list[str]) -> str:
+    """Text as TOML takes it: JSON, but for what lies beyond 16 bits and for one control sign."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _relative(path: Path, here: Path) -> str:
@@ -189,8 +192,8 @@ def _relative(path: Path, here: Path) -> str:
 
 def _classes_line(model: Path, data: Path, columns: Columns) -> str:
     """An ONNX file does not name its classes: propose the labels in sorted order, and say so."""
-    if model.suffix != ".onnx":
+    if model.suffix.lower() != ".onnx":
         return ""
-    names = json.dumps(distinct(data, columns.label), ensure_ascii=False)
+    names = _toml(distinct(data, columns.label))
     question = "# The file does not name its classes: is this the order of its outputs?"
     return f"{question}\nclasses = {names}\n"

@@ -66,8 +66,8 @@ def read_plan(path: Path | str, overrides: Iterable[str] = ()) -> Plan:
     overrides = tuple(overrides)
     found = [problem for override in overrides for problem in _set(tables, override)]
     file, broken = _typed(tables)
-    recipes = [_recipe(c) for c in file.candidate] or _standard(file)
     folder = path.resolve().parent
+    recipes = [_recipe(c) for c in file.candidate] or _standard(file, folder)
     checked = [
         *_task_problems(file),
         *_path_problems(file, folder),
@@ -233,12 +233,12 @@ def _recipe(candidate: CandidatePlan) -> Recipe:
     return Recipe(name=candidate.name, steps=tuple(map(_step_call, calls)), seed=candidate.seed)
 
 
-def _standard(file: _File) -> list[Recipe]:
+def _standard(file: _File, folder: Path) -> list[Recipe]:
     """The candidates of a plan that names none: what is quick to make and often enough."""
-    suffix = Path(file.model.path).suffix
-    export = [] if suffix == ".onnx" else [_step_call("export_onnx")]
+    given = _model_format(folder / file.model.path) if file.model.path else None
+    export = [] if given == "onnx" else [_step_call("export_onnx")]
     recipes, quantize = {"onnx": export} if export else {}, {"use": "quantize_dynamic"}
-    if suffix not in (".skops", ".pkl", ".joblib"):
+    if given not in ("skops", "pickle"):
         recipes |= {
             "int8-per-tensor": [*export, _step_call({**quantize, "per_channel": False})],
             "int8-per-channel": [*export, _step_call({**quantize, "per_channel": True})],
@@ -362,7 +362,8 @@ def _model_format(path: Path) -> str | None:
     if path.is_dir():
         return "huggingface"
     formats = plugins.names("format")
-    fitting = (f for f in formats if path.suffix in plugins.module("format", f).SUFFIXES)
+    suffix = path.suffix.lower()
+    fitting = (f for f in formats if suffix in plugins.module("format", f).SUFFIXES)
     return next(fitting, None)
 
 

@@ -35,7 +35,7 @@ from surefoot.evaluate import (
 from surefoot.gate import gate_evidence
 from surefoot.ledger import LEDGER, record_use
 from surefoot.models import adopt_baseline, source_files
-from surefoot.store import Store
+from surefoot.store import Store, check_replaceable
 
 BASELINE = "baseline"
 
@@ -60,6 +60,7 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
         finished = _finished(out / "bundle", key)
         if finished:
             return finished, False
+        check_replaceable(out / "bundle")
         raw = read_task(plan, watch)
         baseline = adopt_baseline(plan.model, raw, store, BASELINE)
         task = for_classes(raw, baseline.model.signature.classes)
@@ -83,6 +84,22 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
         bundle = write_bundle(out / "bundle", key, contents)
         store.keep_digests()
         return bundle, True
+
+
+def finished_bundle(plan: Plan, out: Path) -> Bundle:
+    """The bundle of a plan that was run and has not changed since.
+
+    Raises:
+        BundleError: It was not, or something it depends on is another now.
+    """
+    bundle = _finished(out / "bundle", run_key(plan, Store(out, environment_key())))
+    if bundle is None:
+        raise BundleError(
+            "no finished run of this plan, these files and this machine",
+            where=str(out),
+            fix=f"run it: surefoot run {plan.path.name}",
+        )
+    return bundle
 
 
 def run_key(plan: Plan, store: Store) -> str:

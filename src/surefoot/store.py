@@ -147,6 +147,7 @@ def whole_folder(final: Path) -> Iterator[Path]:
     Raises:
         BundleError: The disk is full, the folder cannot be written, or there is one of the user's.
     """
+    check_replaceable(final)
     with _whole_folder(final, final.with_name(f".{final.name}{PART}")) as part:
         yield part
 
@@ -193,7 +194,6 @@ def check_replaceable(final: Path) -> None:
 
 @contextmanager
 def _whole_folder(final: Path, part: Path) -> Iterator[Path]:
-    check_replaceable(final)
     with _explained(final):
         _remove(part)
         part.mkdir(parents=True)
@@ -236,6 +236,9 @@ def _to_disk(path: Path) -> None:
     number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # not every file system can do it for a folder
+            raise
     finally:
         os.close(number)
 

@@ -275,7 +275,7 @@ def _predict(folder: str, rows: str, scores: str) -> None:
     inputs = np.load(rows)
     if inputs.dtype.kind == "U":
         inputs = inputs.astype(np.dtypes.StringDType())
-    with models.open_model(models.read_model(Path(folder))) as predict:
+    with models.open_model(models.read_model(Path(folder), trust=True)) as predict:
         np.save(scores, predict(inputs))
 
 

@@ -241,7 +241,7 @@ def test_a_full_disk_leaves_the_older_bundle_or_nothing(contents, tmp_path, fail
     assert done.stderr.endswith("; finished stages are kept\n")
     assert files_of(tmp_path / "bundle") == kept
     assert (tmp_path / "bundle").exists() == before
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob("*.surefoot-part"))
 
 
 def test_a_place_that_cannot_be_written_is_one_line(contents, tmp_path):

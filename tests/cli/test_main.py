@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import click
 import pytest
 
 from surefoot import __version__
-from surefoot.cli import VERBS
+from surefoot.cli import VERBS, program
+from surefoot.store import PART
 
 BROKEN = '''
 """A step of a third party with a bug."""
@@ -68,7 +71,7 @@ def test_the_version_is_that_of_the_package(cli):
     ("arguments", "said"),
     [
         (("rnu",), "no verb 'rnu'; did you mean 'run'?"),
-        (("xyz",), "no verb 'xyz'; known: compare, demo, init, list, power, run"),
+        (("xyz",), "no verb 'xyz'; known: compare, demo, gate, init, list, power, run"),
         (("--jsn",), "No such option"),
         (("run", "--jsn"), "did you mean one of: '--json'"),
         (("run", "a.toml", "b.toml"), "unexpected extra argument"),
@@ -80,6 +83,53 @@ def test_a_wrong_word_is_a_usage_error(cli, arguments, said):
     assert answer.code == 2
     assert said.lower() in answer.err.lower()
     assert answer.out == ""
+
+
+def closed_pipe(
+    *arguments: str, closed: str = "stdout", cwd: Path | None = None
+) -> tuple[int, str]:
+    """The exit code, and what is said on stderr, where nobody reads the output."""
+    out = subprocess.STDOUT if closed == "both" else subprocess.PIPE
+    command = [sys.executable, "-m", "surefoot", *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=out, text=True, cwd=cwd
+    ) as process:
+        process.stdout.close()
+        said = process.stderr.read() if process.stderr else ""
+    return process.returncode, said
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["--help"], ["--version"], ["list", "--help"]])
+def test_output_that_nobody_reads_is_no_error(arguments):
+    assert closed_pipe(*arguments) == (0, "")
+
+
+@pytest.mark.parametrize("closed", ["stdout", "both"])
+@pytest.mark.parametrize(("rows", "code"), [(2000, 1), (3, 3)])
+def test_the_verdict_stands_though_nobody_reads_it(tmp_path, closed, rows, code):
+    """A FAIL must not become a PASS because of `| head -1`: all right before, all wrong now."""
+    lines = "".join(f"{i},a,a\n" for i in range(rows))
+    (tmp_path / "base.csv").write_text(f"id,label,predicted\n{lines}")
+    answer = "b" if code == 1 else "a"
+    (tmp_path / "c.csv").write_text(
+        "id,predicted\n" + "".join(f"{i},{answer}\n" for i in range(rows))
+    )
+    arguments = ("compare", "base.csv", "c.csv", "--max-drop", "0.01")
+    assert closed_pipe(*arguments, closed=closed, cwd=tmp_path) == (code, "")
+
+
+def test_a_wrong_word_keeps_its_exit_code_though_nobody_reads_it():
+    assert closed_pipe("rnu", closed="both")[0] == 2
+
+
+def test_verbs_are_listed_after_the_verb_of_that_name_was_called(cli):
+    """`surefoot.cli.list` takes the name of the built-in inside the package."""
+    assert cli("list").code == 0
+    said = cli("--help")
+    assert said.code == 0
+    assert "compare" in said.out
+    context = click.Context(program)
+    assert program.list_commands(context) == [*VERBS]
 
 
 @pytest.fixture
@@ -97,16 +147,20 @@ def broken_step(tmp_path, linear):
     return tmp_path
 
 
-@pytest.mark.parametrize("debug", ["", "1"])
-def test_an_internal_error_is_one_line_unless_asked_for_more(broken_step, debug):
-    paths = os.pathsep.join(filter(None, [str(broken_step), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(
+def run_broken(folder: Path, debug: str = "") -> subprocess.CompletedProcess[str]:
+    paths = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+    return subprocess.run(
         [sys.executable, "-m", "surefoot", "run"],
-        cwd=broken_step,
+        cwd=folder,
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": paths, "SUREFOOT_DEBUG": debug},
     )
+
+
+@pytest.mark.parametrize("debug", ["", "1"])
+def test_an_internal_error_is_one_line_unless_asked_for_more(broken_step, debug):
+    done = run_broken(broken_step, debug)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
         "surefoot: internal error, ZeroDivisionError: division by zero; "
@@ -115,5 +169,24 @@ def test_an_internal_error_is_one_line_unless_asked_for_more(broken_step, debug)
     assert ("Traceback" in done.stderr) == bool(debug)
     assert ("return 1 / 0" in done.stderr) == bool(debug)
     assert done.stdout == ""
-    assert not list((broken_step / "surefoot-run").rglob("*.part"))
+    assert not list((broken_step / "surefoot-run").rglob(f"*{PART}"))
     assert not (broken_step / "surefoot-run" / "bundle").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("open('gone.bin')", "surefoot: gone.bin: No such file or directory; SUREFOOT_DEBUG=1"),
+        (
+            "raise BrokenPipeError(32, 'Broken pipe')",
+            "a process that took part in the work has ended",
+        ),
+    ],
+)
+def test_an_error_of_the_system_inside_a_step_is_not_one_of_our_output(broken_step, line, said):
+    step = broken_step / "oddstep.py"
+    step.write_text(step.read_text().replace("return 1 / 0", line))
+    done = run_broken(broken_step)
+    assert done.returncode == 2
+    assert said in done.stderr.splitlines()[-1]
+    assert "make room" not in done.stderr

@@ -82,7 +82,7 @@ def refused(cli, folder: Path, *arguments: str) -> str:
     assert "Traceback" not in said.err
     assert "internal error" not in said.err
     assert not (folder / "surefoot-run" / "bundle").exists()
-    assert not list(folder.rglob("*.part"))
+    assert not list(folder.rglob("*.surefoot-part"))
     return errors[0].removeprefix("surefoot: ")
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -16,12 +19,10 @@ from surefoot.data.columns import (
     TEXT,
     describe,
     distinct,
-    literal,
-    literal_path,
-    quoted,
     read_parquet,
     write_parquet,
 )
+from surefoot.data.tables import literal, literal_path, quoted
 
 AWKWARD = ("it's.parquet", "a*b?.parquet", "[x].parquet", "{table}.parquet", "é 漢.parquet")
 
@@ -54,6 +55,24 @@ def test_rows_keep_their_order_over_many_blocks(tmp_path):
     assert (found["name"] == names).all()
 
 
+@pytest.mark.parametrize("type_", [np.float32, np.float64])
+def test_not_a_number_stays_not_a_number(tmp_path, type_):
+    values = np.array([1.5, np.nan, -0.0, np.inf], type_)
+    write_parquet(tmp_path / "c.parquet", {"x": values})
+    found = read_parquet(tmp_path / "c.parquet")["x"]
+    np.testing.assert_array_equal(found, values)
+    assert type(found) is np.ndarray
+    assert found.dtype == type_
+
+
+@pytest.mark.parametrize("kind", ["INTEGER", "BOOLEAN", "VARCHAR"])
+def test_a_missing_value_is_not_read_as_another(tmp_path, kind):
+    file = tmp_path / "c.parquet"
+    duckdb.sql(f"COPY (SELECT unnest([1, NULL])::{kind} AS n) TO '{file}' (FORMAT parquet)")
+    with pytest.raises(DataError, match=r"c\.parquet: column 'n' lacks values"):
+        read_parquet(file)
+
+
 @pytest.mark.parametrize("rows", [0, 1])
 def test_no_rows_and_one(tmp_path, rows):
     columns = {"text": np.array(["x"] * rows, TEXT), "n": np.zeros(rows, np.int64)}
@@ -81,8 +100,27 @@ def test_names_that_sql_or_a_pattern_would_take_otherwise(tmp_path, name):
 
 
 def test_a_folder_that_is_not_there_is_an_error_of_the_system(tmp_path):
-    with pytest.raises(OSError, match="nowhere"):
+    with pytest.raises(FileNotFoundError, match="nowhere") as caught:
         write_parquet(tmp_path / "nowhere" / "c.parquet", {"n": np.arange(3)})
+    assert caught.value.filename == str(tmp_path / "nowhere" / "c.parquet")
+
+
+def test_a_full_disk_has_the_number_of_the_system(tmp_path):
+    """The limit stands in for a full disk: every write beyond it fails as one."""
+    code = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from surefoot.data.columns import write_parquet
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_parquet(Path(sys.argv[1]), {"x": np.random.default_rng(0).random(5000)})
+except OSError as error:
+    print(error.errno, error.filename)
+"""
+    file = str(tmp_path / "c.parquet")
+    done = subprocess.run([sys.executable, "-c", code, file], capture_output=True, text=True)
+    assert done.stdout == f"{errno.EFBIG} {file}\n", done.stderr
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
@@ -115,6 +153,41 @@ def test_columns_with_gaps_and_odd_names(tmp_path):
     assert [*found] == ["a", 'say "hi"', "{id}"]
     assert distinct(tmp_path / "t.csv", 'say "hi"') == ["x", "y", "z"]
     assert distinct(tmp_path / "t.csv", "{id}") == ["p"]
+
+
+def test_the_first_line_of_a_csv_file_is_its_header_whatever_it_looks_like(tmp_path):
+    (tmp_path / "t.csv").write_text("1,2\n3,4\n5,4\n")
+    assert {name: kind for name, (kind, *_) in describe(tmp_path / "t.csv").items()} == {
+        "1": "BIGINT",
+        "2": "BIGINT",
+    }
+    assert distinct(tmp_path / "t.csv", "2") == ["4"]
+    (tmp_path / "w.csv").write_text("x,y\na,b\nc,d\n")
+    assert distinct(tmp_path / "w.csv", "x") == ["a", "c"]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_what_a_folder_is_called_is_no_column(table_file, tmp_path, form):
+    file = Path(table_file(form))
+    (tmp_path / "label=zzz").mkdir()
+    moved = file.rename(tmp_path / "label=zzz" / file.name)
+    assert [*describe(moved)] == ["text", "label", "lang", "x"]
+    assert distinct(moved, "label") == ["a", "b"]
+    write_parquet(tmp_path / "label=zzz" / "c.parquet", {"label": np.arange(2)})
+    assert read_parquet(tmp_path / "label=zzz" / "c.parquet")["label"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_values_are_those_that_a_source_reads(tmp_path, form):
+    rows = {"csv": "a\n007\n1.50\nTrue\n", "jsonl": '{"a":"007"}\n{"a":"1.50"}\n{"a":"True"}\n'}
+    (tmp_path / f"t.{form}").write_text(rows[form])
+    assert distinct(tmp_path / f"t.{form}", "a") == ["007", "1.50", "True"]
+
+
+def test_empty_cells_are_no_value(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\nx,1\n,2\ny,\n")
+    assert distinct(tmp_path / "t.csv", "a") == ["x", "y"]
+    assert distinct(tmp_path / "t.csv", "b") == ["1", "2"]
 
 
 def test_the_case_of_a_suffix_does_not_matter(tmp_path):

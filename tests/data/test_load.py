@@ -193,3 +193,51 @@ def test_rows_that_stand_in_train_too_are_counted_set_by_set(folder):
     task = load(folder, source("train"), source("selection"), source("calibration"))
     assert leaks(task) == ("2 of 14 rows of test.main also stand in task.train",)
     assert leaks(load(folder)) == ()
+
+
+ALL = [source("train"), source("selection"), source("calibration")]
+
+
+def append(folder: Path, name: str, lines: list[str]) -> None:
+    with (folder / name).open("a") as stream:
+        stream.writelines(f"{line}\n" for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("own", "named"),
+    [("train", []), ("train", ALL[1:]), ("selection", ALL[1:]), ("calibration", ALL[1:])],
+    ids=["train, shared out", "train", "selection", "calibration"],
+)
+def test_a_test_row_that_was_seen_in_training_is_refused_with_its_id(folder, own, named):
+    append(folder, "main.csv", [f"{own}-{i},{own} text {i},a,0" for i in (9, 3, 5, 7, 1, 2)])
+    with pytest.raises(DataError) as caught:
+        load(folder, ALL[0], *named)
+    assert str(caught.value).startswith(
+        f"task.test.main: 6 rows also stand in task.{own}, with the same id and input: "
+        + ", ".join(f"{own}-{i}" for i in (9, 3, 5, 7, 1))
+        + ", …; take them out"
+    )
+
+
+def test_one_row_of_two_test_sets_is_refused_too(folder):
+    append(folder, "more.csv", ["train-3,train text 3,a,0"])
+    with pytest.raises(DataError, match=r"task\.test\.more: 1 rows also .*: train-3; take"):
+        load(folder, *ALL)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["train-3,another text,a,0", "new-3,train text 3,a,0"],
+    ids=["the same id alone", "the same input alone"],
+)
+def test_an_id_or_an_input_alone_is_not_the_same_row(folder, line):
+    append(folder, "main.csv", [line])
+    assert len(load(folder, *ALL).test["main"]) == 13
+
+
+def test_rows_without_ids_of_the_plan_are_a_warning_alone(folder):
+    append(folder, "main.csv", ["train-3,train text 3,a,0"])
+    anonymous = ALL[0].replace(', id = "id"', "")
+    assert 'id = "' not in anonymous
+    task = load(folder, anonymous, *ALL[1:])
+    assert leaks(task) == ("1 of 13 rows of test.main also stand in task.train",)

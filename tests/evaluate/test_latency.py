@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import shutil
 import time
 from dataclasses import replace
@@ -11,14 +12,22 @@ import duckdb
 import numpy as np
 import pytest
 
+from surefoot.core.dataset import Dataset
 from surefoot.core.errors import ModelError
 from surefoot.core.plan import LatencyPlan
 from surefoot.core.progress import Silent
-from surefoot.evaluate.latency import AGAIN, WARM_UP, _rounds, _rows, measure_latency
+from surefoot.evaluate.latency import AGAIN, WARM_UP, _rows, measure_latency, take_turns
 from surefoot.gate import noise, summaries
 from surefoot.store import Store
 
 QUICK = LatencyPlan(batch=[1, 3], calls=12, seconds=20)
+
+
+NUMBERED = Dataset(
+    name="main", ids=np.array([str(i) for i in range(50)], np.dtypes.StringDType()),
+    inputs=np.arange(50.0, dtype=np.float32)[:, None], labels=np.zeros(50, np.int64),
+    classes=("a", "b"),
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -34,7 +43,7 @@ def both(candidate):
 def rounds(calls, count, seconds=60.0):
     """The rounds themselves, over plain functions in place of open models."""
     settings = LatencyPlan(calls=count, seconds=seconds)
-    return _rounds(calls, itertools.count(), settings, Silent(), "")
+    return take_turns(calls, NUMBERED, 1, settings, Silent())
 
 
 def test_every_candidate_is_timed_at_every_batch_and_the_baseline_twice(
@@ -57,12 +66,15 @@ def test_every_candidate_is_timed_at_every_batch_and_the_baseline_twice(
 
 def test_candidates_take_turns_on_the_same_rows_in_a_changing_order():
     log = []
-    calls = {name: partial(lambda name, rows: log.append((rows, name)), name) for name in "abc"}
+    calls = {
+        name: partial(lambda name, rows: log.append((rows.item(), name)), name) for name in "abc"
+    }
     wall, cpu = rounds(calls, 40)
     turns = [log[i : i + 3] for i in range(0, len(log), 3)]
     assert len(turns) == WARM_UP + 40
-    for number, turn in enumerate(turns):
-        assert sorted(turn) == [(number, name) for name in "abc"]
+    for turn in turns:
+        assert sorted(turn) == [(turn[0][0], name) for name in "abc"]
+    assert len({turn[0][0] for turn in turns}) > 15
     counted = ["".join(name for _, name in turn) for turn in turns[WARM_UP:]]
     assert set(counted) == set(map("".join, itertools.permutations("abc")))
     assert {name: len(values) for name, values in (wall | cpu).items()} == dict.fromkeys("abc", 40)
@@ -192,3 +204,16 @@ def test_a_model_that_no_longer_answers_as_it_did_is_not_timed(both, tree_set, s
     with pytest.raises(ModelError, match=r"vino-model/golden.npz: golden row \d differs by"):
         measure_latency(both, tree_set(), store, QUICK)
     assert not list(store.root.rglob("*.parquet"))
+
+
+@pytest.mark.parametrize("damage", ["cut", "lost"])
+def test_damaged_latencies_are_measured_again(candidate, tree_set, store, damage):
+    first = measure_latency([candidate()], tree_set(), store, QUICK)
+    (file, *_) = store.root.rglob("latency.parquet")
+    if damage == "cut":
+        os.truncate(file, 30)
+    else:
+        file.unlink()
+    again = measure_latency([candidate()], tree_set(), store, QUICK)
+    assert [len(load.wall_ms) for load in again] == [len(load.wall_ms) for load in first]
+    assert file.stat().st_size > 30

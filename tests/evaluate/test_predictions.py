@@ -1,3 +1,5 @@
+import json
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -124,6 +126,17 @@ def test_a_header_of_words_over_words_and_a_name_with_signs(tmp_path):
         (BASE, "id,label,predicted\n007,b,a\n008,a,a\n009,b,b\n010,b,b\n", {}, "1 labels differ"),
         ("id,label,predicted\n1,1,1\n", "id,predicted\n1,1.0\n", {}, "'1.0' for '1'; write"),
         ("id,label,predicted\n1,yes,yes\n", "id,predicted\n1,Yes\n", {}, "'Yes' for 'yes'"),
+        ("id,label,predicted\n1,a,a\n", "id,predicted\n1,a \n", {}, "'a ' for 'a'; write"),
+        ("id,label,predicted\n1,a ,a \n", "id,predicted\n1,\ta\n", {}, "for 'a '; write"),
+        ("id,label,predicted\n1,A,a\n", "id,predicted\n1,A\n", {}, "base.csv: 1 pred.*'a' for 'A'"),
+        (
+            "id,label,predicted\n1,True,True\n",
+            "id,label,predicted\n1,true,true\n",
+            {},
+            "1 labels are labels of base.csv written differently.*'true' for 'True'",
+        ),
+        (BASE.replace("ed\n", "ed,predicted\n"), CANDIDATE, {}, "both 'predicted' and 'predicted'"),
+        (BASE, "id,label,predicted,Label\n", {}, "both 'label' and 'Label'"),
         (
             "id,label,predicted,s\n1,a,a,false\n",
             "id,predicted\n1,a\n",
@@ -137,6 +150,47 @@ def test_bad_input_is_one_clear_line(tmp_path, base, candidate, options, said):
     with pytest.raises(DataError, match=said) as caught:
         compared(tmp_path, base, candidate, **options)
     assert "\n" not in str(caught.value)
+
+
+def json_lines(folder: Path, name: str, rows: list[dict[str, object]]) -> Path:
+    file = folder / f"{name}.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def test_ids_of_json_lines_stay_as_they_are_written(tmp_path):
+    days = ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "2026-01-03T01:02:03Z"]
+    rows = [{"id": day, "label": "a", "predicted": "a"} for day in days]
+    csv = "id,predicted\n" + "".join(f"{day},a\n" for day in days)
+    base = json_lines(tmp_path, "base", rows)
+    (paired,) = compare_files(base, write(tmp_path / "candidate.csv", csv)).paired
+    assert (paired.n, paired.value) == (3, 1)
+
+
+def test_truth_in_json_is_not_the_truth_of_pandas(tmp_path):
+    base = write(tmp_path / "base.csv", "id,label,predicted\n1,True,True\n2,False,True\n")
+    rows = [{"id": i, "label": i == 1, "predicted": True} for i in (1, 2)]
+    with pytest.raises(DataError, match=r"2 labels .* written differently, .*'true' for 'True'"):
+        compare_files(base, json_lines(tmp_path, "candidate", rows))
+
+
+def test_a_key_that_first_stands_far_down_is_a_column(tmp_path):
+    rows = [{"id": i, "label": "a", "predicted": "a"} for i in range(30_000)]
+    rows[-1]["late"] = True
+    base = json_lines(tmp_path, "base", rows)
+    found = compare_files(base, base, slices=["late"]).paired
+    assert [(p.slice, p.n) for p in found] == [(None, 30_000), ("late", 1)]
+
+
+@pytest.mark.parametrize("kind", [".csv", ".jsonl", ".parquet"])
+def test_what_a_folder_is_called_is_no_column(tmp_path, kind):
+    written = write(tmp_path / f"base{kind}", BASE)
+    for folder in ("predicted=b", "label=zzz"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(written, tmp_path / folder)
+    base, moved = (tmp_path / folder / written.name for folder in ("label=zzz", "predicted=b"))
+    (paired,) = compare_files(base, moved).paired
+    assert (paired.lost, paired.won, paired.baseline) == (0, 0, 0.5)
 
 
 def test_labels_that_are_spelt_alike_in_two_ways_stay_two_labels(tmp_path):

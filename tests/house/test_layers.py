@@ -15,7 +15,12 @@ BELOW = ("surefoot.core", "surefoot.stats", "surefoot.plugins")
 # docs/decisions/0001: a step has to run the model that it changes, and all sources read columns.
 MAY_IMPORT = dict.fromkeys(plugins.FOLDERS, BELOW) | {
     "step": (*BELOW, "surefoot.models"),
-    "source": (*BELOW, "surefoot.data.columns", "surefoot.data.fingerprint"),
+    "source": (
+        *BELOW,
+        "surefoot.data.columns",
+        "surefoot.data.fingerprint",
+        "surefoot.data.tables",
+    ),
 }
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
+from typing import Any, TextIO, cast
 
 import click
 
@@ -16,6 +18,7 @@ VERBS = {
     "init": "Look at a model and a data file, and write a plan that runs.",
     "power": "Say which budgets of a plan its data can decide.",
     "run": "Run a plan: all stages up to the bundle and its verdict.",
+    "gate": "Show a run's verdict, or test the gate with planted faults.",
     "compare": "Judge a candidate from two files of predictions alone.",
     "list": "List the plugins of each kind, or the options of one.",
 }
@@ -27,7 +30,15 @@ class Verbs(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The verbs in the order of the work."""
-        return list(VERBS)
+        return [*VERBS]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call the verb."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # Not our output, see `_Patient`. click would end with 1: a budget failed.
+            raise RuntimeError("a process that took part in the work has ended") from error
 
     def get_command(
         self,
@@ -47,7 +58,7 @@ class Verbs(click.Group):
     ) -> None:
         """List the verbs from `VERBS`."""
         with formatter.section("Verbs"):
-            formatter.write_dl(list(VERBS.items()))
+            formatter.write_dl([*VERBS.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -66,29 +77,66 @@ def program() -> None:
     """Make models lean, and prove that they hold up."""
 
 
+class _Patient:
+    """A stream that goes on in silence when whoever read it has gone.
+
+    So `surefoot run | head -1` still ends with the exit code of the verdict.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, or do as if."""
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._to_nobody()
+            return len(text)
+
+    def flush(self) -> None:
+        """Hand over what was written, or forget it."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._to_nobody()
+
+    def _to_nobody(self) -> None:
+        # What the stream still holds goes there too, so that the end of the program is quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
 def main() -> None:
     """Run the program; every error is one line on stderr, with the documented exit code."""
+    out, err = cast("TextIO", _Patient(sys.stdout)), cast("TextIO", _Patient(sys.stderr))
+    with redirect_stdout(out), redirect_stderr(err):
+        code = _exit_code()
+        out.flush()
+        err.flush()
+    sys.exit(code)
+
+
+def _exit_code() -> int:
     try:
-        sys.exit(program(standalone_mode=False) or 0)
+        return int(program(standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
-        sys.exit(2)
+        return 2
     except SurefootError as error:
         click.echo(f"surefoot: {error}", err=True)
-        sys.exit(4 if isinstance(error, MachineError) else 2)
+        return 4 if isinstance(error, MachineError) else 2
     except (KeyboardInterrupt, click.Abort):
         click.echo("surefoot: interrupted; the same command resumes", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read our output has gone: `surefoot run | head` is no error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        return 130
     except Exception as error:
         if os.environ.get("SUREFOOT_DEBUG"):
             traceback.print_exc()
-        click.echo(
-            f"surefoot: internal error, {type(error).__name__}: {error}; "
-            "SUREFOOT_DEBUG=1 shows where; please report it",
-            err=True,
-        )
-        sys.exit(2)
+        what = f"internal error, {type(error).__name__}: {error}; "
+        more = "SUREFOOT_DEBUG=1 shows where; please report it"
+        if isinstance(error, OSError) and error.filename is not None:
+            what, more = f"{error.filename}: {error.strerror}; ", "SUREFOOT_DEBUG=1 shows where"
+        click.echo(f"surefoot: {what}{more}", err=True)
+        return 2

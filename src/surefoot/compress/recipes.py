@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 import resource
 import time
 from collections.abc import Mapping, Sequence
@@ -161,6 +160,14 @@ def _step(model: Model, call: StepCall, seed: int, task: Task, store: Store) -> 
         (folder / ".cost.json").write_text(json.dumps(spent))
 
     folder = store.make("models", inputs, write)
+    try:
+        return _finished(folder)
+    except (ModelError, OSError, ValueError):  # damaged since
+        store.discard(folder)
+        return _finished(store.make("models", inputs, write))
+
+
+def _finished(folder: Path) -> tuple[Model, Cost]:
     wall, cpu = json.loads((folder / ".cost.json").read_text())
     return read_model(folder), Cost(wall_s=wall, cpu_s=cpu)
 
@@ -196,4 +203,4 @@ def _sample(task: Task) -> Any:
 
 def _cpu_seconds() -> float:
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return sum(os.times()[:2]) + children.ru_utime + children.ru_stime
+    return time.process_time() + children.ru_utime + children.ru_stime

@@ -232,6 +232,22 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Plant:
+    """One thing that was planted, and whether it was seen."""
+
+    what: str
+    """What was planted."""
+    expected: str
+    """FAIL or refused for a regression; no FAIL where nothing was planted."""
+    found: str
+    """What the gate said."""
+    seen: bool
+    """Whether that is what was expected."""
+    finding: Finding | None = None
+    """The finding that decided it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
     """The evidence on disk."""
 

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import errno
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from surefoot.core.errors import DataError
+from surefoot.data.tables import (
+    TABLES,
+    as_written,
+    connect,
+    literal,
+    quoted,
+    scan,
+    typed,
+    types_of,
+)
 
-TABLES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
-"""The data source that reads a table file, by its suffix."""
+if TYPE_CHECKING:
+    import duckdb
+
 TEXT = np.dtypes.StringDType()
 BLOCK = 1 << 17
 """Rows that are held as Python objects at once."""
@@ -39,22 +52,28 @@ def write_parquet(path: Path, columns: Mapping[str, np.ndarray]) -> None:
                 f"COPY columns_ TO {literal(path)} (FORMAT parquet, COMPRESSION zstd)"
             )
         except duckdb.IOException as error:
-            raise OSError(str(error)) from error
+            raise _system_error(str(error), path) from error
 
 
 def read_parquet(path: Path) -> dict[str, np.ndarray]:
-    """All columns of a Parquet file that `write_parquet` wrote; text as numpy's StringDType."""
+    """All columns of a Parquet file that `write_parquet` wrote; text as numpy's StringDType.
+
+    Raises:
+        DataError: A value is missing that is no floating-point number, which then is NaN.
+    """
     import duckdb
 
-    file = literal_path(path)
-    query = f"SELECT * EXCLUDE file_row_number FROM read_parquet({file}, file_row_number = true)"
+    file = scan("parquet", path)
+    query = (
+        f"SELECT * EXCLUDE file_row_number FROM {scan('parquet', path, 'file_row_number = true')}"
+    )
     where = "WHERE file_row_number >= ? AND file_row_number < ? ORDER BY file_row_number"
     blocks: list[dict[str, np.ndarray]] = []
     with duckdb.connect() as connection:
-        (count,) = connection.execute(f"SELECT count(*) FROM read_parquet({file})").fetchall()
+        (count,) = connection.execute(f"SELECT count(*) FROM {file}").fetchall()
         for start in range(0, max(count[0], 1), BLOCK):
-            found = connection.execute(f"{query} {where}", [start, start + BLOCK])
-            blocks.append({k: _compact(v) for k, v in found.fetchnumpy().items()})
+            found = connection.execute(f"{query} {where}", [start, start + BLOCK]).fetchnumpy()
+            blocks.append({name: _compact(v, name, path) for name, v in found.items()})
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
@@ -62,8 +81,20 @@ def _plain(values: np.ndarray) -> np.ndarray:
     return values.astype(object) if values.dtype.kind == "T" else values
 
 
-def _compact(values: np.ndarray) -> np.ndarray:
+def _compact(values: np.ndarray, name: str, path: Path) -> np.ndarray:
+    """The values of one column; DuckDB writes NaN as NULL, and reads NULL as masked."""
+    if np.ma.is_masked(values):
+        if values.dtype.kind != "f":
+            raise DataError(f"column '{name}' lacks values", where=str(path))
+        return np.ma.filled(values, np.nan)
     return values.astype(TEXT) if values.dtype == object else np.asarray(values)
+
+
+def _system_error(said: str, path: Path) -> OSError:
+    """What DuckDB could not write, with the number that the system gives such an error."""
+    known = [code for code in errno.errorcode if os.strerror(code) in said]
+    code = known[0] if known else errno.EIO
+    return OSError(code, os.strerror(code) if known else said.splitlines()[0], str(path))
 
 
 def describe(path: Path) -> dict[str, tuple[str, int, float]]:
@@ -72,9 +103,13 @@ def describe(path: Path) -> dict[str, tuple[str, int, float]]:
     Raises:
         DataError: There is no such file, or it cannot be read.
     """
-    columns = {name: type_ for name, type_, *_ in _query(path, "DESCRIBE SELECT * FROM {table}")}
-    parts = [f"approx_count_distinct({q}), avg(length({q}::VARCHAR))" for q in map(quoted, columns)]
-    (row,) = _query(path, f"SELECT {', '.join(parts)} FROM {{table}}")
+    with _opened(path) as (connection, use):
+        table = typed(use, path)
+        columns = types_of(connection, table)
+        parts = [
+            f"approx_count_distinct({q}), avg(length({q}::VARCHAR))" for q in map(quoted, columns)
+        ]
+        (row,) = connection.execute(f"SELECT {', '.join(parts)} FROM {table}").fetchall()
     return {
         name: (type_, row[2 * i], row[2 * i + 1] or 0.0)
         for i, (name, type_) in enumerate(columns.items())
@@ -82,30 +117,19 @@ def describe(path: Path) -> dict[str, tuple[str, int, float]]:
 
 
 def distinct(path: Path, column: str) -> list[str]:
-    """The sorted values of one column of a csv, jsonl or parquet file, as text."""
+    """The sorted values of one column of a csv, jsonl or parquet file, as text; no empty cells."""
     name = quoted(column)
-    return [
-        value
-        for (value,) in _query(path, f"SELECT DISTINCT {name}::VARCHAR FROM {{table}} ORDER BY 1")
-    ]
+    with _opened(path) as (connection, use):
+        found = connection.execute(
+            f"SELECT DISTINCT {name}::VARCHAR FROM {as_written(use, path, [column])}"
+            f" WHERE {name} IS NOT NULL ORDER BY 1"
+        ).fetchall()
+    return [value for (value,) in found]
 
 
-def quoted(name: str) -> str:
-    """A column name as SQL takes it."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(value: str | Path) -> str:
-    """Text as an SQL literal."""
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-def literal_path(path: Path) -> str:
-    """A path as DuckDB's readers take it: * ? [ are part of the name, not a pattern."""
-    return literal(re.sub(r"([*?\[])", r"[\1]", str(path)))
-
-
-def _query(path: Path, query: str) -> list[tuple[Any, ...]]:
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+    """A connection that can read the file, and the source for it."""
     import duckdb
 
     use = TABLES.get(path.suffix.lower())
@@ -113,11 +137,8 @@ def _query(path: Path, query: str) -> list[tuple[Any, ...]]:
         raise DataError(
             f"cannot read '{path.suffix}' files", where=str(path), fix=f"known: {', '.join(TABLES)}"
         )
-    reader = {"csv": "read_csv", "jsonl": "read_json", "parquet": "read_parquet"}[use]
-    table = f"{reader}({literal_path(path)})"
     try:
-        with duckdb.connect() as connection:
-            # Not str.format: a column may be called {id}.
-            return connection.execute(query.replace("{table}", table)).fetchall()
-    except duckdb.Error as error:
+        with connect(path) as connection:
+            yield connection, use
+    except (duckdb.Error, OSError) as error:
         raise DataError(f"cannot be read: {str(error).splitlines()[0]}", where=str(path)) from error

@@ -6,9 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from surefoot.core.dataset import ConfirmationSet, Dataset, SelectionSet, Task
-from surefoot.core.plan import Plan
+from surefoot.core.errors import DataError
+from surefoot.core.plan import OWN_SETS, Plan
 from surefoot.core.progress import Progress, Silent
+from surefoot.data.fingerprint import row_hashes
 from surefoot.data.read import read
 from surefoot.data.split import split
 from surefoot.data.task import align, check, overlap
@@ -24,7 +28,7 @@ def read_task(plan: Plan, progress: Progress | None = None) -> Task:
     each, chosen by a hash of the group or id.
 
     Raises:
-        DataError: A file, column, row or slice is at fault.
+        DataError: A file, column, row or slice is at fault; or a test row was seen in training.
     """
     watch = progress or Silent()
     calls = {"train": plan.task.train, "selection": plan.task.selection}
@@ -38,6 +42,7 @@ def read_task(plan: Plan, progress: Progress | None = None) -> Task:
         watch.advance()
     for name in plan.task.test:
         check(found[name], f"task.test.{name}")
+        _refuse_seen(name, calls, found)
     return _task(plan, found)
 
 
@@ -80,6 +85,33 @@ def leaks(task: Task) -> tuple[str, ...]:
 def _read(name: str, call: Mapping[str, Any], slices: Mapping[str, str]) -> Dataset:
     options = {key: value for key, value in call.items() if key != "use"}
     return read(call["use"], options, name=name, slices=slices)
+
+
+def _refuse_seen(name: str, calls: Mapping[str, Any], found: Mapping[str, Dataset]) -> None:
+    """Refuse a test set with rows of our own sets: the same given id, and the same input."""
+    if not calls[name].get("id"):
+        return
+    test = found[name]
+    for key in OWN_SETS:
+        if key not in found or not calls[key].get("id"):
+            continue
+        seen = _shared(test, found[key])
+        if len(seen):
+            first = ", ".join(test.ids[seen[:5]]) + (", …" if len(seen) > 5 else "")
+            raise DataError(
+                f"{len(seen):,} rows also stand in task.{key}, with the same id and input: {first}",
+                where=f"task.test.{name}",
+                fix="take them out of one of the two: a verdict needs rows never seen before",
+            )
+
+
+def _shared(test: Dataset, other: Dataset) -> np.ndarray:
+    """Positions of the test rows whose id and input also stand together in another data set."""
+    ids = row_hashes(test.ids), row_hashes(other.ids)
+    _, here, there = np.intersect1d(*ids, return_indices=True)
+    alike = row_hashes(test.inputs[here]) == row_hashes(other.inputs[there])
+    positions: np.ndarray = np.sort(here[alike])
+    return positions
 
 
 def _task(plan: Plan, found: Mapping[str, Dataset]) -> Task:

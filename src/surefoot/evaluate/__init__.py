@@ -1,7 +1,7 @@
 """Measures candidates: cells example by example, latency in turns, memory at its peak."""
 
 from surefoot.evaluate.cells import ask_again, fill_cells
-from surefoot.evaluate.latency import measure_latency
+from surefoot.evaluate.latency import measure_latency, take_turns
 from surefoot.evaluate.memory import peak_memory
 from surefoot.evaluate.pairs import by_row, confirmation_evidence, selection_evidence
 
@@ -13,4 +13,5 @@ __all__ = [
     "measure_latency",
     "peak_memory",
     "selection_evidence",
+    "take_turns",
 ]

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from surefoot.core.dataset import Dataset
-from surefoot.core.errors import BundleError
 from surefoot.core.evidence import Cell, Repeat
 from surefoot.core.model import Candidate
 from surefoot.core.progress import Progress, Silent
@@ -48,18 +47,16 @@ def fill_cells(
         ModelError: The model cannot be run, or gives a non-finite score.
     """
     keys = {name: cell_key(candidate, dataset, batch) for name, dataset in sets.items()}
-    missing = [name for name, key in keys.items() if not store.path("cells", key).exists()]
+    found: dict[str, Any] = {name: _kept(store, key) for name, key in keys.items()}
+    missing = [name for name, scores in found.items() if scores is None]
     if missing:
         watch = progress or Silent()
         with open_model(candidate.model, runtime=candidate.runtime, threads=_threads()) as predict:
             for name in missing:
                 watch.start(f"{candidate.name} on {name}", len(sets[name]))
                 scores = predict(sets[name].inputs, batch=batch, progress=watch)
-                store.make("cells", keys[name], partial(_write, scores))
-    return tuple(
-        cell(candidate.name, sets[name], _read(store.path("cells", key)))
-        for name, key in keys.items()
-    )
+                found[name] = _read(store.make("cells", keys[name], partial(_write, scores)))
+    return tuple(cell(candidate.name, sets[name], found[name]) for name in keys)
 
 
 def cell_key(candidate: Candidate, dataset: Dataset, batch: int) -> Mapping[str, Any]:
@@ -118,7 +115,9 @@ def ask_again(
             found = [predict(d.inputs[:ASKED_AGAIN], batch=batch) for d in sets.values()]
         _write(np.concatenate(found), folder)
 
-    again = _read(store.make("cells", key, write))
+    again = _kept(store, key)
+    if again is None:
+        again = _read(store.make("cells", key, write))
     once = np.concatenate([cell.scores[:ASKED_AGAIN] for cell in cells])
     return Repeat(
         rows=len(again),
@@ -136,11 +135,14 @@ def _write(scores: np.ndarray, folder: Path) -> None:
 
 
 def _read(folder: Path) -> np.ndarray:
+    return np.asarray(np.load(folder / SCORES, allow_pickle=False))
+
+
+def _kept(store: Store, key: Mapping[str, Any]) -> np.ndarray | None:
+    """What an earlier run finished; what was damaged since is as good as not there."""
+    folder = store.path("cells", key)
     try:
-        return np.asarray(np.load(folder / SCORES, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise BundleError(
-            f"finished work cannot be read: {error}",
-            where=str(folder / SCORES),
-            fix=f"remove {folder} and run again",
-        ) from error
+        return _read(folder) if folder.exists() else None
+    except (OSError, ValueError, EOFError):
+        store.discard(folder)
+        return None

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.core.dataset import Dataset
-from surefoot.core.errors import BundleError
+from surefoot.core.errors import DataError
 from surefoot.core.evidence import LoadProfile
 from surefoot.core.model import Candidate
 from surefoot.core.plan import LatencyPlan
@@ -26,6 +26,8 @@ WARM_UP = 5
 """Calls of each candidate that are not counted: allocation, caches, lazy kernels."""
 AGAIN = " (again)"
 """Ends the name under which the baseline runs a second time: the A/A noise floor."""
+
+FILE = "latency.parquet"
 
 Call = Callable[[np.ndarray], Any]
 
@@ -63,14 +65,13 @@ def measure_latency(
             "machine": os.uname()[1:],
         }
         folder = store.path("latency", key)
-        if not folder.exists():
+        columns = _kept(store, folder)
+        if columns is None:
             with _opened(entries, settings.threads) as calls:
-                rows = _rows(dataset, batch)
-                wall, cpu = _rounds(
-                    calls, rows, settings, progress or Silent(), f"latency at batch {batch}"
-                )
+                wall, cpu = take_turns(calls, dataset, batch, settings, progress or Silent())
             store.make("latency", key, partial(_write, wall, cpu))
-        profiles += _read(folder, entries, batch, settings.threads)
+            columns = read_parquet(folder / FILE)
+        profiles += _profiles(columns, entries, batch, settings.threads)
     return tuple(profiles)
 
 
@@ -92,20 +93,33 @@ def _rows(dataset: Dataset, batch: int) -> Iterator[np.ndarray]:
         yield dataset.inputs[rng.integers(len(dataset), size=batch)]
 
 
-def _rounds(
+def take_turns(
     calls: Mapping[str, Call],
-    rows: Iterator[np.ndarray],
+    dataset: Dataset,
+    batch: int,
     settings: LatencyPlan,
     progress: Progress,
-    title: str,
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Call everybody once a round on the same rows, until the calls or the seconds are used up.
+
+    Args:
+        calls: What answers a batch of rows, by name.
+        dataset: Where rows are drawn from.
+        batch: Rows per call.
+        settings: How many calls, and for how long.
+        progress: Told of every round.
+
+    Returns:
+        Milliseconds on the clock and of CPU time, by name, a value a call.
+    """
+    rows = _rows(dataset, batch)
     wall: dict[str, list[float]] = {name: [] for name in calls}
     cpu: dict[str, list[float]] = {name: [] for name in calls}
     for _, inputs in zip(range(WARM_UP), rows, strict=False):
         for call in calls.values():
             call(inputs)
     order, rng = list(calls), np.random.default_rng(0)
-    progress.start(title, settings.calls)
+    progress.start(f"latency at batch {batch}", settings.calls)
     end = time.perf_counter() + settings.seconds
     for _, inputs in zip(range(settings.calls), rows, strict=False):
         # A fresh order each round, so that nobody always runs in the cache that another left.
@@ -124,13 +138,26 @@ def _rounds(
 def _write(wall: Mapping[str, Any], cpu: Mapping[str, Any], folder: Path) -> None:
     columns = {f"wall{i}": np.array(values) for i, values in enumerate(wall.values())}
     columns |= {f"cpu{i}": np.array(values) for i, values in enumerate(cpu.values())}
-    write_parquet(folder / "latency.parquet", columns)
+    write_parquet(folder / FILE, columns)
 
 
-def _read(
-    folder: Path, entries: Sequence[tuple[str, Candidate]], batch: int, threads: int
+def _kept(store: Store, folder: Path) -> dict[str, np.ndarray] | None:
+    """What an earlier run finished; what was damaged since is as good as not there."""
+    import duckdb
+
+    try:
+        return read_parquet(folder / FILE) if folder.exists() else None
+    except (duckdb.Error, OSError, DataError):
+        store.discard(folder)
+        return None
+
+
+def _profiles(
+    columns: Mapping[str, np.ndarray],
+    entries: Sequence[tuple[str, Candidate]],
+    batch: int,
+    threads: int,
 ) -> Iterator[LoadProfile]:
-    columns = _columns(folder / "latency.parquet")
     for i, (name, candidate) in enumerate(entries):
         yield LoadProfile(
             candidate=name,
@@ -140,16 +167,3 @@ def _read(
             wall_ms=columns[f"wall{i}"],
             cpu_ms=columns[f"cpu{i}"],
         )
-
-
-def _columns(file: Path) -> dict[str, np.ndarray]:
-    import duckdb
-
-    try:
-        return read_parquet(file)
-    except (duckdb.Error, OSError) as error:
-        raise BundleError(
-            f"finished work cannot be read: {str(error).splitlines()[0]}",
-            where=str(file),
-            fix=f"remove {file.parent} and run again",
-        ) from error

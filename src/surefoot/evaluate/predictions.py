@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING
 
 from surefoot.core.errors import DataError, nearest
 from surefoot.core.evidence import ConfirmationEvidence, Evidence, Paired
-from surefoot.data.columns import literal_path, quoted
+from surefoot.data.tables import (
+    TABLES,
+    as_written,
+    connect,
+    csv_header,
+    literal,
+    quoted,
+    scan,
+    typed,
+    types_of,
+)
 
 if TYPE_CHECKING:
     import duckdb
 
-# Left to itself DuckDB reads the id 007 of a CSV file as 7, which then pairs with nothing.
-READERS = {
-    ".parquet": "read_parquet({file})",
-    ".csv": "read_csv({file}, header = true, all_varchar = true)",
-    ".jsonl": "read_json({file}, format = 'newline_delimited')",
-    ".ndjson": "read_json({file}, format = 'newline_delimited')",
-}
 Where = tuple[str | None, str, list[str]]
 """A slice's name, its condition, and the values of the condition."""
 MOST_VALUES = 100
@@ -44,15 +47,16 @@ SELECT after::DOUBLE - before::DOUBLE AS difference, after::DOUBLE AS values,
        (CASE WHEN before AND NOT after THEN 1 WHEN after AND NOT before THEN 2
              WHEN changed AND NOT before THEN 3 ELSE 0 END)::TINYINT AS change
 """
-# A prediction that is no label as it is written, but the row's label written in another way.
+# A word that is no label as it is written, but the row's label written in another way.
 _RESPELT = """
-SELECT count(*), min(id), min_by(label, id), min_by(predicted, id)
-FROM {source}
-WHERE predicted <> label
-  AND (lower(predicted) = lower(label)
-       OR TRY_CAST(predicted AS DOUBLE) = TRY_CAST(label AS DOUBLE))
-  AND predicted NOT IN (SELECT label FROM base)
+SELECT count(*), min(id), min_by(label, id), min_by(word, id)
+FROM (SELECT id, b.label, {word} AS word FROM {source})
+WHERE word <> label
+  AND (trim(lower(word), {blanks}) = trim(lower(label), {blanks})
+       OR TRY_CAST(word AS DOUBLE) = TRY_CAST(label AS DOUBLE))
+  AND word NOT IN (SELECT label FROM base)
 """
+_BLANKS = literal(" \t\r\n\u00a0")
 
 
 def compare_files(
@@ -69,13 +73,12 @@ def compare_files(
     Raises:
         DataError: A file or column is missing, ids are given twice, or the files do not pair.
     """
-    import duckdb
-
     group_column = [group] if group else []
-    with duckdb.connect() as connection:
+    with connect(base, candidate) as connection:
         _table(connection, "base", base, ["id", "predicted", "label", *group_column], slices)
         _table(connection, "candidate", candidate, ["id", "predicted"], ())
         _check_pairing(connection, base, candidate)
+        _check_labels(connection, base, candidate)
         extra = [f", b.{quoted(column)} AS slice{i}" for i, column in enumerate(slices)]
         extra += [f", b.{quoted(column)} AS cluster" for column in group_column]
         connection.execute(_ROWS.format(extra="".join(extra)))
@@ -99,36 +102,46 @@ def _table(
     """A table of one file, all columns as text: those that must be full, and those of slices."""
     import duckdb
 
-    source = _source(path)
+    use = _use(path)
     try:
-        described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
-        columns = [column for column, *_ in described]
-        for column in (*full, *slices):
-            if column not in columns:
-                raise DataError(
-                    f"no column '{column}'", where=str(path), fix=nearest(column, columns)
-                )
+        columns = _columns(connection, use, path, [*full, *slices])
         full = [*full, *(["label"] if name == "candidate" and "label" in columns else [])]
-        casts = (f"CAST({quoted(c)} AS VARCHAR) AS {quoted(c)}" for c in {*full, *slices})
+        wanted = list(dict.fromkeys([*full, *slices]))
+        casts = (f"CAST({quoted(c)} AS VARCHAR) AS {quoted(c)}" for c in wanted)
+        source = as_written(use, path, wanted)
         connection.execute(f"CREATE TEMP TABLE {name} AS SELECT {', '.join(casts)} FROM {source}")
     except duckdb.Error as error:
         raise DataError(f"cannot be read: {str(error).splitlines()[0]}", where=str(path)) from error
     _check_rows(connection, name, path, full)
 
 
-def _source(path: Path) -> str:
-    """The file as DuckDB reads it."""
+def _columns(
+    connection: duckdb.DuckDBPyConnection, use: str, path: Path, wanted: Sequence[str]
+) -> list[str]:
+    """The columns of a file, after making sure that the wanted ones are among them."""
+    columns = csv_header(path)[0] if use == "csv" else [*types_of(connection, scan(use, path))]
+    if use == "jsonl" and not {*wanted} <= {*columns}:
+        # DuckDB looked at the first rows alone: a key may first stand further down.
+        columns = [*types_of(connection, typed(use, path))]
+    for column in wanted:
+        if column not in columns:
+            raise DataError(f"no column '{column}'", where=str(path), fix=nearest(column, columns))
+    return columns
+
+
+def _use(path: Path) -> str:
+    """The kind of file, after making sure that there is one."""
     if path.is_dir():
         raise DataError("is a folder", where=str(path), fix="name a file of predictions")
     if not path.exists():
         beside = path.parent.iterdir() if path.parent.is_dir() else ()
         fix = nearest(path.name, (p.name for p in beside))
         raise DataError("no such file", where=str(path), fix=fix)
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        known = f"known: {', '.join(READERS)}"
+    use = TABLES.get(path.suffix.lower())
+    if use is None:
+        known = f"known: {', '.join(TABLES)}"
         raise DataError(f"cannot read '{path.suffix}' files", where=str(path), fix=known)
-    return reader.replace("{file}", literal_path(path))
+    return use
 
 
 def _check_rows(
@@ -166,29 +179,37 @@ def _check_pairing(connection: duckdb.DuckDBPyConnection, base: Path, candidate:
                 where=str(path),
                 fix="both files must hold the same rows",
             )
-    columns = [column for column, *_ in connection.execute("DESCRIBE candidate").fetchall()]
-    if "label" in columns:
-        differs = connection.execute(
-            "SELECT count(*), min(id) FROM base b JOIN candidate c USING (id)"
-            " WHERE b.label <> c.label"
-        ).fetchone()
-        if differs and differs[0]:
-            raise DataError(
-                f"{differs[0]:,} labels differ from those of {base}, the first at id "
-                f"'{differs[1]}'",
-                where=str(candidate),
-            )
-    joined = "(SELECT id, b.label, c.predicted FROM base b JOIN candidate c USING (id))"
-    for source, path in (("base", base), (joined, candidate)):
-        respelt = connection.execute(_RESPELT.format(source=source)).fetchone()
+
+
+def _check_labels(connection: duckdb.DuckDBPyConnection, base: Path, candidate: Path) -> None:
+    """Refuse labels and predictions that would be taken for others because of how they look."""
+    labelled = "label" in types_of(connection, "candidate")
+    joined = "base b JOIN candidate c USING (id)"
+    for path, what, column, source in (
+        (base, "predictions", "b.predicted", "base b"),
+        *([(candidate, "labels", "c.label", joined)] if labelled else []),
+        (candidate, "predictions", "c.predicted", joined),
+    ):
+        query = _RESPELT.format(word=column, source=source, blanks=_BLANKS)
+        respelt = connection.execute(query).fetchone()
         if respelt and respelt[0]:
-            count, row, label, predicted = respelt
+            count, row, label, word = respelt
             raise DataError(
-                f"{count:,} predictions are labels written differently, the first at id '{row}': "
-                f"'{predicted}' for '{label}'",
+                f"{count:,} {what} are labels of {base.name} written differently, the first at id "
+                f"'{row}': '{word}' for '{label}'",
                 where=str(path),
                 fix="write labels and predictions alike",
             )
+    if not labelled:
+        return
+    differs = connection.execute(
+        "SELECT count(*), min(id) FROM base b JOIN candidate c USING (id) WHERE b.label <> c.label"
+    ).fetchone()
+    if differs and differs[0]:
+        raise DataError(
+            f"{differs[0]:,} labels differ from those of {base}, the first at id '{differs[1]}'",
+            where=str(candidate),
+        )
 
 
 def _slice(

@@ -61,6 +61,7 @@ def test_a_line_of_three_megabytes(write):
         ("text,label\ncafé,x\n".encode("latin-1"), "UTF-8"),
         ("text,label\ncafé,x\n".encode("utf-16"), "UTF-8"),
         (b"text,label\n" + b"fine,x\n" * 30_000 + b"caf\xe9,x\n", "UTF-8"),
+        ("x" * 200_000, "the first line is no header"),
         ("text,Text,label\na,b,x\n", "the header has both 'text' and 'Text'"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -192,7 +193,10 @@ def test_no_rows(source, write, table_file):
         ("length(text)", "gives BIGINT, not true or false"),
         ("count(*) > 1", "GROUP BY"),
         ("cast(lang AS INTEGER) = 1", "Could not convert string 'en' to INT32"),
-        ("", "not true or false"),
+        ("columns(*) = 'en'", "columns, not true or false"),
+        ("true; SELECT true", "is more than one statement"),
+        ("true) FROM typed WHERE (true", "syntax error"),
+        ("", "correct the SQL expression"),
     ],
 )
 def test_broken_slice(table_file, expression, reason):
@@ -204,6 +208,61 @@ def test_broken_slice(table_file, expression, reason):
     assert reason in line
     assert "\n" not in line
     assert "LINE 1" not in line
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "true) FROM typed; COPY (SELECT 'owned') TO '{out}'; SELECT (true",
+        "EXISTS (FROM read_text('{secret}'))",
+        "EXISTS (FROM read_text('{beside}/*'))",
+        "EXISTS (FROM '{secret}')",
+        "EXISTS (FROM read_csv('https://localhost/a.csv'))",
+        "true; SET enable_external_access = true",
+    ],
+)
+def test_a_slice_reaches_nothing_but_its_rows(source, expression, table_file, tmp_path):
+    path, out, secret = table_file(source), tmp_path / "owned", tmp_path / "secret.csv"
+    secret.write_text("a\n1\n")
+    slices = {"s": expression.format(out=out, secret=secret, beside=tmp_path)}
+    with pytest.raises(DataError, match="slice 's': "):
+        load(source, path, text="text", slices=slices)
+    assert not out.exists()
+
+
+def test_the_folder_for_temporary_files_is_out_of_reach_too(table_file, tmp_path, monkeypatch):
+    """DuckDB lets SQL read and write wherever it may spill to."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "secret.csv").write_text("a\n1\n")
+    slices = {"s": f"EXISTS (FROM read_text('{tmp_path}/secret.csv'))"}
+    with pytest.raises(DataError, match="Cannot access file"):
+        load("csv", table_file("csv"), text="text", slices=slices)
+    assert not list(tmp_path.glob("surefoot-*"))
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("way", ["relative", "dots", "link"])
+def test_a_path_may_lead_anywhere(source, way, table_file, tmp_path, monkeypatch):
+    path = Path(table_file(source))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / path.name).symlink_to(path)
+    given = {"relative": path.name, "dots": f"deep/../{path.name}", "link": f"deep/{path.name}"}
+    assert load(source, given[way], text="text").inputs.tolist() == ["hello", "hola", "hallo"]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_what_a_folder_is_called_is_no_column(source, table_file, tmp_path):
+    path = Path(table_file(source))
+    folder = tmp_path / "label=zzz" / "more=1"
+    folder.mkdir(parents=True)
+    moved = path.rename(folder / path.name)
+    d = load(source, str(moved), text="text", slices={"b": "label = 'b'"})
+    assert d.classes == ("a", "b")
+    assert d.slices["b"].tolist() == [True, False, True]
+    with pytest.raises(DataError, match="no column 'more'"):
+        load(source, str(moved), text="text", group="more")
 
 
 def test_text_and_columns_are_not_given_together(table_file):

@@ -7,7 +7,6 @@ of rows are never Python objects all at once. Rows are counted from 1, without a
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,8 +17,9 @@ import numpy as np
 
 from surefoot.core.dataset import Dataset
 from surefoot.core.errors import DataError, nearest
-from surefoot.data.columns import TEXT, quoted
+from surefoot.data.columns import TEXT
 from surefoot.data.fingerprint import fingerprint
+from surefoot.data.tables import quoted
 
 if TYPE_CHECKING:
     import duckdb
@@ -53,6 +53,10 @@ class Roles:
         found = (self.text, self.label, self.id, self.group)
         return tuple(dict.fromkeys(column for column in found if column))
 
+    def read_types(self, types: Mapping[str, str]) -> dict[str, str]:
+        """The types to read a file with: a text that looks like a date stays as it was written."""
+        return dict(types) | {column: "VARCHAR" for column in self.texts() if column in types}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
@@ -79,23 +83,19 @@ class Table:
         return self.connection.execute(query).fetchnumpy()
 
 
-@contextmanager
-def connect() -> Iterator[duckdb.DuckDBPyConnection]:
-    """DuckDB in memory, without the network and without a look at our Python variables."""
-    import duckdb
-
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "python_enable_replacements": False,
-        "temp_directory": tempfile.gettempdir(),  # the default is .tmp in the working directory
-    }
-    with duckdb.connect(":memory:", config=config) as connection:
-        known = connection.execute("SELECT * FROM duckdb_optimizers()").fetchall()
-        if ("type_pushdown",) in known:
-            # It moves try_cast into the csv reader, where it fails instead of giving NULL.
-            connection.execute("SET disabled_optimizers = 'type_pushdown'").fetchall()
-        yield connection
+def roles(
+    *,
+    label: str,
+    text: str | None = None,
+    columns: Sequence[str] | None = None,
+    id: str | None = None,
+    group: str | None = None,
+    slices: Mapping[str, str] | None = None,
+) -> Roles:
+    """The roles that the options of a source name."""
+    return Roles(
+        label=label, text=text, columns=columns or (), id=id, group=group, slices=slices or {}
+    )
 
 
 @contextmanager
@@ -140,12 +140,6 @@ def existing(path: str, *, folder: bool = False) -> Path:
         raise DataError(f"no such {kind}", where=path, fix=f"'{found.parent}' is no folder either")
     beside = [file.name for file in found.parent.iterdir() if not file.name.startswith(".")]
     raise DataError(f"no such {kind}", where=path, fix=nearest(found.name, beside))
-
-
-def types_of(connection: duckdb.DuckDBPyConnection, scan: str) -> dict[str, str]:
-    """The columns of a relation and their SQL types."""
-    rows = connection.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()
-    return {name: kind for name, kind, *_ in rows}
 
 
 def read_rows(
@@ -252,11 +246,15 @@ def _check_slices(table: Table, slices: Mapping[str, str]) -> None:
     for name, expression in slices.items():
         query = f"DESCRIBE SELECT {first}, ({expression}\n) FROM typed"
         try:
-            kind = table.connection.execute(query).fetchall()[1][1]
+            # On its own it is whole, so that it cannot end the query that it is put into.
+            if len(table.connection.extract_statements(f"SELECT {expression}\n")) != 1:
+                raise _broken_slice(table, name, expression, "is more than one statement")
+            kinds = [kind for _, kind, *_ in table.connection.execute(query).fetchall()[1:]]
         except duckdb.Error as error:
             raise _broken_slice(table, name, expression, first_sentence(error)) from error
-        if kind != "BOOLEAN":
-            raise _broken_slice(table, name, expression, f"gives {kind}, not true or false")
+        if kinds != ["BOOLEAN"]:
+            given = kinds[0] if len(kinds) == 1 else f"{len(kinds)} columns"
+            raise _broken_slice(table, name, expression, f"gives {given}, not true or false")
 
 
 def _broken_slice(table: Table, name: str, expression: str, reason: str) -> DataError:

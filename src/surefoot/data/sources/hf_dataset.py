@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING, Any
 from surefoot.core.dataset import Dataset
 from surefoot.core.errors import DataError, nearest
 from surefoot.core.extras import require
-from surefoot.data.columns import literal, quoted
-from surefoot.data.sources._common import (
-    Roles,
-    Table,
-    connect,
-    existing,
-    read_rows,
-    types_of,
-)
+from surefoot.data.sources._common import Table, existing, read_rows, roles
+from surefoot.data.tables import connect, literal, quoted, types_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -50,16 +43,14 @@ def hf_dataset(
     """
     folder = _split_folder(existing(path, folder=True), split)
     arrow = _arrow_table(folder)
-    roles = Roles(
-        text=text, columns=columns or (), label=label, id=id, group=group, slices=slices or {}
-    )
+    named = roles(text=text, columns=columns, label=label, id=id, group=group, slices=slices)
     with connect() as connection:
         connection.register("arrow", arrow)
         scan = _with_class_names(connection, _json(folder / "dataset_info.json"))
         types = types_of(connection, scan)
         return read_rows(
             Table(connection=connection, scan=scan, types=types, where=str(folder)),
-            roles,
+            named,
             name=name,
         )
 

@@ -12,15 +12,8 @@ from surefoot.core.dataset import Dataset
 from surefoot.core.errors import DataError
 from surefoot.core.extras import require
 from surefoot.data.fingerprint import row_hashes
-from surefoot.data.sources._common import (
-    INPUT_HASH,
-    Roles,
-    Table,
-    connect,
-    existing,
-    read_rows,
-    types_of,
-)
+from surefoot.data.sources._common import INPUT_HASH, Table, existing, read_rows, roles
+from surefoot.data.tables import connect, types_of
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _GREY = ("1", "L", "LA")
@@ -54,12 +47,12 @@ def image_folder(*, path: str, name: str = "data", slices: dict[str, str] | None
         "label": np.array([file.parent.name for file in files], dtype=object),
         INPUT_HASH: row_hashes(images),
     }
-    roles = Roles(label="label", id="path", slices=slices or {})
+    named = roles(label="label", id="path", slices=slices)
     with connect() as connection:
         connection.register("images", columns)
         types = types_of(connection, "images")
         table = Table(connection=connection, scan="images", types=types, where=path)
-        return read_rows(table, roles, name=name, inputs=images)
+        return read_rows(table, named, name=name, inputs=images)
 
 
 def _images(files: Sequence[Path]) -> np.ndarray:

@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 from surefoot.core.dataset import Dataset
-from surefoot.data.columns import literal, literal_path
-from surefoot.data.sources._common import (
-    Roles,
-    Table,
-    connect,
-    existing,
-    explained,
-    read_rows,
-    types_of,
-)
+from surefoot.data.sources._common import Table, existing, explained, read_rows, roles
+from surefoot.data.tables import connect, read_as, typed, types_of
 
 
 def jsonl(
@@ -38,19 +30,12 @@ def jsonl(
         group: The key of the groups whose rows are not independent.
         slices: Slice name to an SQL expression over the keys.
     """
-    file = f"{literal_path(existing(path))}, format = 'newline_delimited'"
-    roles = Roles(
-        text=text, columns=columns or (), label=label, id=id, group=group, slices=slices or {}
-    )
+    file = existing(path)
+    named = roles(text=text, columns=columns, label=label, id=id, group=group, slices=slices)
     repair = "each line must be one JSON object, in UTF-8"
-    with connect() as connection:
+    with connect(file) as connection:
         with explained(path, repair):
-            # The whole file decides on the types, and many keys do not make it one MAP.
-            sample = "sample_size = -1, map_inference_threshold = -1"
-            types = types_of(connection, f"read_json({file}, {sample})")
-        # A text that looks like a date or a number is still read as it was written.
-        read_as = types | {column: "VARCHAR" for column in roles.texts() if column in types}
-        listed = ", ".join(f"{literal(key)}: {literal(kind)}" for key, kind in read_as.items())
-        scan = f"read_json({file}, columns = {{{listed}}})"
+            types = types_of(connection, typed("jsonl", file))
+        scan = read_as("jsonl", file, named.read_types(types))
         table = Table(connection=connection, scan=scan, types=types, where=path, repair=repair)
-        return read_rows(table, roles, name=name)
+        return read_rows(table, named, name=name)

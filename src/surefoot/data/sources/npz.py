@@ -14,14 +14,13 @@ from surefoot.data.columns import TEXT
 from surefoot.data.fingerprint import row_hashes
 from surefoot.data.sources._common import (
     INPUT_HASH,
-    Roles,
     Table,
-    connect,
     existing,
     read_rows,
     require_finite,
-    types_of,
+    roles,
 )
+from surefoot.data.tables import connect, types_of
 
 
 def npz(
@@ -55,12 +54,12 @@ def npz(
         if key is not None:
             _check_length(arrays, key, inputs, path)
     flat = {key: value for key, value in flat.items() if len(value) == len(found)}
-    roles = Roles(label=label, id=id, group=group, slices=slices or {})
+    named = roles(label=label, id=id, group=group, slices=slices)
     with connect() as connection:
         connection.register("arrays", flat | {INPUT_HASH: row_hashes(found)})
         types = types_of(connection, "arrays")
         table = Table(connection=connection, scan="arrays", types=types, where=path)
-        return read_rows(table, roles, name=name, inputs=found)
+        return read_rows(table, named, name=name, inputs=found)
 
 
 def _arrays(file: Path, path: str) -> dict[str, np.ndarray]:

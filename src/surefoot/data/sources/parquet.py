@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 from surefoot.core.dataset import Dataset
-from surefoot.data.columns import literal_path
-from surefoot.data.sources._common import (
-    Roles,
-    Table,
-    connect,
-    existing,
-    explained,
-    read_rows,
-    types_of,
-)
+from surefoot.data.sources._common import Table, existing, explained, read_rows, roles
+from surefoot.data.tables import connect, typed, types_of
 
 
 def parquet(
@@ -38,12 +30,11 @@ def parquet(
         group: The column of the groups whose rows are not independent.
         slices: Slice name to an SQL expression over the columns.
     """
-    scan = f"read_parquet({literal_path(existing(path))})"
-    roles = Roles(
-        text=text, columns=columns or (), label=label, id=id, group=group, slices=slices or {}
-    )
-    with connect() as connection:
+    file = existing(path)
+    named = roles(text=text, columns=columns, label=label, id=id, group=group, slices=slices)
+    scan = typed("parquet", file)
+    with connect(file) as connection:
         with explained(path, "is it a Parquet file, and complete?"):
             types = types_of(connection, scan)
         table = Table(connection=connection, scan=scan, types=types, where=path)
-        return read_rows(table, roles, name=name)
+        return read_rows(table, named, name=name)

@@ -1,0 +1,109 @@
+"""`surefoot gate`: the verdict of a finished run, and the gate's test of itself."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from surefoot.core.evidence import Plant
+from surefoot.report.selftest import selftest_lines
+
+PLAN = """
+[task]
+kind = "tabular-classification"
+test.main = { use = "csv", path = "test.csv", columns = ["a", "b", "c", "d"], label = "label" }
+[model]
+path = "linear.onnx"
+classes = ["x", "y", "z"]
+[[candidate]]
+name = "same"
+steps = []
+[evaluate]
+slices = { high = "a > 0" }
+latency = { batch = [4], calls = 200, seconds = 5 }
+[[budget]]
+quantity = "accuracy"
+max_drop = 0.1
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, linear):
+    """A plan whose labels are what its model answers, but for a tenth of the rows."""
+    import onnxruntime
+
+    linear(tmp_path / "linear.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "linear.onnx"))
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((400, 4)).astype(np.float32)
+    name = session.get_inputs()[0].name
+    answers = session.run(None, {name: rows})[0].argmax(axis=1)
+    labels = np.where(rng.uniform(size=400) < 0.1, (answers + 1) % 3, answers)
+    lines = [
+        ",".join([*(f"{x:.6f}" for x in row), "xyz"[label]]) + "\n"
+        for row, label in zip(rows, labels, strict=True)
+    ]
+    (tmp_path / "test.csv").write_text("".join(["a,b,c,d,label\n", *lines]))
+    (tmp_path / "surefoot.toml").write_text(PLAN)
+    return tmp_path
+
+
+def test_every_planted_regression_is_seen_and_nothing_else(cli, folder):
+    said = cli("gate", "--selftest", "--json")
+    plants = {plant["what"]: plant for plant in json.loads(said.out)}
+    nothing, *others = plants.values()
+    assert said.code == 0, said.err
+    assert nothing["found"] == "PASS"
+    assert (nothing["finding"]["paired"]["lost"], nothing["finding"]["paired"]["won"]) == (0, 0)
+    assert {plant["found"].partition(":")[0] for plant in others} == {"FAIL", "refused"}
+    assert any("shuffled: high" in what for what in plants)
+    assert any("flipped bits in" in what for what in plants)
+    assert any("delay" in what for what in plants)
+    assert not (folder / "surefoot-run" / "selftest").exists()
+    assert not (folder / "surefoot-ledger.jsonl").exists()  # no verdict was asked for
+
+
+def test_too_few_rows_to_see_a_regression_fail_loudly(cli, folder):
+    lines = (folder / "test.csv").read_text().splitlines(keepends=True)
+    (folder / "test.csv").write_text("".join(lines[:9]))
+    said = cli("gate", "--selftest")
+    assert said.code == 1
+    first, *_, last = said.out.splitlines()
+    assert first == last
+    assert first.startswith("FAIL  gate selftest")
+    assert "INCONCLUSIVE" in first
+
+
+def test_the_gate_shows_what_a_run_found_and_measures_nothing(cli, folder):
+    ran = cli("run")
+    shown = cli("gate")
+    assert (shown.code, shown.out) == (ran.code, ran.out)
+    assert json.loads(cli("gate", "--json").out)["verdicts"]
+
+
+def test_without_a_finished_run_there_is_nothing_to_show(cli, folder):
+    said = cli("gate")
+    assert said.code == 2
+    assert "no finished run of this plan" in said.err
+    assert "run it: surefoot run surefoot.toml" in said.err
+
+
+def test_a_run_of_another_plan_is_not_shown(cli, folder):
+    cli("run")
+    text = (folder / "surefoot.toml").read_text()
+    (folder / "surefoot.toml").write_text(text.replace("max_drop = 0.1", "max_drop = 0.2"))
+    assert cli("gate").code == 2
+    shutil.rmtree(folder / "surefoot-run")
+    assert cli("gate").code == 2
+
+
+def test_a_missed_regression_is_the_first_and_last_line():
+    plants = [
+        Plant(what="nothing", expected="no FAIL", found="PASS", seen=True),
+        Plant(what="a delay", expected="FAIL", found="PASS", seen=False),
+    ]
+    lines = selftest_lines(plants)
+    assert lines[0] == lines[-1]
+    assert lines[0] == "FAIL  gate selftest  1 of 2 not as expected: a delay: PASS"
+    assert any(line.startswith("NO ") for line in lines)
