@@ -229,3 +229,12 @@ def test_labels_are_text_even_where_the_file_has_numbers(folder):
     (folder / "bert" / "config.json").write_text(json.dumps(config))
     rows = "text,stars,sentiment\na film,5,1\na day,1,0\na night,2,0\n"
     assert drafted(folder, "bert", rows).task.test["main"]["label"] == "sentiment"
+
+
+def test_an_encoder_without_a_head_is_refused_with_what_to_do(folder):
+    config = json.loads((folder / "bert" / "config.json").read_text())
+    (folder / "bert" / "config.json").write_text(json.dumps({**config, "architectures": ["Bert"]}))
+    with pytest.raises(ModelError, match=r"an encoder without a head \(Bert\); fine-tune it"):
+        drafted(folder, "bert", REVIEWS)
+    (folder / "bert" / "head.safetensors").touch()
+    assert drafted(folder, "bert", REVIEWS).model.path == str(folder / "bert")

@@ -12,6 +12,7 @@ from surefoot import plugins
 from surefoot.core.errors import DataError, ModelError, PlanError
 from surefoot.data.columns import describe, distinct
 from surefoot.data.tables import TABLES
+from surefoot.models.formats.huggingface import HEAD
 from surefoot.plan import read_plan
 from surefoot.store import whole_file
 
@@ -70,6 +71,7 @@ def draft_plan(model: Path, test: Path, file: Path, *, train: Path | None = None
         )
     if not model.exists():
         raise ModelError("no such model", where=str(model))
+    _check_head(model)
     kind = "text-classification" if _takes_text(model) else "tabular-classification"
     columns = _columns(test, kind, _model_classes(model))
     here = file.resolve().parent
@@ -89,6 +91,21 @@ def draft_plan(model: Path, test: Path, file: Path, *, train: Path | None = None
         file.unlink()
         raise
     return file
+
+
+def _check_head(model: Path) -> None:
+    """Refuse an encoder without a head, which could not be judged: it knows no classes."""
+    try:
+        built = json.loads((model / "config.json").read_text(encoding="utf-8"))["architectures"]
+        heads = [name for name in built if name.endswith("ForSequenceClassification")]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return
+    if not heads and not (model / HEAD).exists():
+        raise ModelError(
+            f"is an encoder without a head ({', '.join(built)})",
+            where=str(model),
+            fix=f"fine-tune it for classification, or put a {HEAD} into the folder: docs/plan.md",
+        )
 
 
 def _takes_text(model: Path) -> bool:

@@ -108,11 +108,11 @@ def test_output_that_nobody_reads_is_no_error(arguments):
 @pytest.mark.parametrize(("rows", "code"), [(2000, 1), (3, 3)])
 def test_the_verdict_stands_though_nobody_reads_it(tmp_path, closed, rows, code):
     """A FAIL must not become a PASS because of `| head -1`: all right before, all wrong now."""
-    lines = "".join(f"{i},a,a\n" for i in range(rows))
+    lines = "".join(f"{i},{'ab'[i % 2]},{'ab'[i % 2]}\n" for i in range(rows))
     (tmp_path / "base.csv").write_text(f"id,label,predicted\n{lines}")
-    answer = "b" if code == 1 else "a"
+    answers = "ba" if code == 1 else "ab"
     (tmp_path / "c.csv").write_text(
-        "id,predicted\n" + "".join(f"{i},{answer}\n" for i in range(rows))
+        "id,predicted\n" + "".join(f"{i},{answers[i % 2]}\n" for i in range(rows))
     )
     arguments = ("compare", "base.csv", "c.csv", "--max-drop", "0.01")
     assert closed_pipe(*arguments, closed=closed, cwd=tmp_path) == (code, "")

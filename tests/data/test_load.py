@@ -241,3 +241,14 @@ def test_rows_without_ids_of_the_plan_are_a_warning_alone(folder):
     assert 'id = "' not in anonymous
     task = load(folder, anonymous, *ALL[1:])
     assert leaks(task) == ("1 of 13 rows of test.main also stand in task.train",)
+
+
+def test_rows_that_the_split_put_aside_count_as_seen_all_the_same(folder):
+    """The model was trained on the whole file, whatever is split off it here."""
+    train = (folder / "train.csv").read_text().splitlines()
+    texts = [line.split(",")[1] for line in train[1:201]]
+    rows = [f"new-{i},{text},{'ab'[i % 2]},0\n" for i, text in enumerate(texts)]
+    (folder / "main.csv").write_text("".join(["id,text,label,doc\n", *rows]))
+    task = load(folder, source("train"))
+    assert len(task.train) < 1000
+    assert leaks(task) == ("200 of 200 rows of test.main also stand in task.train",)

@@ -9,7 +9,7 @@ import pytest
 
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Candidate, Recipe, Signature
-from surefoot.evaluate.cells import ASKED_AGAIN, ask_again, cell, cell_key, fill_cells
+from surefoot.evaluate.cells import ASKED_AGAIN, ask_again, cell, cell_key, fill_cells, hollow
 from surefoot.models import seal
 from surefoot.store import Store
 
@@ -180,3 +180,15 @@ def test_only_the_first_rows_of_a_long_set_are_asked_again_and_only_once(
     assert first.rows == ASKED_AGAIN + 5
     shutil.rmtree(one.model.path)
     assert ask_again(one, sets, cells, store) == first
+
+
+def test_a_baseline_no_better_than_one_answer_is_warned_of(candidate, tree_set):
+    data = tree_set(90)
+    names = [str(name) for name in data.classes]
+    constant = np.zeros((90, len(names)), np.float32)
+    constant[:, 1] = 1
+    (line,) = hollow([cell("baseline", data, constant)], "baseline", names)
+    assert "so is whoever always answers" in line
+    right = np.eye(len(names), dtype=np.float32)[data.labels]
+    assert not hollow([cell("baseline", data, right)], "baseline", names)
+    assert not hollow([cell("other", data, constant)], "baseline", names)

@@ -235,3 +235,10 @@ def test_a_hundred_thousand_rows_stay_out_of_python(tmp_path):
     (paired,) = compare_files(tmp_path / "base.parquet", tmp_path / "candidate.parquet").paired
     rows = np.arange(100000)
     assert paired.lost == int((rows % 7 != rows % 11).sum())
+
+
+def test_predictions_of_other_classes_altogether_are_refused(tmp_path):
+    base = "id,label,predicted\n" + "".join(f"{i},{i % 3},{i % 3}\n" for i in range(40))
+    foreign = "id,predicted\n" + "".join(f"{i},c{i % 3}\n" for i in range(40))
+    with pytest.raises(DataError, match="the first is 'c0'"):
+        compared(tmp_path, base, foreign)

@@ -259,3 +259,41 @@ def test_a_metric_that_cannot_be_computed_in_a_place_is_open_with_the_reason():
     )
     found = finding(Budget(quantity="macro_f1", max_drop=0.02), paired=(empty,))
     assert (found.outcome, found.reason) == ("INCONCLUSIVE", "these 3 rows are of 1 class")
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        (Budget(quantity="acuracy", max_drop=0.1), "did you mean 'accuracy'"),
+        (Budget(quantity="latency", at_least=0.01), "'latency' is not measured"),
+        (Budget(quantity="log_loss", max_drop=0.1), "'log_loss' is not measured"),
+        (Budget(quantity="accuracy"), "needs exactly one of"),
+        (Budget(quantity="flips", at_least=0.1), "'flips' takes at_most"),
+        (Budget(quantity="accuracy", max_drop=0.1, level=0.01), "level: must be between"),
+    ],
+)
+def test_a_budget_that_says_nothing_sound_never_passes(budget, said):
+    with pytest.raises(BudgetError, match=said):
+        finding(budget, paired=(counts("lean", 1, 1),))
+
+
+def test_shares_of_grouped_rows_stay_shares():
+    groups = np.repeat([0, 1], 60)
+    change = np.zeros(120, np.int8)
+    paired = replace(
+        rows(np.zeros(120), "accuracy", 1.0, groups=groups), change=change, values=np.ones(120)
+    )
+    for budget in (
+        Budget(quantity="flips", at_most=0.1),
+        Budget(quantity="accuracy", at_least=0.5),
+    ):
+        found = finding(budget, paired=(paired,))
+        assert 0 <= found.estimate.low <= found.estimate.value <= found.estimate.high <= 1
+    found = finding(Budget(quantity="accuracy", max_drop=0.1), paired=(paired,))
+    assert -1 <= found.estimate.low <= found.estimate.high <= 1
+
+
+def test_the_method_is_named_for_what_it_is():
+    few = finding(DROP, paired=(counts("lean", 1, 2),))
+    many = finding(DROP, paired=(counts("lean", 3, 2),))
+    assert (few.estimate.method, many.estimate.method) == ("exact, few changes", "Tango score")

@@ -12,8 +12,8 @@ from surefoot.core.errors import BundleError
 from surefoot.core.evidence import Bundle
 
 KEYS = (
-    "key", "winner", "costs", "candidates", "failed", "warnings", "verdicts", "comparisons",
-    "latencies", "noise", "repeat", "memory",
+    "key", "winner", "batch", "costs", "candidates", "failed", "warnings", "verdicts",
+    "comparisons", "latencies", "noise", "repeat", "memory",
 )  # fmt: skip
 
 

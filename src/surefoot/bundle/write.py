@@ -101,6 +101,7 @@ def _verdict_json(key: str, contents: Contents, winner: str | None) -> dict[str,
         "format": FORMAT,
         "key": key,
         "winner": winner,
+        "batch": contents.plan.evaluate.batch,
         "costs": costs(contents.candidates, contents.evidence.loads),
         "candidates": [
             {

@@ -71,10 +71,16 @@ def for_classes(task: Task, classes: Sequence[str]) -> Task:
 
 
 def leaks(task: Task) -> tuple[str, ...]:
-    """A warning for each test set with rows that stand word for word in the training data."""
-    if task.train is None:
-        return ()
-    counts = {name: len(overlap(task.train, dataset)) for name, dataset in task.test.items()}
+    """A warning for each test set with rows that stand word for word in the training data.
+
+    What was split off for selection and calibration counts as well.
+    """
+    seen = [d for d in (task.train, task.selection, task.calibration) if d is not None]
+    counts = {
+        name: len(np.unique(np.concatenate([overlap(d, dataset) for d in seen])))
+        for name, dataset in task.test.items()
+        if seen
+    }
     return tuple(
         f"{count} of {len(task.test[name])} rows of test.{name} also stand in task.train"
         for name, count in counts.items()

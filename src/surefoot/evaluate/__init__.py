@@ -1,6 +1,6 @@
 """Measures candidates: cells example by example, latency in turns, memory at its peak."""
 
-from surefoot.evaluate.cells import ask_again, fill_cells
+from surefoot.evaluate.cells import ask_again, fill_cells, hollow
 from surefoot.evaluate.latency import measure_latency, take_turns
 from surefoot.evaluate.memory import peak_memory
 from surefoot.evaluate.pairs import by_row, confirmation_evidence, selection_evidence
@@ -10,6 +10,7 @@ __all__ = [
     "by_row",
     "confirmation_evidence",
     "fill_cells",
+    "hollow",
     "measure_latency",
     "peak_memory",
     "selection_evidence",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,25 @@ def ask_again(
         flips=int((again.argmax(axis=1) != once.argmax(axis=1)).sum()),
         largest=float(np.abs(again - once).max()),
     )
+
+
+def hollow(cells: Sequence[Cell], baseline: str, classes: Sequence[str]) -> tuple[str, ...]:
+    """A warning for each data set on which the baseline is no better than one constant answer.
+
+    Its tokenizer, its classes or its scaling are not those it was trained with, most likely, and
+    then a candidate that keeps up with it proves nothing.
+    """
+    found = []
+    for one in cells:
+        counts = np.bincount(one.labels, minlength=len(classes))
+        right = float((one.predicted == one.labels).mean())
+        if one.candidate == baseline and right <= counts.max() / counts.sum():
+            found.append(
+                f"the baseline is right on {right:.1%} of {one.dataset}, and so is whoever always"
+                f" answers '{classes[int(counts.argmax())]}' ({counts.max() / counts.sum():.1%}):"
+                " are its tokenizer and the order of its classes right?"
+            )
+    return tuple(found)
 
 
 def _threads() -> int:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Where = tuple[str | None, str, list[str]]
 """A slice's name, its condition, and the values of the condition."""
+ENOUGH = 20
+"""In so many rows some prediction is a known class, however bad the candidate."""
 MOST_VALUES = 100
 """A slice column with more values than this is no slice column."""
 
@@ -200,6 +202,7 @@ def _check_labels(connection: duckdb.DuckDBPyConnection, base: Path, candidate: 
                 where=str(path),
                 fix="write labels and predictions alike",
             )
+    _check_known(connection, base, candidate)
     if not labelled:
         return
     differs = connection.execute(
@@ -209,6 +212,20 @@ def _check_labels(connection: duckdb.DuckDBPyConnection, base: Path, candidate: 
         raise DataError(
             f"{differs[0]:,} labels differ from those of {base}, the first at id '{differs[1]}'",
             where=str(candidate),
+        )
+
+
+def _check_known(connection: duckdb.DuckDBPyConnection, base: Path, candidate: Path) -> None:
+    """Refuse predictions of which none is a class that the base file knows."""
+    found = connection.execute(
+        "SELECT count(*), min(predicted), count(*) FILTER (WHERE predicted IN"
+        " (SELECT label FROM base UNION SELECT predicted FROM base)) FROM candidate"
+    ).fetchone()
+    if found and found[0] >= ENOUGH and not found[2]:
+        raise DataError(
+            f"no prediction is a label or a prediction of {base.name}: the first is '{found[1]}'",
+            where=str(candidate),
+            fix="write the classes of both files alike",
         )
 
 

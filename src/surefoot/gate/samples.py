@@ -55,8 +55,8 @@ class Counted:
 
     @property
     def method(self) -> str:
-        """Tango 1998."""
-        return "Tango score"
+        """Tango 1998, or Clopper and Pearson 1934 where hardly any answer changed."""
+        return "Tango score" if self.lost + self.won >= stats.FEW else "exact, few changes"
 
     @classmethod
     def p_values(cls, samples: Sequence[Counted]) -> np.ndarray:

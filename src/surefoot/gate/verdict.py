@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from surefoot import stats
+from surefoot.core.budget import problems
 from surefoot.core.errors import BudgetError
 from surefoot.core.evidence import (
     Budget,
@@ -56,8 +57,12 @@ def gate_evidence(
     """
     if not budgets:
         raise BudgetError("no budget, so there is nothing to judge")
-    names, known = evidence.candidates, Questions(evidence)
-    asked = [known.about(name, budgets) for name in names]
+    known = list(dict.fromkeys(paired.metric for paired in evidence.paired))
+    wrong = [problem for budget in budgets for problem in problems(budget, known)]
+    if wrong:
+        raise BudgetError("; ".join(dict.fromkeys(wrong)), where="budgets")
+    names, askable = evidence.candidates, Questions(evidence)
+    asked = [askable.about(name, budgets) for name in names]
     questions = [question for one in asked for question in one]
     if not questions:
         return ()
@@ -199,6 +204,10 @@ def _needed(question: Question, ends: Sequence[float], need: float, alpha: float
 def _estimate(question: Question, ends: Sequence[float], level: float) -> Estimate:
     value, *limits = ends if question.shown is None else map(question.shown, ends)
     sample = question.sample
+    if isinstance(sample, Rows) and sample.answers and sample.units() > 1:
+        # Shares, and differences of shares: an interval by t may reach beyond what there is.
+        least = -1.0 if question.budget.max_drop is not None else 0.0
+        limits = [min(max(end, least), 1.0) for end in limits]
     certain = isinstance(sample, Exact)
     return Estimate(
         value=value,

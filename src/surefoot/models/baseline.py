@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from surefoot.core.dataset import Task
+from surefoot.core.errors import ModelError
 from surefoot.core.hashing import hash_arrays
 from surefoot.core.model import Candidate, Recipe
 from surefoot.core.plan import ModelPlan
@@ -34,7 +35,13 @@ def adopt_baseline(
     sample = (task.train or next(iter(task.test.values()))).inputs[:8]
 
     def write(folder: Path) -> None:
-        adopt(path, folder, name=name, kind=task.kind, options=options, sample=sample)
+        try:
+            adopt(path, folder, name=name, kind=task.kind, options=options, sample=sample)
+        except ModelError as error:
+            # Where the model is being copied to tells its owner nothing.
+            if error.where and error.where.startswith(str(folder)):
+                raise ModelError(error.what, where=str(path), fix=error.fix) from error
+            raise
 
     content = [(file.name, store.digest(file)) for file in source_files(path, options)]
     inputs = {**asdict(options), "path": path.name, "tokenizer": None, "kind": task.kind}

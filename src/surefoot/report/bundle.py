@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.bundle import read_bundle, read_verdict_json
-from surefoot.core.evidence import Bundle, Use
+from surefoot.core.evidence import Bundle, Use, Verdict
 from surefoot.gate import best, exit_code
 from surefoot.ledger import LEDGER
-from surefoot.report.terminal import findings_table, table, verdict_line
+from surefoot.report.terminal import amount, deciding, findings_table, limit, table, verdict_line
 
 
 def bundle_lines(path: Path) -> list[str]:
@@ -21,7 +21,10 @@ def bundle_lines(path: Path) -> list[str]:
     order = [v.candidate for v in sorted(bundle.verdicts, key=lambda v: data["costs"][v.candidate])]
     parts = [
         [verdict_line(first)],
-        table(("outcome", "candidate", "MB", "made in s"), list(_candidates(bundle, data, order))),
+        table(
+            ("outcome", "candidate", "MB", "made in s", "decided by"),
+            list(_candidates(bundle, data, order)),
+        ),
         _matrix(data["comparisons"], order),
         _latencies(data),
         [f"{first.candidate}, budget by budget:", *findings_table(first)],
@@ -40,12 +43,22 @@ def bundle_exit_code(path: Path) -> int:
 def _candidates(
     bundle: Bundle, data: Mapping[str, Any], order: Sequence[str]
 ) -> Iterator[list[str]]:
-    outcomes = {v.candidate: v.outcome for v in bundle.verdicts}
+    verdicts = {v.candidate: v for v in bundle.verdicts}
     listed = {c["name"]: c for c in data["candidates"]}
     for name in (data["candidates"][0]["name"], *order):
         made = listed[name]["made_in"]["wall_s"]
         size = listed[name]["size_bytes"] / 1e6
-        yield [outcomes.get(name, ""), name, f"{size:.1f}", f"{made:.1f}" if made else ""]
+        row = [name, f"{size:.1f}", f"{made:.1f}" if made else ""]
+        verdict = verdicts.get(name)
+        yield [verdict.outcome, *row, _decided(verdict)] if verdict else ["", *row, ""]
+
+
+def _decided(verdict: Verdict) -> str:
+    """What kept a candidate from a PASS."""
+    if verdict.outcome == "PASS":
+        return ""
+    finding = deciding(verdict)
+    return f"{finding.subject} {amount(finding)}, {limit(finding)}"
 
 
 def _matrix(comparisons: Sequence[Mapping[str, Any]], order: Sequence[str]) -> list[str]:
@@ -112,6 +125,7 @@ def _remarks(bundle: Bundle, data: Mapping[str, Any]) -> Iterator[str]:
     for entry in data["noise"]:
         ratio = _interval(entry["ratio"])
         yield f"noise floor: the baseline against itself at batch {entry['batch']}: {ratio} x"
+    yield f"answers were taken {data['batch']} rows a call; dynamic int8 can depend on that"
     for line in data["warnings"]:
         yield f"warning: {line}"
     for name, why in data["failed"].items():

@@ -37,7 +37,7 @@ def deciding(verdict: Verdict) -> Finding:
 def finding_text(finding: Finding) -> str:
     """`accuracy on tweets -3.1 pp [-4.8, -1.5], allowed -1.0 pp (n=812, Tango score)`."""
     basis = f"(n={finding.estimate.n:,}, {finding.estimate.method})"
-    text = f"{finding.subject} {amount(finding)}, {_limit(finding)} {basis}"
+    text = f"{finding.subject} {amount(finding)}, {limit(finding)} {basis}"
     return text if finding.outcome != "INCONCLUSIVE" else f"{text}; {need(finding)}"
 
 
@@ -61,6 +61,8 @@ def need(finding: Finding) -> str:
     if finding.needed is None:
         return f"no number of {what} would decide: the estimate lies on the limit"
     needs = f"needs about {finding.needed:,} {what}"
+    if what == "calls":
+        needs += " (evaluate.latency.calls, and seconds enough)"
     return f"{needs}; {finding.reason}" if finding.reason else needs
 
 
@@ -71,7 +73,7 @@ def findings_table(verdict: Verdict) -> list[str]:
             f.outcome,
             f.subject,
             amount(f),
-            _limit(f),
+            limit(f),
             _flips(f),
             need(f) if f.outcome == "INCONCLUSIVE" else "",
         )
@@ -92,7 +94,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _limit(finding: Finding) -> str:
+def limit(finding: Finding) -> str:
+    """What the estimate is held against, in words."""
     budget = finding.budget
     words = "at least" if budget.at_least is not None else "at most"
     words = "allowed" if budget.max_drop is not None else words
@@ -120,8 +123,8 @@ def _number(value: float, finding: Finding) -> str:
 
 def _decimals(finding: Finding) -> int:
     """Decimals of a percentage point: more where the interval is narrow, or the limit has more."""
-    limit, fewest = finding.limit * 100, 2 if _width(finding) < 0.002 else 1
-    return next((d for d in range(fewest, 5) if math.isclose(limit, round(limit, d))), 5)
+    allowed, fewest = finding.limit * 100, 2 if _width(finding) < 0.002 else 1
+    return next((d for d in range(fewest, 5) if math.isclose(allowed, round(allowed, d))), 5)
 
 
 def _width(finding: Finding) -> float:
