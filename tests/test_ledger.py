@@ -53,6 +53,9 @@ def test_sets_are_known_by_their_content_and_not_by_their_name(ledger):
         (range(1000), 2),  # half of them
         (range(1999, -1, -1), 2),  # in another order
         (range(1000, 9000), 2),  # half of them among eight times as many
+        (range(100), 2),  # a few of its own
+        (range(20_000), 2),  # all of them among ten times as many
+        (range(1600, 3600), 2),  # a fifth of them
         (range(2000, 4000), 1),  # none
     ],
 )
@@ -71,7 +74,9 @@ def test_the_most_used_set_counts_for_all(ledger):
 def test_no_set_ever_spends_more_than_all_of_alpha(tmp_path_factory, runs):
     ledger, spent = tmp_path_factory.mktemp("ledger") / "l.jsonl", dict.fromkeys("abc", 0.0)
     for number, sets in enumerate(runs):
-        share = record_use(ledger, str(number), {name: (name,) for name in sets}).share
+        share = record_use(
+            ledger, str(number), {name: sketch(texts([name])) for name in sets}
+        ).share
         for name in sets:
             spent[name] += share
     assert max(spent.values()) < 1
@@ -87,7 +92,7 @@ def test_what_is_planned_is_not_noted(ledger):
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"use": 1, "key": "k"}', '{"use": "x"}', ""])
 def test_a_line_that_is_none_is_named_and_nothing_is_added(ledger, line):
-    good = json.dumps({"use": 1, "key": "one", "sets": {"main": ["aaa"]}})
+    good = json.dumps({"use": 1, "key": "one", "sets": {"main": {"rows": 1, "smallest": ["aaa"]}}})
     ledger.write_text(f"{good}\n{line}\n")
     before = ledger.read_text()
     with pytest.raises(BundleError, match=r"ledger\.jsonl: line 2 .* restore the file"):

@@ -1,8 +1,8 @@
 """Counts every use of confirmation data, because each look spends some of the error rate.
 
 The ledger is an append-only file, one line a use, beside the plan: keep both under version control.
-A set is known by a sketch of its rows: one that shares a tenth of them with another counts as used,
-whatever else was changed, and a new one starts from nothing.
+A set is known by a sketch of its rows: two that share a tenth of the smaller one's rows are one
+and the same, whatever else was changed, and a new one starts from nothing.
 """
 
 from __future__ import annotations
@@ -10,20 +10,22 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from surefoot.core.dataset import Sketch
 from surefoot.core.errors import BundleError
 from surefoot.core.evidence import Use
 from surefoot.stats import spending
 
 LEDGER = "surefoot-ledger.jsonl"
 SAME = 0.1
-"""Sets that share this share of their rows are the same data."""
+"""A set that shares this share of the smaller one's rows is the same data."""
 
-Sketches = Mapping[str, tuple[str, ...]]
+Sketches = Mapping[str, Sketch]
 """Name to `data.sketch` of each confirmation set."""
 
 
@@ -52,7 +54,12 @@ def record_use(file: Path, key: str, sets: Sketches) -> Use:
             count = known[0] if known else 1 + _earlier(uses, sets)
             if not known:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
-                line = {"use": count, "time": now, "key": key, "sets": {**sets}}
+                line = {
+                    "use": count,
+                    "time": now,
+                    "key": key,
+                    "sets": {k: asdict(v) for k, v in sets.items()},
+                }
                 stream.write(json.dumps(line, ensure_ascii=False) + "\n")
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -92,18 +99,26 @@ def _earlier(uses: Iterable[Mapping[str, Any]], sets: Sketches) -> int:
     )
 
 
-def _same(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether two sets share rows, by the smallest hashes of both together."""
-    either = sorted({*one, *other})[: max(len(one), len(other))]
-    return len({*either} & {*one} & {*other}) >= SAME * len(either)
+def _same(one: Sketch, other: Sketch) -> bool:
+    """Whether two sets share rows, by the smallest hashes of both together.
+
+    They tell which share of the rows of either stands in both, and so, with the numbers of rows,
+    which share of the smaller set.
+    """
+    either = sorted({*one.smallest, *other.smallest})
+    either = either[: max(len(one.smallest), len(other.smallest))]
+    shared = len({*either} & {*one.smallest} & {*other.smallest}) / len(either)
+    rows = shared / (1 + shared) * (one.rows + other.rows)
+    return rows >= SAME * min(one.rows, other.rows)
 
 
 def _uses(lines: Iterable[str], file: Path) -> Iterable[dict[str, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             use = json.loads(line)
-            yield {"use": int(use["use"]), "key": str(use["key"]), "sets": dict(use["sets"])}
-        except (ValueError, KeyError, TypeError) as error:
+            sets = {k: Sketch(**v) for k, v in use["sets"].items()}
+            yield {"use": int(use["use"]), "key": str(use["key"]), "sets": sets}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BundleError(
                 f"line {number} of the ledger is not as surefoot writes it",
                 where=str(file),

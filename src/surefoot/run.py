@@ -79,7 +79,7 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
             cells=measured.cells,
             evidence=measured.evidence,
             verdicts=gate_evidence(measured.evidence, plan.budgets, use=use),
-            warnings=(*leaks(task), *hollow(measured.cells, baseline.name, task.classes)),
+            warnings=(*leaks(task), *hollow(measured.cells, baseline.name)),
             metrics=metrics(plan.budgets, task.metric),
         )
         bundle = write_bundle(out / "bundle", key, contents)

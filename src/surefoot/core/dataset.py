@@ -60,6 +60,16 @@ ConfirmationSet = NewType("ConfirmationSet", Dataset)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sketch:
+    """What tells how many rows two data sets share, without the rows."""
+
+    rows: int
+    """Distinct rows."""
+    smallest: tuple[str, ...]
+    """The smallest hashes of them in hexadecimal, sorted, at most 256."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """What the model must do, with the data to learn it from and to prove it on."""
 

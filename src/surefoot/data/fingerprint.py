@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from surefoot.core.dataset import Dataset
+from surefoot.core.dataset import Dataset, Sketch
 from surefoot.core.hashing import hash_arrays
 
-SKETCHED = 64
+SKETCHED = 256
 
 
 def fingerprint(dataset: Dataset) -> str:
@@ -48,20 +48,17 @@ def row_hashes(rows: np.ndarray, *, salt: str = "") -> np.ndarray:
     return np.fromiter((int.from_bytes(digest) for digest in digests), np.uint64, len(rows))
 
 
-def sketch(rows: np.ndarray) -> tuple[str, ...]:
+def sketch(rows: np.ndarray) -> Sketch:
     """A few hashes that tell how many rows two data sets share, without the rows.
 
-    The smallest hashes of the distinct rows. Source: Broder (1997), "On the resemblance and
-    containment of documents".
+    Source: Broder (1997), "On the resemblance and containment of documents".
 
     Args:
         rows: (n,) StringDType, or (n, ...) numbers.
-
-    Returns:
-        At most 64 hashes in hexadecimal, sorted.
     """
-    smallest = np.unique(row_hashes(rows, salt="sketch"))[:SKETCHED]
-    return tuple(f"{value:016x}" for value in smallest.tolist())
+    hashes = np.unique(row_hashes(rows, salt="sketch"))
+    smallest = tuple(f"{value:016x}" for value in hashes[:SKETCHED].tolist())
+    return Sketch(rows=len(hashes), smallest=smallest)
 
 
 def _salted(rows: np.ndarray, salt: bytes) -> Iterator[bytes]:
