@@ -39,9 +39,8 @@ def test_the_code_keeps_its_budgets():
 
 
 def test_there_is_enough_test_for_the_code():
-    """The design asks for 1.0; it stands at 0.83, and must not fall."""
     tests, code = (budgets.code_lines(ROOT / folder) for folder in ("tests", "src/surefoot"))
-    assert tests >= 0.83 * code, f"{tests} lines of tests for {code} lines of code"
+    assert tests >= code, f"{tests} lines of tests for {code} lines of code"
 
 
 @pytest.mark.parametrize(
