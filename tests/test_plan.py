@@ -333,3 +333,28 @@ def test_a_tokenizer_that_is_not_there_is_named(folder):
     assert problems(folder, GOOD, 'model.tokenizer="tokenisr.json"')[0].startswith(
         f"model.tokenizer: no such file {folder}/tokenisr.json"
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ('evaluate.shifts=["typo"]', "evaluate.shifts[0].use: no shift called 'typo'; did you"),
+        ('evaluate.shifts=["blur"]', "'blur' shifts image inputs, and the task's are text"),
+        ('evaluate.shifts=[{use="typos",severity=6.0}]', "above 0 and at most 5, found 6"),
+        ('evaluate.shifts=[{use="typos",force=1}]', "shifts[0].force: unknown option of shift"),
+        ('evaluate.shifts=["typos","typos"]', "evaluate.shifts[1]: 'typos' of severity 1 is given"),
+        ("evaluate.shifts=[3]", "evaluate.shifts[0]: should be"),
+        ('budget.0.shift="typos"', "budget[0].shift: no shift called 'typos'"),
+    ],
+)
+def test_a_wrong_shift_is_named(folder, change, said):
+    with pytest.raises(PlanError) as caught:
+        plan(folder, GOOD, change)
+    assert said in str(caught.value)
+
+
+def test_shifts_are_calls_with_options(folder):
+    read = plan(folder, GOOD, 'evaluate.shifts=["case",{use="typos",severity=2.5}]')
+    assert [(call.use, dict(call.options)) for call in read.shifts] == [
+        ("case", {}), ("typos", {"severity": 2.5}),
+    ]  # fmt: skip

@@ -29,6 +29,8 @@ from surefoot.core.plan import (
     TaskPlan,
 )
 
+HARDEST = 5.0
+"""The top of the severity axis of shifts."""
 NAME = re.compile(r"\w[\w .,+=-]{0,99}")
 """What a candidate or a test set may be called: its name becomes that of a file."""
 
@@ -72,6 +74,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = ()) -> Plan:
         *_task_problems(file),
         *_path_problems(file, folder),
         *_evaluate_problems(file.evaluate),
+        *_shift_problems(file),
         *_candidate_problems(file, folder),
         *_budget_problems(file),
     ]
@@ -87,6 +90,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = ()) -> Plan:
         recipes=tuple(recipes),
         runtimes={c.name: c.runtime for c in file.candidate},
         evaluate=file.evaluate,
+        shifts=tuple(map(_step_call, file.evaluate.shifts)),
         budgets=tuple(file.budget),
         text=text + "".join(f"\n# overridden: --set {override}\n" for override in overrides),
     )
@@ -165,6 +169,7 @@ def _typed(tables: Table) -> tuple[_File, dict[str, str]]:
             for error in errors.errors():
                 # Below a step stand the names of the types that it could have had.
                 place = error["loc"][:4] if error["loc"][2:3] == ("steps",) else error["loc"]
+                place = place[:3] if place[:2] == ("evaluate", "shifts") else place
                 if not _dotted(place).startswith(tuple(broken)):
                     broken[_dotted(place)] = _explain(place, error["type"], error["input"])
                 _mend(tables, place)
@@ -280,6 +285,38 @@ def _task_problems(file: _File) -> Iterator[str]:
         yield from _name_problems("runtime", file.model.runtime, "model.runtime")
 
 
+INPUT_OF = {
+    "text-classification": "text",
+    "image-classification": "image",
+    "tabular-classification": "numeric",
+}
+
+
+def _named(call: str | Table) -> tuple[str, Table]:
+    """What a call names, and its table."""
+    table = {"use": call} if isinstance(call, str) else call
+    return str(table.get("use")), table
+
+
+def _shift_problems(file: _File) -> Iterator[str]:
+    wanted, seen = INPUT_OF[file.task.kind], set()
+    for i, call in enumerate(file.evaluate.shifts):
+        key, (use, table) = f"evaluate.shifts[{i}]", _named(call)
+        found = list(_call_problems("shift", table, key))
+        yield from found
+        if found:
+            continue
+        severity = table.get("severity", 1.0)
+        if not 0 < severity <= HARDEST:
+            yield f"{key}.severity: must be above 0 and at most {HARDEST:g}, found {severity}"
+        takes = plugins.module("shift", use).INPUT
+        if takes != wanted:
+            yield f"{key}.use: '{use}' shifts {takes} inputs, and the task's are {wanted}"
+        if (use, severity) in seen:
+            yield f"{key}: '{use}' of severity {severity:g} is given twice; leave one out"
+        seen.add((use, severity))
+
+
 def _evaluate_problems(evaluate: EvaluatePlan) -> Iterator[str]:
     latency = evaluate.latency
     least = {"batch": evaluate.batch, "latency.calls": latency.calls, "seeds": evaluate.seeds}
@@ -391,7 +428,10 @@ def _budget_problems(file: _File) -> Iterator[str]:
         key = f"budget[{i}]"
         yield from (f"{key}.{problem}" for problem in problems(budget, plugins.names("metric")))
         slices = {"*": "", **file.evaluate.slices} if file.evaluate.slices else {}
-        for what, names in (("dataset", file.task.test), ("slice", slices)):
+        shifts = [name for name, *_ in map(_named, file.evaluate.shifts)]
+        shifts = ["*", *shifts] if shifts else []
+        places = (("dataset", file.task.test), ("slice", slices), ("shift", shifts))
+        for what, names in places:
             name = getattr(budget, what)
             if name is not None and name not in names:
                 yield f"{key}.{what}: no {what} called '{name}'; {nearest(name, names)}"

@@ -24,6 +24,7 @@ from surefoot.core.errors import PluginError, nearest
 FOLDERS = {
     "step": "compress/steps",
     "metric": "evaluate/metrics",
+    "shift": "evaluate/shifts",
     "format": "models/formats",
     "runtime": "models/runtimes",
     "source": "data/sources",

@@ -32,6 +32,7 @@ from surefoot.evaluate import (
     hollow,
     measure_latency,
     peak_memory,
+    under_shifts,
 )
 from surefoot.gate import gate_evidence
 from surefoot.ledger import LEDGER, record_use
@@ -116,6 +117,7 @@ def _foreign_plugins(plan: Plan) -> dict[str, str]:
     named = [("step", call.use) for recipe in plan.recipes for call in recipe.steps]
     named += [("metric", name) for name in metrics(plan.budgets, plan.task.metric)]
     named += [("source", call["use"]) for call in plan.task.sources().values()]
+    named += [("shift", call.use) for call in plan.shifts]
     named += [("runtime", name) for name in (plan.model.runtime, *plan.runtimes.values()) if name]
     return {
         f"{kind} {name}": plugins.version(kind, name)
@@ -144,10 +146,11 @@ def _measured(
     plan: Plan, task: Task, baseline: Candidate, made: Made, store: Store, progress: Progress
 ) -> _Measured:
     """Every candidate in every cell, and its latency; of further seeds, the cells alone."""
+    sets = under_shifts(task.test, plan.shifts)
 
     def fill(candidate: Candidate) -> tuple[Cell, ...]:
         batch = plan.evaluate.batch
-        return fill_cells(candidate, task.test, store, batch=batch, progress=progress)
+        return fill_cells(candidate, sets, store, batch=batch, progress=progress)
 
     cells, seeds, failed = {baseline.name: fill(baseline)}, {}, dict(made.failed)
     for candidate in made.candidates:
@@ -171,12 +174,12 @@ def _measured(
         failed=failed,
         cells=[c for filled in (*cells.values(), *chain(*seeds.values())) for c in filled],
         evidence=replace(
-            confirmation_evidence(cells, task.test, wanted, repeats=seeds),
+            confirmation_evidence(cells, sets, wanted, repeats=seeds),
             loads=measure_latency(everyone, first, store, plan.evaluate.latency, progress),
             sizes={c.name: c.model.size_bytes for c in everyone},
             memory={c.name: peak_memory(c, first, store) for c in weighed},
             repeat=ask_again(
-                baseline, task.test, cells[baseline.name], store, batch=plan.evaluate.batch
+                baseline, sets, cells[baseline.name], store, batch=plan.evaluate.batch
             ),
         ),
     )

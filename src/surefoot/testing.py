@@ -31,6 +31,7 @@ from surefoot.evaluate.pairs import of_sets
 CONSTANTS = {
     "step": ("NEEDS", "GIVES"),
     "metric": ("HIGHER_IS_BETTER",),
+    "shift": ("INPUT",),
     "format": ("SUFFIXES",),
     "runtime": ("FORMATS",),
     "source": (),
@@ -99,6 +100,41 @@ def _check_set_metric(owes: Callable[[Any, str], None], metric: Callable[..., An
     permuted = metric(scores[order], labels[order], weights[:, order])
     owes(np.allclose(permuted, values, rtol=1e-9), "it must not depend on the order")
     owes(np.allclose(metric(scores, labels, 3 * weights), values), "weights must be relative")
+
+
+def check_shift(name: str) -> None:
+    """Check a shift on drawn inputs: identity at 0, same draw same result, shape, untouched inputs.
+
+    Raises:
+        PluginError: It does not keep its contract.
+    """
+    owes, shift = _owes("shift", name), plugins.find("shift", name)
+    inputs = _drawn_inputs(plugins.module("shift", name).INPUT)
+    before = hash_arrays(inputs)
+
+    def made(rows: np.ndarray, severity: float) -> np.ndarray:
+        found = shift(rows, np.random.default_rng(0), severity=severity)
+        owes(found.shape == rows.shape, "it must keep the shape of its inputs")
+        owes(found.dtype == rows.dtype, "it must keep the type of its inputs")
+        return np.asarray(found)
+
+    owes((made(inputs, 0.0) == inputs).all(), "severity 0 must be the identity")
+    owes((made(inputs, 5.0) != inputs).any(), "severity 5 must change something")
+    owes((made(inputs, 3.0) == made(inputs, 3.0)).all(), "the same draw must give the same")
+    owes(hash_arrays(inputs) == before, "it must leave its inputs as they are")
+    owes(len(made(inputs[:0], 3.0)) == 0, "it must do with no rows")
+    owes(len(made(inputs[:1], 3.0)) == 1, "it must do with one row")
+
+
+def _drawn_inputs(kind: str) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    if kind == "image":
+        return rng.integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
+    if kind == "numeric":
+        return rng.normal(3, 2, (40, 5)).astype(np.float32)
+    words = ["the", "quick", "Brown", "fox", "jumps", "over", "lazy", "dog's", "house", "mood."]
+    texts = [" ".join(rng.choice(words, 12).tolist()) for _ in range(40)]
+    return np.array(texts, np.dtypes.StringDType())
 
 
 def check_source(name: str, options: Mapping[str, Any]) -> None:

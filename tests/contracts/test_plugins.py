@@ -32,6 +32,11 @@ def test_metric(name):
     testing.check_metric(name)
 
 
+@pytest.mark.parametrize("name", plugins.names("shift"))
+def test_shift(name):
+    testing.check_shift(name)
+
+
 def _table(rows):
     return [
         {"text": f"text {i}", "label": "ab"[i % 2], "id": f"r{i}", "x": i / 7} for i in range(rows)

@@ -297,3 +297,18 @@ def test_the_method_is_named_for_what_it_is():
     few = finding(DROP, paired=(counts("lean", 1, 2),))
     many = finding(DROP, paired=(counts("lean", 3, 2),))
     assert (few.estimate.method, many.estimate.method) == ("exact, few changes", "Tango score")
+
+
+def test_a_budget_without_a_shift_speaks_of_the_inputs_as_they_came():
+    clean = counts("lean", 5, 5)
+    typos = replace(counts("lean", 200, 5), shift="typos", severity=3.0)
+    case = replace(counts("lean", 6, 5), shift="case", severity=1.0)
+    measured = {"paired": (clean, typos, case)}
+    assert finding(DROP, **measured).subject == "accuracy on main"
+    broken = finding(replace(DROP, shift="typos"), **measured)
+    assert (broken.subject, broken.outcome) == ("accuracy on main + typos 3", "FAIL")
+    evidence = Evidence(baseline="b", candidates=("lean",), **measured)
+    ((each,),) = [gate_evidence(evidence, [replace(DROP, shift="*")])]
+    assert [f.paired.shift for f in each.findings] == ["typos", "case"]
+    with pytest.raises(BudgetError, match="under shift 'ocr'"):
+        finding(replace(DROP, shift="ocr"), **measured)

@@ -131,11 +131,14 @@ def _write_cell(folder: Path, cell: Cell, contents: Contents) -> None:
     task = contents.task
     dataset, names = task.test[cell.dataset], np.array(task.classes, dtype=object)
     n, rows = len(cell.ids), np.arange(len(cell.ids))
+    under = f"+{cell.shift}-{cell.severity:g}" if cell.shift else ""
     write_parquet(
-        folder / f"{cell.dataset}.parquet",
+        folder / f"{cell.dataset}{under}.parquet",
         {
             "candidate": np.full(n, cell.candidate, dtype=object),
             "dataset": np.full(n, cell.dataset, dtype=object),
+            "shift": np.full(n, cell.shift, dtype=object),
+            "severity": np.full(n, cell.severity),
             "id": cell.ids,
             "label": names[cell.labels],
             "predicted": names[cell.predicted],

@@ -64,7 +64,7 @@ def contradictions(budgets: Sequence[Budget]) -> Iterator[tuple[int, int]]:
 def _place_problems(budget: Budget) -> Iterator[str]:
     """A data set or slice where calls are timed, or a batch size where rows are counted."""
     timed = budget.quantity in TIMED
-    for key in ("dataset", "slice") if timed or budget.quantity in EXACT else ():
+    for key in ("dataset", "slice", "shift") if timed or budget.quantity in EXACT else ():
         if getattr(budget, key) is not None:
             yield f"{key}: '{budget.quantity}' is the same everywhere; leave {key} out"
     if budget.batch != 1 and not timed:
@@ -75,7 +75,7 @@ def _meet(one: Budget, other: Budget) -> bool:
     """Whether both speak of one place: no data set means each of them, `*` each slice."""
     slices = {one.slice, other.slice}
     return (
-        (one.quantity, one.batch) == (other.quantity, other.batch)
+        (one.quantity, one.batch, one.shift) == (other.quantity, other.batch, other.shift)
         and (one.dataset == other.dataset or None in (one.dataset, other.dataset))
         and (len(slices) == 1 or ("*" in slices and None not in slices))
     )

@@ -29,6 +29,10 @@ class Dataset:
     """Slice name to a (n,) bool mask."""
     groups: np.ndarray | None = None
     """(n,) StringDType: rows of one group (speaker, document, user) are not independent."""
+    shift: str = ""
+    """The plugin that changed the inputs; empty where they are as they came."""
+    severity: float = 0.0
+    """How far it changed them, 0 to 5."""
     fingerprint: str = ""
     """SHA-256 of ids, inputs, label names and groups; slices only mask rows and are left out."""
 

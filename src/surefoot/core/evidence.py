@@ -38,6 +38,10 @@ class Cell:
     """The candidate's name."""
     dataset: str
     """The data set's name."""
+    shift: str = ""
+    """How its inputs were changed; empty where they were not."""
+    severity: float = 0.0
+    """How far."""
     ids: np.ndarray
     """(n,) StringDType."""
     labels: np.ndarray
@@ -66,6 +70,12 @@ class LoadProfile:
     """(calls,) milliseconds of CPU time, all threads of the process."""
 
 
+def place(dataset: str, shift: str, severity: float, part: str | None) -> str:
+    """What a place is called: `tweets + typos 3 [short]`."""
+    name = f"{dataset} + {shift} {severity:g}" if shift else dataset
+    return f"{name} [{part}]" if part else name
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paired:
     """A candidate and the baseline on the same rows, reduced to what a paired test needs."""
@@ -76,6 +86,10 @@ class Paired:
     """The data set's name."""
     slice: str | None
     """The slice; None for all rows."""
+    shift: str = ""
+    """How the inputs were changed; empty where they were not."""
+    severity: float = 0.0
+    """How far."""
     metric: str
     """The metric."""
     n: int
@@ -181,6 +195,8 @@ class Budget:
     """Only this test set; None means each of them."""
     slice: str | None = None
     """Only this slice; `*` means each declared slice; None means all rows."""
+    shift: str | None = None
+    """Only under this shift; `*` means each of them; None means the inputs as they came."""
     batch: int = 1
     """For latencies and `speedup`: rows per call."""
     level: float = 0.95

@@ -12,7 +12,7 @@ from typing import Any
 
 from surefoot.core.dataset import TaskKind
 from surefoot.core.evidence import Budget
-from surefoot.core.model import Recipe
+from surefoot.core.model import Recipe, StepCall
 
 Table = dict[str, Any]
 OWN_SETS = ("train", "selection", "calibration")
@@ -104,6 +104,8 @@ class EvaluatePlan:
 
     slices: dict[str, str] = field(default_factory=dict)
     """Slice name to an SQL condition over the columns of the data."""
+    shifts: list[str | Table] = field(default_factory=list)
+    """Shifts that every test set is measured under too: names, or tables with a `severity`."""
     seeds: int = 1
     """How often a candidate with a step that draws at random is made, each with its own seed."""
     batch: int = 32
@@ -128,6 +130,8 @@ class Plan:
     """Candidate name to the runtime it asks for."""
     evaluate: EvaluatePlan
     """What is measured."""
+    shifts: tuple[StepCall, ...]
+    """What every test set is measured under too."""
     budgets: tuple[Budget, ...]
     """What has to hold."""
     text: str

@@ -4,6 +4,7 @@ from surefoot.evaluate.cells import ask_again, fill_cells, hollow
 from surefoot.evaluate.latency import measure_latency, take_turns
 from surefoot.evaluate.memory import peak_memory
 from surefoot.evaluate.pairs import by_row, confirmation_evidence, selection_evidence
+from surefoot.evaluate.shifted import under_shifts
 
 __all__ = [
     "ask_again",
@@ -15,4 +16,5 @@ __all__ = [
     "peak_memory",
     "selection_evidence",
     "take_turns",
+    "under_shifts",
 ]

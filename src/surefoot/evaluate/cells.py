@@ -83,6 +83,8 @@ def cell(candidate: str, dataset: Dataset, scores: np.ndarray) -> Cell:
     return Cell(
         candidate=candidate,
         dataset=dataset.name,
+        shift=dataset.shift,
+        severity=dataset.severity,
         ids=dataset.ids,
         labels=dataset.labels,
         predicted=scores.argmax(axis=1),

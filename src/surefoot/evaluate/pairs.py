@@ -201,6 +201,8 @@ class _Both:
             candidate=self.seeds[0].candidate,
             dataset=self.baseline.dataset,
             slice=name,
+            shift=self.baseline.shift,
+            severity=self.baseline.severity,
             metric=metric,
             n=int(mask.sum()),
             lost=int(lost.sum()),

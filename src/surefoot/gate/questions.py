@@ -10,7 +10,7 @@ import numpy as np
 
 from surefoot.core.budget import EXACT, QUANTILES, TIMED
 from surefoot.core.errors import BudgetError
-from surefoot.core.evidence import Budget, Evidence, LoadProfile, Paired
+from surefoot.core.evidence import Budget, Evidence, LoadProfile, Paired, place
 from surefoot.gate.latency import machine_noise
 from surefoot.gate.samples import Calls, Counted, Drawn, Exact, Rows, Sample, Series, Share, negated
 
@@ -80,6 +80,7 @@ class Questions:
         wanted = known[0].metric if known and budget.quantity in CHANGES else budget.quantity
         for paired in known:
             here = paired.metric == wanted and budget.dataset in (None, paired.dataset)
+            here = here and _under(budget.shift, paired.shift)
             every_slice = budget.slice == "*" and paired.slice is not None
             if here and (every_slice or budget.slice == paired.slice):
                 yield paired
@@ -128,6 +129,11 @@ class Questions:
                 fix=f"add {batch} to evaluate.latency.batch",
             )
         return load
+
+
+def _under(asked: str | None, shift: str) -> bool:
+    """Whether a budget speaks of rows under a shift, or of rows as they came."""
+    return bool(shift) if asked == "*" else (asked or "") == shift
 
 
 def _on_rows(paired: Paired, budget: Budget) -> Question:
@@ -217,10 +223,10 @@ def _question(
     limit: float,
     shown: Callable[[float], float] | None,
 ) -> Question:
-    place = f"{paired.dataset} [{paired.slice}]" if paired.slice else paired.dataset
+    where = place(paired.dataset, paired.shift, paired.severity, paired.slice)
     return Question(
         budget=budget,
-        subject=f"{budget.quantity} on {place}",
+        subject=f"{budget.quantity} on {where}",
         limit=limit,
         sample=sample,
         shown=shown,
@@ -238,6 +244,7 @@ def _where(budget: Budget) -> str:
     parts = [
         f"in data set '{budget.dataset}'" if budget.dataset else "",
         f"in slice '{budget.slice}'" if budget.slice else "",
+        f"under shift '{budget.shift}'" if budget.shift else "",
     ]
     return " ".join(filter(None, parts)) or "in any data set"
 

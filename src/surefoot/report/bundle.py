@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.bundle import read_bundle, read_verdict_json
-from surefoot.core.evidence import Bundle, Use, Verdict
+from surefoot.core.evidence import Bundle, Use, Verdict, place
 from surefoot.gate import best, exit_code
 from surefoot.ledger import LEDGER
 from surefoot.report.terminal import amount, deciding, findings_table, limit, table, verdict_line
@@ -77,11 +77,12 @@ def _matrix(comparisons: Sequence[Mapping[str, Any]], order: Sequence[str]) -> l
 def _matrix_rows(
     comparisons: Sequence[Mapping[str, Any]], order: Sequence[str], *, counted: bool
 ) -> list[list[str]]:
-    cells = {(c["dataset"], c["slice"], c["candidate"]): c for c in comparisons}
+    keys = ("dataset", "shift", "severity", "slice")
+    cells = {(*(c[key] for key in keys), c["candidate"]): c for c in comparisons}
     rows = []
-    for dataset, part in dict.fromkeys((c["dataset"], c["slice"]) for c in comparisons):
-        here = [cells[dataset, part, name] for name in order]
-        name = f"{dataset} [{part}]" if part else dataset
+    for where in dict.fromkeys(tuple(c[key] for key in keys) for c in comparisons):
+        here = [cells[*where, name] for name in order]
+        name = place(*where)
         row = [f"{name} (n={here[0]['n']:,})", _value(here[0]["baseline"])]
         changes = [f" ({c['lost']}/{c['won']})" if counted else "" for c in here]
         values = (f"{_value(c['value'])}{change}" for c, change in zip(here, changes, strict=True))

@@ -1,0 +1,1 @@
+"""Data shifts, one file each: `(inputs, rng, *, severity) -> inputs`; the labels stay true."""
