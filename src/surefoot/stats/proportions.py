@@ -134,7 +134,8 @@ def score(
     """
     spread = drop * (1 - drop)
     linear = (2 * n - lost + won) * drop - lost - won
-    root = np.sqrt(linear * linear + 8 * n * won * spread)
+    # Zero where all rows are won, but for rounding.
+    root = np.sqrt(np.maximum(linear * linear + 8 * n * won * spread, 0))
     variance = (root - linear) / (2 * n) + spread
     return (lost - won - n * drop) / np.sqrt(n * variance), variance
 
