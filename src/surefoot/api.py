@@ -9,6 +9,7 @@ from pathlib import Path
 from surefoot.bundle import environment_key
 from surefoot.compress import compress
 from surefoot.core.dataset import Task
+from surefoot.core.errors import ModelError
 from surefoot.core.evidence import ConfirmationEvidence
 from surefoot.core.model import Candidate, Recipe, StepCall
 from surefoot.core.plan import LatencyPlan, Plan
@@ -87,6 +88,9 @@ def evaluate_candidates(
     Raises:
         ModelError: A model cannot be run, or gives a non-finite score.
     """
+    names = [candidate.name for candidate in candidates]
+    if len(set(names)) < len(names):
+        raise ModelError(f"two candidates have one name: {', '.join(names)}")
     place, first = _open(store), next(iter(task.test.values()))
     with place.locked():
         cells = {c.name: fill_cells(c, task.test, place) for c in candidates}
@@ -94,7 +98,7 @@ def evaluate_candidates(
             confirmation_evidence(cells, task.test, list(dict.fromkeys([task.metric, *metrics]))),
             loads=measure_latency(candidates, first, place, latency or LatencyPlan()),
             sizes={c.name: c.model.size_bytes for c in candidates},
-            repeat=ask_again(candidates[0], task.test, cells[candidates[0].name], place),
+            repeat=ask_again(candidates[0], task.test, place),
         )
 
 

@@ -46,7 +46,7 @@ def record_use(file: Path, key: str, sets: Sketches) -> Use:
         BundleError: The ledger cannot be read or written.
     """
     try:
-        with file.open("a+") as stream:
+        with file.open("a+", encoding="utf-8", errors="surrogateescape") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             stream.seek(0)
             uses = list(_uses(stream, file))
@@ -81,7 +81,13 @@ def planned_use(file: Path, sets: Sketches) -> Use:
     Raises:
         BundleError: The ledger cannot be read.
     """
-    lines = file.read_text().splitlines() if file.exists() else []
+    try:
+        text = file.read_text(encoding="utf-8", errors="surrogateescape") if file.exists() else ""
+    except OSError as error:
+        raise BundleError(
+            f"the ledger cannot be read: {error.strerror or error}", where=str(file)
+        ) from error
+    lines = text.splitlines()
     count = 1 + _earlier(list(_uses(lines, file)), sets)
     share, left = spending(count)
     return Use(count=count, share=share, left=left)

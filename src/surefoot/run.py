@@ -79,7 +79,9 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
             failed=measured.failed,
             cells=measured.cells,
             evidence=measured.evidence,
-            verdicts=gate_evidence(measured.evidence, plan.budgets, use=use),
+            verdicts=gate_evidence(
+                measured.evidence, plan.budgets, use=use, tried=len(plan.recipes)
+            ),
             warnings=(*leaks(task), *hollow(measured.cells, baseline.name)),
             metrics=metrics(plan.budgets, task.metric),
         )
@@ -178,8 +180,6 @@ def _measured(
             loads=measure_latency(everyone, first, store, plan.evaluate.latency, progress),
             sizes={c.name: c.model.size_bytes for c in everyone},
             memory={c.name: peak_memory(c, first, store) for c in weighed},
-            repeat=ask_again(
-                baseline, sets, cells[baseline.name], store, batch=plan.evaluate.batch
-            ),
+            repeat=ask_again(baseline, task.test, store, batch=plan.evaluate.batch),
         ),
     )

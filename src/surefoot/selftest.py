@@ -61,7 +61,9 @@ def selftest(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[P
         baseline = adopt_baseline(plan.model, raw, store)
         task = for_classes(raw, baseline.model.signature.classes)
         name, dataset = next(iter(task.test.items()))
-        (cell,) = fill_cells(baseline, {name: dataset}, store, progress=watch)
+        (cell,) = fill_cells(
+            baseline, {name: dataset}, store, batch=plan.evaluate.batch, progress=watch
+        )
         slice_, mask = _slice(dataset)
         dataset = ConfirmationSet(replace(dataset, slices={slice_: mask}))
         here = _Here(plan=plan, task=task, dataset=dataset, cell=cell, margin=_margin(plan))
@@ -132,6 +134,9 @@ class _Here:
                 yield self._regression(f"{bits} flipped bits in {weights.file}", cell, None)
                 break
             bits *= 2
+        else:
+            why = f"not run: {MOST_BITS} flipped bits change hardly an answer"
+            yield Plant(what="flipped bits", expected="FAIL", found=why, seen=True)
         shutil.rmtree(folder, ignore_errors=True)
 
     def delay(self, baseline: Candidate, progress: Progress) -> Plant:

@@ -126,8 +126,8 @@ class Store:
     def _known(self) -> dict[str, list[Any]]:
         if self._digests is None:
             try:
-                self._digests = json.loads((self.root / "digests.json").read_text())
-            except (OSError, ValueError):
+                self._digests = dict(json.loads((self.root / "digests.json").read_text()))
+            except (OSError, ValueError, TypeError):
                 self._digests = {}
         return self._digests
 

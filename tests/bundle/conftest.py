@@ -113,7 +113,7 @@ def contents(tmp_path_factory: pytest.TempPathFactory, linear: Callable) -> Cont
     cells = {c.name: fill_cells(c, task.test, store) for c in everyone}
     metrics = ["accuracy", "log_loss"]
     evidence = confirmation_evidence(cells, task.test, metrics)
-    repeat = ask_again(everyone[0], task.test, cells["baseline"], store)
+    repeat = ask_again(everyone[0], task.test, store)
     return Contents(
         plan=plan,
         task=task,

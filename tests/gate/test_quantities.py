@@ -312,3 +312,30 @@ def test_a_budget_without_a_shift_speaks_of_the_inputs_as_they_came():
     assert [f.paired.shift for f in each.findings] == ["typos", "case"]
     with pytest.raises(BudgetError, match="under shift 'ocr'"):
         finding(replace(DROP, shift="ocr"), **measured)
+
+
+def test_flips_of_several_seeds_are_those_of_the_recipe():
+    """One lucky seed must not speak for four that change a third of the answers."""
+    rng = np.random.default_rng(0)
+    change = np.stack([(rng.uniform(size=800) < rate) * 1 for rate in (0.005, 0.3, 0.3, 0.3, 0.3)])
+    seeds = replace(rows(-change.astype(float), "accuracy", 1.0), change=change.astype(np.int8))
+    found = finding(Budget(quantity="flips", at_most=0.05), paired=(seeds,))
+    assert found.outcome != "PASS"
+    assert found.estimate.value == pytest.approx(change.mean())
+
+
+def test_a_bootstrap_of_a_few_groups_decides_nothing():
+    few = replace(of_set(0.80, -0.05, n=900), groups=np.arange(900) % 5)
+    found = finding(Budget(quantity="macro_f1", max_drop=0.02), paired=(few,))
+    assert (found.outcome, found.needed) == ("INCONCLUSIVE", None)
+    assert "5 independent rows or groups are too few to resample" in found.reason
+
+
+def test_a_metric_that_did_not_move_at_all_is_said_to_say_nothing():
+    still = of_set(0.80, 0.0, metric="auc")
+    own, difference = still.drawn
+    flat = replace(difference, replicates=np.zeros(4000))
+    found = finding(
+        Budget(quantity="auc", max_drop=0.02), paired=(replace(still, drawn=(own, flat)),)
+    )
+    assert "nothing changed that could be resampled" in found.reason

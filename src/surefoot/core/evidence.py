@@ -116,7 +116,7 @@ class Paired:
     groups: np.ndarray | None = None
     """(n,) int64 cluster of each row; None when rows are independent."""
     change: np.ndarray | None = None
-    """(n,) int8 with `groups`: 0 same answer, 1 lost, 2 won, 3 other."""
+    """(n,) int8 with `groups`, (seeds, n) with seeds: 0 same answer, 1 lost, 2 won, 3 other."""
     drawn: Any = None
     """A metric that only a whole set of rows has: two `stats.Resampled`, of the candidate's value
     and of its difference from the baseline's."""

@@ -51,6 +51,14 @@ def peak_memory(candidate: Candidate, dataset: Dataset, store: Store, *, batch: 
         (folder / "peaks.json").write_text(json.dumps(peaks))
 
     folder = store.make("memory", key, write)
+    try:
+        return _most(folder)
+    except (OSError, ValueError, TypeError):  # damaged since
+        store.discard(folder)
+        return _most(store.make("memory", key, write))
+
+
+def _most(folder: Path) -> int:
     peaks: list[int] = json.loads((folder / "peaks.json").read_text())
     return max(peaks)
 

@@ -192,11 +192,9 @@ class _Both:
         )
 
     def _paired(self, metric: str, name: str | None, mask: np.ndarray, **measured: Any) -> Paired:
-        labels, old = self.baseline.labels[mask], self.baseline.predicted[mask]
-        new = self.seeds[0].predicted[mask]
-        lost, won = (old == labels) & (new != labels), (old != labels) & (new == labels)
-        other = (old != labels) & (new != labels) & (old != new)
-        by_row = self.groups is not None
+        several = len(self.seeds) > 1
+        changes = [self._change(cell, mask) for cell in self.seeds]
+        by_row = several or self.groups is not None
         return Paired(
             candidate=self.seeds[0].candidate,
             dataset=self.baseline.dataset,
@@ -205,15 +203,23 @@ class _Both:
             severity=self.baseline.severity,
             metric=metric,
             n=int(mask.sum()),
-            lost=int(lost.sum()),
-            won=int(won.sum()),
-            other=int(other.sum()),
+            lost=int((changes[0] == 1).sum()),
+            won=int((changes[0] == 2).sum()),
+            other=int((changes[0] == 3).sum()),
             higher_is_better=plugins.module("metric", metric).HIGHER_IS_BETTER,
             span=getattr(plugins.module("metric", metric), "SPAN", math.inf),
             groups=None if self.groups is None else self.groups[mask],
-            change=(lost + 2 * won + 3 * other).astype(np.int8) if by_row else None,
+            change=(np.stack(changes) if several else changes[0]) if by_row else None,
             **measured,
         )
+
+    def _change(self, cell: Cell, mask: np.ndarray) -> np.ndarray:
+        """What happened to each row: 0 same answer, 1 lost, 2 won, 3 other."""
+        labels, old = self.baseline.labels[mask], self.baseline.predicted[mask]
+        new = cell.predicted[mask]
+        lost, won = (old == labels) & (new != labels), (old != labels) & (new == labels)
+        other = (old != labels) & (new != labels) & (old != new)
+        return np.asarray(lost + 2 * won + 3 * other, dtype=np.int8)
 
 
 def _variances(difference: np.ndarray) -> dict[str, float]:

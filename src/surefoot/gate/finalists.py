@@ -39,13 +39,13 @@ def finalists(
         BudgetError: No budget speaks of anything that was measured.
     """
     measured = {paired.metric for paired in evidence.paired} | {"flips", "lost", "won", "other"}
-    asked = [b for b in budgets if b.quantity in measured and b.dataset is None]
+    asked = [b for b in budgets if b.quantity in measured and not (b.dataset or b.slice or b.shift)]
     if not asked:
         raise BudgetError("no budget speaks of what was measured on the selection data")
     known = Questions(evidence)
-    worst = {
-        name: float(np.max(p_values(known.about(name, asked))[:, 0]))
-        for name in evidence.candidates
-    }
-    likely = sorted((name for name in worst if worst[name] < 0.5), key=worst.__getitem__)
+    p = {name: p_values(known.about(name, asked)) for name in evidence.candidates}
+    worst = {name: float(np.max(p[name][:, 0])) for name in p}
+    # Too few rows to pass is not broken: broken is what rather fails than passes.
+    sound = (name for name in p if not (p[name][:, 1] < p[name][:, 0]).any())
+    likely = sorted(sound, key=worst.__getitem__)
     return tuple(sorted(likely[:most], key=lambda name: costs.get(name, np.inf)))

@@ -19,7 +19,7 @@ from surefoot.core.budget import EXACT, FRACTIONS, QUANTILES, TIMED
 from surefoot.core.dataset import Dataset
 from surefoot.core.errors import BudgetError
 from surefoot.core.evidence import Budget, Use
-from surefoot.gate.latency import BLOCKS, time_blocks
+from surefoot.gate.latency import BLOCKS, FEWEST
 from surefoot.gate.samples import POWER
 
 FLIPS = (0.02, 0.05, 0.1)
@@ -232,9 +232,10 @@ def _speaks_of(budget: Budget, place: Place) -> bool:
 def _timed(budget: Budget, alpha: float, calls: int, assumptions: int) -> Prospect:
     """Enough calls for a bound at all; how near the limit the truth lies, nobody knows."""
     if budget.quantity in (*QUANTILES, "speedup"):
-        needed = _calls(QUANTILES.get(budget.quantity, HALF), 1 - alpha, calls)
+        q = QUANTILES.get(budget.quantity, HALF)
+        needed = max(FEWEST, int(stats.calls_needed(q, 1 - alpha, blocks=BLOCKS)))
     else:
-        needed = BLOCKS  # a mean of stretches of time
+        needed = FEWEST
     missing = max(needed - calls, 0)
     return Prospect(
         budget=budget,
@@ -246,14 +247,6 @@ def _timed(budget: Budget, alpha: float, calls: int, assumptions: int) -> Prospe
         missing=(missing,) * assumptions,
         decided=(not missing,) * assumptions,
     )
-
-
-def _calls(q: float, level: float, planned: int) -> int:
-    """The fewest calls that bound a quantile, of a series at least as long as planned."""
-    plain = int(stats.calls_needed(q, level))
-    longest = max(plain, planned)
-    blocks = time_blocks(longest)
-    return plain if blocks is None else int(stats.calls_needed(q, level, blocks=blocks))
 
 
 def _assumed(budget: Budget, flips: tuple[float, ...]) -> tuple[float, tuple[float, ...]]:

@@ -154,6 +154,7 @@ def _drop(paired: Paired, budget: Budget) -> Question:
             margin=margin,
             n=paired.n,
             changed=paired.lost + paired.won + paired.other if paired.of_answers else None,
+            units=_units(paired),
         )
     elif paired.difference is None:
         sample = Counted(lost=paired.lost, won=paired.won, n=paired.n, margin=margin)
@@ -232,6 +233,11 @@ def _question(
         shown=shown,
         paired=paired,
     )
+
+
+def _units(paired: Paired) -> int:
+    """What is independent of each other: rows, or groups of them."""
+    return paired.n if paired.groups is None else len(np.unique(paired.groups))
 
 
 def _limit(budget: Budget) -> tuple[float, bool]:

@@ -16,6 +16,8 @@ import numpy as np
 from surefoot import stats
 from surefoot.gate.latency import BLOCKS, FEWEST, time_blocks
 
+FEWEST_UNITS = 10
+"""With fewer rows or groups a bootstrap is wrong twice as often as it says, and more."""
 POWER = 0.9
 """The chance of a decision that `needed` is about."""
 
@@ -246,11 +248,19 @@ class Drawn:
     n: int
     changed: int | None = None
     """Answers that changed, where nothing else can move the metric."""
+    units: int = FEWEST_UNITS
+    """Independent rows, or groups of rows."""
 
     @property
-    def unknown(self) -> bool:
-        """Whether too few answers changed to show how much such a change varies."""
-        return self.changed is not None and self.changed < stats.FEW
+    def unknown(self) -> str:
+        """Why the replicates do not show how much the metric varies; empty where they do."""
+        if self.changed is not None and self.changed < stats.FEW:
+            return "too few answers changed to resample; put the budget on accuracy or flips"
+        if self.units < FEWEST_UNITS:
+            return f"{self.units} independent rows or groups are too few to resample"
+        if not self.drawn.replicates.std() > 0:
+            return "nothing changed that could be resampled; put the budget on accuracy or flips"
+        return ""
 
     @property
     def method(self) -> str:

@@ -230,10 +230,14 @@ def _hopeless(question: Question, alpha: float) -> str:
     """Why no further rows or calls of this kind would decide; empty where they would."""
     if question.noise:
         return question.noise
-    if getattr(question.sample, "unknown", False):
-        return "too few answers changed to resample; put the budget on accuracy or flips"
-    draws = question.sample.drawn.replicates.size if isinstance(question.sample, Drawn) else 0
-    if draws and alpha * draws < 1:
+    if isinstance(question.sample, Rows) and question.sample.units() < 2:
+        return "needs rows of more than one group"
+    if not isinstance(question.sample, Drawn):
+        return ""
+    if question.sample.unknown:
+        return question.sample.unknown
+    draws = question.sample.drawn.replicates.size
+    if alpha * draws < 1:
         return f"{draws:,} resamples cannot show a chance of {alpha:.1g}"
     return ""
 

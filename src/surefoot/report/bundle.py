@@ -144,15 +144,15 @@ def _spent(use: Use | None) -> Iterator[str]:
     if use is not None:
         which = "first use" if use.count == 1 else f"use {use.count}"
         yield (
-            f"this was the {which} of these test sets: it spent {use.share:.0%} of alpha,"
-            f" and later uses have {use.left:.0%} left ({LEDGER})"
+            f"this was the {which} of these test sets: it spent {100 * use.share:.2g} % of alpha,"
+            f" and later uses have {100 * use.left:.2g} % left ({LEDGER})"
         )
 
 
 def _seeds(comparison: Mapping[str, Any]) -> Iterator[str]:
     """How much of a difference is the seed's, where a candidate was made with several."""
     found = comparison["seeds"]
-    if found and comparison["slice"] is None:
+    if found and comparison["slice"] is None and not comparison["shift"]:
         sd = {name: math.sqrt(value) for name, value in found.items()}
         yield (
             f"{comparison['candidate']}: {comparison['metric']} on {comparison['dataset']} varies"

@@ -54,8 +54,6 @@ def amount(finding: Finding) -> str:
 def need(finding: Finding) -> str:
     """What an INCONCLUSIVE finding would take to be decided."""
     what = "calls" if finding.paired is None else "rows"
-    if math.isinf(finding.estimate.low) and math.isinf(finding.estimate.high):
-        return f"needs {what} of more than one group"
     if finding.needed is None and finding.reason:
         return finding.reason
     if finding.needed is None:
