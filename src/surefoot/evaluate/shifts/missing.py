@@ -20,4 +20,4 @@ def missing(inputs: np.ndarray, rng: np.random.Generator, *, severity: float = 1
     if not len(inputs):
         return inputs.copy()
     gone = rng.random(inputs.shape) < RATE * severity
-    return np.where(gone, np.median(inputs, axis=0).astype(inputs.dtype), inputs)
+    return np.where(gone, np.median(inputs.astype(np.float64), axis=0).astype(inputs.dtype), inputs)

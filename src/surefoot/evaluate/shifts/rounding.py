@@ -3,22 +3,29 @@
 import numpy as np
 
 INPUT = "numeric"
-FINEST = 512
+DIGITS = (9, 4, 3, 2, 1.5, 1)
+"""Significant digits that are left at severity 0 to 5; float32 has fewer than 9."""
 
 
 def rounding(inputs: np.ndarray, rng: np.random.Generator, *, severity: float = 1.0) -> np.ndarray:
-    """Values written down with fewer digits: each column on a coarser grid.
+    """Values written down with fewer significant digits: 4, 3, 2, 1 or 2, and 1.
 
-    A column's standard deviation is cut into 512 / 4^severity steps, half a step at severity 5.
-    What was measured is the same, so the label stays true.
+    Between two numbers of digits, a share of the values has the smaller one. What was measured is
+    the same, so the label stays true; a value that names something, such as a year or a code, says
+    less than before.
 
     Args:
         inputs: (n, d) float32 numbers.
-        rng: Not used.
-        severity: 0 (none) to 5 (two standard deviations a step).
+        rng: Which values have a digit less.
+        severity: 0 (none) to 5 (one digit).
+
+    Returns:
+        Numbers of the same shape.
     """
-    if not severity or not len(inputs):
+    digits = np.floor(np.interp(severity, range(6), DIGITS) + rng.random(inputs.shape))
+    if not severity:
         return inputs.copy()
-    spread = inputs.std(axis=0, dtype=np.float64)
-    step = np.where(spread > 0, spread, 1.0) * 4**severity / FINEST
-    return (np.rint(inputs / step) * step).astype(inputs.dtype)
+    values, limit = inputs.astype(np.float64), np.finfo(inputs.dtype).max
+    sizes = np.floor(np.log10(np.abs(np.where(values == 0, 1.0, values))))
+    scales = 10.0 ** (digits - 1 - sizes)
+    return np.clip(np.rint(values * scales) / scales, -limit, limit).astype(inputs.dtype)

@@ -16,7 +16,8 @@ def typos(inputs: np.ndarray, rng: np.random.Generator, *, severity: float = 1.0
     """Slips of the finger: neighbouring keys, letters dropped, doubled or swapped.
 
     About 2 % of the letters inside words per unit of severity; first letters stay. People read
-    such words without noticing, so the label stays true. Source: Belinkov and Bisk (2018),
+    such words without noticing, so the label stays true. Scripts without capitals, such as Chinese,
+    where one character may be the "not", are left alone. Source: Belinkov and Bisk (2018),
     "Synthetic and natural noise both break neural machine translation".
 
     Args:
@@ -29,19 +30,26 @@ def typos(inputs: np.ndarray, rng: np.random.Generator, *, severity: float = 1.0
 
 
 def _slipped(text: str, rng: np.random.Generator, rate: float) -> str:
-    slips = np.flatnonzero(rng.random(len(text)) < rate)
-    kinds = rng.integers(4, size=len(slips))
+    # The draws do not depend on the rate, so that more severity adds slips to those of less.
+    chances, ways = rng.random((2, len(text)))
     letters = list(text)
-    for at, kind in zip(slips.tolist(), kinds.tolist(), strict=True):
-        if not at or not (text[at].isalpha() and text[at - 1].isalpha()):
+    for at in np.flatnonzero(chances < rate).tolist():
+        if not at or not (_has_case(text[at]) and text[at - 1].isalpha()):
             continue
+        kind, way = divmod(4 * float(ways[at]), 1)
         near = NEIGHBOURS.get(text[at].lower(), "")
         if kind == 0 and near:
-            letters[at] = near[at % len(near)]
+            key = near[int(way * len(near))]
+            letters[at] = key.upper() if text[at].isupper() else key
         elif kind == 1:
             letters[at] = ""
-        elif kind == 2:
-            letters[at] = text[at] * 2
-        elif at + 1 < len(text) and text[at + 1].isalpha():
+        elif kind == 2 and _has_case(text[at + 1 : at + 2]):
             letters[at], letters[at + 1] = text[at + 1], text[at]
+        else:
+            letters[at] = text[at] * 2
     return "".join(letters)
+
+
+def _has_case(letter: str) -> bool:
+    """Latin, Greek, Cyrillic: in scripts without capitals one character may be a whole word."""
+    return letter.lower() != letter.upper()
