@@ -56,7 +56,13 @@ def test_every_planted_regression_is_seen_and_nothing_else(cli, folder):
     assert said.code == 0, said.err
     assert nothing["found"] == "PASS"
     assert (nothing["finding"]["paired"]["lost"], nothing["finding"]["paired"]["won"]) == (0, 0)
-    assert {plant["found"].partition(":")[0] for plant in others} == {"FAIL", "refused"}
+    found = {what: plant["found"] for what, plant in plants.items() if plant is not nothing}
+    # On a noisy machine the delay alone may be left out, and then it says so.
+    noisy = {what for what in found if "too noisy" in found[what]}
+    assert all("delay" in what for what in noisy)
+    outcomes = {found[what].partition(":")[0] for what in found.keys() - noisy}
+    assert outcomes == {"FAIL", "refused"}
+    assert len(others) == len(found)
     assert any("shuffled: high" in what for what in plants)
     assert any("flipped bits in" in what for what in plants)
     assert any("delay" in what for what in plants)
