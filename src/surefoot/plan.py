@@ -18,7 +18,7 @@ from surefoot import plugins
 from surefoot.core.budget import TIMED, contradictions, problems
 from surefoot.core.errors import PlanError, PluginError, nearest
 from surefoot.core.evidence import Budget
-from surefoot.core.model import Recipe, StepCall
+from surefoot.core.model import INPUTS, Recipe, StepCall
 from surefoot.core.plan import (
     CandidatePlan,
     EvaluatePlan,
@@ -285,13 +285,6 @@ def _task_problems(file: _File) -> Iterator[str]:
         yield from _name_problems("runtime", file.model.runtime, "model.runtime")
 
 
-INPUT_OF = {
-    "text-classification": "text",
-    "image-classification": "image",
-    "tabular-classification": "numeric",
-}
-
-
 def _named(call: str | Table) -> tuple[str, Table]:
     """What a call names, and its table."""
     table = {"use": call} if isinstance(call, str) else call
@@ -299,7 +292,7 @@ def _named(call: str | Table) -> tuple[str, Table]:
 
 
 def _shift_problems(file: _File) -> Iterator[str]:
-    wanted, seen = INPUT_OF[file.task.kind], set()
+    wanted, seen = INPUTS[file.task.kind], set()
     for i, call in enumerate(file.evaluate.shifts):
         key, (use, table) = f"evaluate.shifts[{i}]", _named(call)
         found = list(_call_problems("shift", table, key))

@@ -16,7 +16,6 @@ from surefoot.bundle import (
     write_bundle,
 )
 from surefoot.compress import Made, compress_all
-from surefoot.core.budget import metrics
 from surefoot.core.dataset import Task
 from surefoot.core.errors import BundleError, ModelError, PluginError
 from surefoot.core.evidence import Bundle, Cell, ConfirmationEvidence
@@ -83,7 +82,7 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
                 measured.evidence, plan.budgets, use=use, tried=len(plan.recipes)
             ),
             warnings=(*leaks(task), *hollow(measured.cells, baseline.name)),
-            metrics=metrics(plan.budgets, task.metric),
+            metrics=plan.metrics(),
         )
         bundle = write_bundle(out / "bundle", key, contents)
         store.keep_digests()
@@ -117,7 +116,7 @@ def run_key(plan: Plan, store: Store) -> str:
 def _foreign_plugins(plan: Plan) -> dict[str, str]:
     """The versions of third parties' plugins; our own are part of the environment."""
     named = [("step", call.use) for recipe in plan.recipes for call in recipe.steps]
-    named += [("metric", name) for name in metrics(plan.budgets, plan.task.metric)]
+    named += [("metric", name) for name in plan.metrics()]
     named += [("source", call["use"]) for call in plan.task.sources().values()]
     named += [("shift", call.use) for call in plan.shifts]
     named += [("runtime", name) for name in (plan.model.runtime, *plan.runtimes.values()) if name]
@@ -169,7 +168,7 @@ def _measured(
     if len(everyone) == 1:
         reasons = "; ".join(f"{name}: {why}" for name, why in failed.items())
         raise ModelError(f"no candidate can be run: {reasons}", where=str(plan.path))
-    first, wanted = next(iter(task.test.values())), metrics(plan.budgets, task.metric)
+    first, wanted = next(iter(task.test.values())), plan.metrics()
     weighed = everyone if any(b.quantity == "memory_mb" for b in plan.budgets) else ()
     return _Measured(
         candidates=everyone,

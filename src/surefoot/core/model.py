@@ -6,8 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from surefoot.core.dataset import TaskKind
+
 InputKind = Literal["text", "image", "numeric"]
 OutputKind = Literal["logits", "probabilities"]
+INPUTS: dict[TaskKind, InputKind] = {
+    "text-classification": "text",
+    "image-classification": "image",
+    "tabular-classification": "numeric",
+}
+"""The input of each kind of task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from surefoot.core.budget import metrics
 from surefoot.core.dataset import TaskKind
 from surefoot.core.evidence import Budget
 from surefoot.core.model import Recipe, StepCall
@@ -147,6 +148,10 @@ class Plan:
                 if table.get(key):
                     table[key] = self.shown(Path(table[key]))
         return plain
+
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that have to be measured: the task's own first, then those of budgets."""
+        return metrics(self.budgets, self.task.metric)
 
     def shown(self, path: Path) -> str:
         """A path as seen from the plan's folder: where that folder lies must not matter."""

@@ -99,7 +99,7 @@ def pairs(
     groups = dataset.groups
     if groups is not None:
         groups = np.unique(groups, return_inverse=True)[1]
-    both = _Both(baseline=baseline, seeds=seeds, groups=groups)
+    both = _Both(baseline=baseline, seeds=seeds, changes=_changes(baseline, seeds), groups=groups)
     places: dict[str | None, np.ndarray] = {None: np.ones(len(dataset), dtype=bool)}
     places.update(dataset.slices)
     for metric in metrics:
@@ -130,6 +130,8 @@ class _Both:
 
     baseline: Cell
     seeds: Sequence[Cell]
+    changes: np.ndarray
+    """(seeds, n) as `_changes` counts them."""
     groups: np.ndarray | None
 
     def values(self, measure: Any) -> np.ndarray:
@@ -192,8 +194,8 @@ class _Both:
         )
 
     def _paired(self, metric: str, name: str | None, mask: np.ndarray, **measured: Any) -> Paired:
-        several = len(self.seeds) > 1
-        changes = [self._change(cell, mask) for cell in self.seeds]
+        changes = self.changes[:, mask]
+        several = len(changes) > 1
         by_row = several or self.groups is not None
         return Paired(
             candidate=self.seeds[0].candidate,
@@ -209,17 +211,18 @@ class _Both:
             higher_is_better=plugins.module("metric", metric).HIGHER_IS_BETTER,
             span=getattr(plugins.module("metric", metric), "SPAN", math.inf),
             groups=None if self.groups is None else self.groups[mask],
-            change=(np.stack(changes) if several else changes[0]) if by_row else None,
+            change=(changes if several else changes[0]) if by_row else None,
             **measured,
         )
 
-    def _change(self, cell: Cell, mask: np.ndarray) -> np.ndarray:
-        """What happened to each row: 0 same answer, 1 lost, 2 won, 3 other."""
-        labels, old = self.baseline.labels[mask], self.baseline.predicted[mask]
-        new = cell.predicted[mask]
-        lost, won = (old == labels) & (new != labels), (old != labels) & (new == labels)
-        other = (old != labels) & (new != labels) & (old != new)
-        return np.asarray(lost + 2 * won + 3 * other, dtype=np.int8)
+
+def _changes(baseline: Cell, seeds: Sequence[Cell]) -> np.ndarray:
+    """(seeds, n) what happened to each row: 0 same answer, 1 lost, 2 won, 3 other."""
+    labels, old = baseline.labels, baseline.predicted
+    new = np.stack([cell.predicted for cell in seeds])
+    lost, won = (old == labels) & (new != labels), (old != labels) & (new == labels)
+    other = (old != labels) & (new != labels) & (old != new)
+    return np.asarray(lost + 2 * won + 3 * other, dtype=np.int8)
 
 
 def _variances(difference: np.ndarray) -> dict[str, float]:

@@ -15,17 +15,12 @@ import numpy as np
 from surefoot import plugins
 from surefoot.core.dataset import TaskKind
 from surefoot.core.errors import ModelError
-from surefoot.core.model import InputKind, Signature
+from surefoot.core.model import INPUTS, Signature
 from surefoot.core.plan import ModelPlan
 from surefoot.models.formats._safetensors import check_safetensors
 from surefoot.models.formats.huggingface import HEAD
 from surefoot.models.preprocess import check_scaling, read_tokenizer
 
-INPUTS: dict[TaskKind, InputKind] = {
-    "text-classification": "text",
-    "image-classification": "image",
-    "tabular-classification": "numeric",
-}
 LONGEST = 512
 _TEXT_TENSORS = ("input_ids", "attention_mask", "token_type_ids")
 
