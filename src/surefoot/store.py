@@ -11,15 +11,17 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from surefoot.core.errors import BundleError
+from surefoot.core.errors import BundleError, SurefootError
 from surefoot.core.hashing import hash_file, hash_json
 
 PART = ".surefoot-part"
 """Ends the name of what is not finished; nobody else calls a file so."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """Errors of a place rather than of a file."""
+
+Kept = TypeVar("Kept")
 
 
 class Store:
@@ -73,6 +75,23 @@ class Store:
                 # Half removed it would look finished still: so it goes in one step.
                 path.replace(aside)
             _remove(aside)
+
+    def kept(
+        self, kind: str, inputs: Mapping[str, Any], read: Callable[[Path], Kept]
+    ) -> Kept | None:
+        """What an earlier run finished, as `read` gives it; None where there is nothing.
+
+        Work that was damaged since, so that it cannot be read, is discarded: it is as good as
+        not there.
+        """
+        folder = self.path(kind, inputs)
+        if not folder.exists():
+            return None
+        try:
+            return read(folder)
+        except (OSError, ValueError, TypeError, EOFError, SurefootError):
+            self.discard(folder)
+            return None
 
     def path(self, kind: str, inputs: Mapping[str, Any]) -> Path:
         """Where a piece of work lies, or will lie."""

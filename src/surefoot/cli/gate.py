@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from surefoot.cli.options import out_option, plan_argument
 from surefoot.cli.progress import shown
 
 
@@ -14,12 +15,8 @@ from surefoot.cli.progress import shown
     "gate",
     help="Show the verdict of a finished run of PLAN, or test the gate with planted regressions.",
 )
-@click.argument("plan", type=click.Path(path_type=Path), default="surefoot.toml")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Folder of the run; default: `surefoot-run` beside PLAN.",
-)
+@plan_argument
+@out_option
 @click.option(
     "--selftest",
     "test",

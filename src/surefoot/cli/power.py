@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from surefoot.cli.options import plan_argument, set_option
 from surefoot.cli.progress import shown
 from surefoot.core.dataset import Dataset
 from surefoot.core.plan import Plan
@@ -17,7 +18,7 @@ from surefoot.core.plan import Plan
     help="Say which budgets of PLAN its test sets can decide, and how many rows are missing."
     " Only the data are read; no model is.",
 )
-@click.argument("plan", type=click.Path(path_type=Path), default="surefoot.toml")
+@plan_argument
 @click.option(
     "--flips",
     type=float,
@@ -25,13 +26,7 @@ from surefoot.core.plan import Plan
     metavar="SHARE",
     help="Assume that this share of answers changes; default: 0.02, 0.05 and 0.1.",
 )
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="TABLE.KEY=VALUE",
-    help="Override one key of the plan.",
-)
+@set_option
 @click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
 def command(
     *, plan: Path, flips: tuple[float, ...], overrides: tuple[str, ...], as_json: bool

@@ -6,25 +6,16 @@ from pathlib import Path
 
 import click
 
+from surefoot.cli.options import out_option, plan_argument, set_option
 from surefoot.cli.progress import shown
 
 
 @click.command(
     "run", help="Run PLAN: all stages up to the bundle and its verdict. Finished stages are kept."
 )
-@click.argument("plan", type=click.Path(path_type=Path), default="surefoot.toml")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Folder of the run; default: `surefoot-run` beside PLAN.",
-)
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="TABLE.KEY=VALUE",
-    help="Override one key of the plan.",
-)
+@plan_argument
+@out_option
+@set_option
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 def command(plan: Path, out: Path | None, overrides: tuple[str, ...], as_json: bool) -> int:
     """Run a plan and print its verdict."""

@@ -159,12 +159,8 @@ def _step(model: Model, call: StepCall, seed: int, task: Task, store: Store) -> 
         spent = [time.perf_counter() - started, _cpu_seconds() - used]
         (folder / ".cost.json").write_text(json.dumps(spent))
 
-    folder = store.make("models", inputs, write)
-    try:
-        return _finished(folder)
-    except (ModelError, OSError, ValueError):  # damaged since
-        store.discard(folder)
-        return _finished(store.make("models", inputs, write))
+    kept = store.kept("models", inputs, _finished)
+    return _finished(store.make("models", inputs, write)) if kept is None else kept
 
 
 def _finished(folder: Path) -> tuple[Model, Cost]:

@@ -59,8 +59,18 @@ def read_parquet(path: Path) -> dict[str, np.ndarray]:
     """All columns of a Parquet file that `write_parquet` wrote; text as numpy's StringDType.
 
     Raises:
-        DataError: A value is missing that is no floating-point number, which then is NaN.
+        DataError: A value is missing that is no floating-point number, which then is NaN; or the
+            file cannot be read.
     """
+    import duckdb
+
+    try:
+        return _blocks(path)
+    except duckdb.Error as error:
+        raise DataError(f"cannot be read: {str(error).splitlines()[0]}", where=str(path)) from error
+
+
+def _blocks(path: Path) -> dict[str, np.ndarray]:
     import duckdb
 
     file = scan("parquet", path)

@@ -49,7 +49,7 @@ def fill_cells(
         ModelError: The model cannot be run, or gives a non-finite score.
     """
     keys = {name: cell_key(candidate, dataset, batch) for name, dataset in sets.items()}
-    found: dict[str, Any] = {name: _kept(store, key) for name, key in keys.items()}
+    found: dict[str, Any] = {name: store.kept("cells", key, _read) for name, key in keys.items()}
     missing = [name for name, scores in found.items() if scores is None]
     if missing:
         watch = progress or Silent()
@@ -121,7 +121,7 @@ def ask_again(
             ]
         _write(np.stack([np.concatenate(found) for found in rounds]), folder)
 
-    again = _kept(store, key)
+    again = store.kept("cells", key, _read)
     if again is None:
         again = _read(store.make("cells", key, write))
     once, again = again
@@ -166,13 +166,3 @@ def _write(scores: np.ndarray, folder: Path) -> None:
 
 def _read(folder: Path) -> np.ndarray:
     return np.asarray(np.load(folder / SCORES, allow_pickle=False))
-
-
-def _kept(store: Store, key: Mapping[str, Any]) -> np.ndarray | None:
-    """What an earlier run finished; what was damaged since is as good as not there."""
-    folder = store.path("cells", key)
-    try:
-        return _read(folder) if folder.exists() else None
-    except (OSError, ValueError, EOFError):
-        store.discard(folder)
-        return None

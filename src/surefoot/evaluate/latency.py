@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from surefoot.core.dataset import Dataset
-from surefoot.core.errors import DataError
 from surefoot.core.evidence import LoadProfile
 from surefoot.core.model import Candidate
 from surefoot.core.plan import LatencyPlan
@@ -64,13 +63,11 @@ def measure_latency(
             "settings": [settings.calls, settings.seconds, settings.threads],
             "machine": os.uname()[1:],
         }
-        folder = store.path("latency", key)
-        columns = _kept(store, folder)
+        columns = store.kept("latency", key, _read)
         if columns is None:
             with _opened(entries, settings.threads) as calls:
                 wall, cpu = take_turns(calls, dataset, batch, settings, progress or Silent())
-            store.make("latency", key, partial(_write, wall, cpu))
-            columns = read_parquet(folder / FILE)
+            columns = _read(store.make("latency", key, partial(_write, wall, cpu)))
         profiles += _profiles(columns, entries, batch, settings.threads)
     return tuple(profiles)
 
@@ -145,15 +142,8 @@ def _write(wall: Mapping[str, Any], cpu: Mapping[str, Any], folder: Path) -> Non
     write_parquet(folder / FILE, columns)
 
 
-def _kept(store: Store, folder: Path) -> dict[str, np.ndarray] | None:
-    """What an earlier run finished; what was damaged since is as good as not there."""
-    import duckdb
-
-    try:
-        return read_parquet(folder / FILE) if folder.exists() else None
-    except (duckdb.Error, OSError, DataError):
-        store.discard(folder)
-        return None
+def _read(folder: Path) -> dict[str, np.ndarray]:
+    return read_parquet(folder / FILE)
 
 
 def _profiles(

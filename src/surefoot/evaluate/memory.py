@@ -50,12 +50,8 @@ def peak_memory(candidate: Candidate, dataset: Dataset, store: Store, *, batch: 
         ]
         (folder / "peaks.json").write_text(json.dumps(peaks))
 
-    folder = store.make("memory", key, write)
-    try:
-        return _most(folder)
-    except (OSError, ValueError, TypeError):  # damaged since
-        store.discard(folder)
-        return _most(store.make("memory", key, write))
+    kept = store.kept("memory", key, _most)
+    return _most(store.make("memory", key, write)) if kept is None else kept
 
 
 def _most(folder: Path) -> int:
