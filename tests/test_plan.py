@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surefoot.core.errors import PlanError
-from surefoot.plan import _set, _typed, read_plan, step
+from surefoot.plan import read_plan, step
+from surefoot.plan.read import _set
+from surefoot.plan.typed import typed
 
 GOOD = """
 [task]
@@ -297,7 +299,7 @@ def test_no_value_anywhere_breaks_the_reader(key, value):
     for part in parents:
         place = place[part]
     place[last] = value
-    file, broken = _typed(tables)
+    file, broken = typed(tables)
     assert file.task.kind == "text-classification"
     assert all(line.startswith(key.partition(".")[0][:4]) for line in broken.values())
 

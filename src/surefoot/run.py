@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 
 from surefoot import plugins
@@ -15,24 +12,14 @@ from surefoot.bundle import (
     read_bundle,
     write_bundle,
 )
-from surefoot.compress import Made, compress_all
-from surefoot.core.dataset import Task
-from surefoot.core.errors import BundleError, ModelError, PluginError
-from surefoot.core.evidence import Bundle, Cell, ConfirmationEvidence
+from surefoot.compress import compress_all
+from surefoot.core.errors import BundleError
+from surefoot.core.evidence import Bundle
 from surefoot.core.hashing import hash_json
-from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.core.progress import Progress, Silent
 from surefoot.data import for_classes, leaks, read_task, sketch
-from surefoot.evaluate import (
-    ask_again,
-    confirmation_evidence,
-    fill_cells,
-    hollow,
-    measure_latency,
-    peak_memory,
-    under_shifts,
-)
+from surefoot.evaluate import Entrants, hollow, measure
 from surefoot.gate import gate_evidence
 from surefoot.ledger import LEDGER, record_use
 from surefoot.models import adopt_baseline, source_files
@@ -68,7 +55,13 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
         recipes = [(recipe, plan.runtimes.get(recipe.name)) for recipe in plan.recipes]
         seeds = plan.evaluate.seeds
         made = compress_all(baseline.model, recipes, task, store, seeds=seeds, progress=watch)
-        measured = _measured(plan, task, baseline, made, store, watch)
+        entrants = Entrants(
+            baseline=baseline,
+            candidates=made.candidates,
+            repeats=made.repeats,
+            failed=made.failed,
+        )
+        measured = measure(plan, task, entrants, store, watch)
         sketches = {name: sketch(dataset.inputs) for name, dataset in task.test.items()}
         use = record_use(plan.path.parent / LEDGER, key, sketches)
         contents = Contents(
@@ -133,52 +126,3 @@ def _finished(path: Path, key: str) -> Bundle | None:
     except BundleError:
         return None
     return bundle if bundle.key == key and not missing_files(path) else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Measured:
-    candidates: Sequence[Candidate]
-    failed: Mapping[str, str]
-    cells: Sequence[Cell]
-    evidence: ConfirmationEvidence
-
-
-def _measured(
-    plan: Plan, task: Task, baseline: Candidate, made: Made, store: Store, progress: Progress
-) -> _Measured:
-    """Every candidate in every cell, and its latency; of further seeds, the cells alone."""
-    sets = under_shifts(task.test, plan.shifts)
-
-    def fill(candidate: Candidate) -> tuple[Cell, ...]:
-        batch = plan.evaluate.batch
-        return fill_cells(candidate, sets, store, batch=batch, progress=progress)
-
-    cells, seeds, failed = {baseline.name: fill(baseline)}, {}, dict(made.failed)
-    for candidate in made.candidates:
-        name = candidate.name
-        try:
-            filled = fill(candidate)
-            seeds[name] = [fill(again) for again in made.repeats.get(name, ())]
-        except (ModelError, PluginError) as error:
-            failed[name] = str(error)
-            progress.note(f"{name} cannot be run: {error}")
-        else:
-            cells[name] = filled
-    everyone = [baseline, *(c for c in made.candidates if c.name in cells)]
-    if len(everyone) == 1:
-        reasons = "; ".join(f"{name}: {why}" for name, why in failed.items())
-        raise ModelError(f"no candidate can be run: {reasons}", where=str(plan.path))
-    first, wanted = next(iter(task.test.values())), plan.metrics()
-    weighed = everyone if any(b.quantity == "memory_mb" for b in plan.budgets) else ()
-    return _Measured(
-        candidates=everyone,
-        failed=failed,
-        cells=[c for filled in (*cells.values(), *chain(*seeds.values())) for c in filled],
-        evidence=replace(
-            confirmation_evidence(cells, sets, wanted, repeats=seeds),
-            loads=measure_latency(everyone, first, store, plan.evaluate.latency, progress),
-            sizes={c.name: c.model.size_bytes for c in everyone},
-            memory={c.name: peak_memory(c, first, store) for c in weighed},
-            repeat=ask_again(baseline, task.test, store, batch=plan.evaluate.batch),
-        ),
-    )

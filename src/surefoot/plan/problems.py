@@ -1,0 +1,161 @@
+"""What is wrong with a plan beyond its types, each problem as `key: what; fix`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from surefoot import plugins
+from surefoot.core.budget import TIMED, contradictions, problems
+from surefoot.core.errors import nearest
+from surefoot.core.model import INPUTS
+from surefoot.core.plan import CandidatePlan, EvaluatePlan, Table, TaskPlan
+from surefoot.plan.calls import call_problems, name_problems, named
+from surefoot.plan.typed import File
+
+HARDEST = 5.0
+"""The top of the severity axis of shifts."""
+NAME = re.compile(r"\w[\w .,+=-]{0,99}")
+"""What a candidate or a test set may be called: its name becomes that of a file."""
+
+
+def _sources(task: TaskPlan) -> dict[str, Table]:
+    """Every source call of a task by its key in the file."""
+    own = {name: getattr(task, name) for name in ("train", "selection", "calibration")}
+    own |= {f"test.{name}": call for name, call in task.test.items()}
+    return {f"task.{name}": call for name, call in own.items() if call is not None}
+
+
+def path_problems(file: File, folder: Path) -> Iterator[str]:
+    """Files that are not there, with the nearest name beside each."""
+    named = {f"{key}.path": call.get("path") for key, call in _sources(file.task).items()}
+    named |= {"model.path": file.model.path, "model.tokenizer": file.model.tokenizer}
+    for key, name in named.items():
+        path = folder / name if isinstance(name, str) else folder
+        if not path.exists():
+            missing = next(p for p in (*reversed(path.parents), path) if not p.exists())
+            beside = missing.parent.iterdir() if missing.parent.is_dir() else ()
+            fix = nearest(missing.name, (p.name for p in beside))
+            yield f"{key}: no such file {missing}; {fix}"
+
+
+def task_problems(file: File) -> Iterator[str]:
+    """Sources, names of test sets, metric and runtime."""
+    task = file.task
+    for key, call in _sources(task).items():
+        yield from call_problems("source", call, key)
+    for name in task.test:
+        yield from _called(name, f"task.test.{name}", ("train", "selection", "calibration"))
+    if not task.test:
+        yield 'task.test: no test set; add test.main = { use = "csv", path = … }'
+    yield from name_problems("metric", task.metric, "task.metric")
+    if file.model.runtime:
+        yield from name_problems("runtime", file.model.runtime, "model.runtime")
+
+
+def shift_problems(file: File) -> Iterator[str]:
+    """Shifts that do not fit the inputs, are given twice, or are too severe."""
+    wanted, seen = INPUTS[file.task.kind], set()
+    for i, call in enumerate(file.evaluate.shifts):
+        key, (use, table) = f"evaluate.shifts[{i}]", named(call)
+        found = list(call_problems("shift", table, key))
+        yield from found
+        if found:
+            continue
+        severity = table.get("severity", 1.0)
+        if not 0 < severity <= HARDEST:
+            yield f"{key}.severity: must be above 0 and at most {HARDEST:g}, found {severity}"
+        takes = plugins.module("shift", use).INPUT
+        if takes != wanted:
+            yield f"{key}.use: '{use}' shifts {takes} inputs, and the task's are {wanted}"
+        if (use, severity) in seen:
+            yield f"{key}: '{use}' of severity {severity:g} is given twice; leave one out"
+        seen.add((use, severity))
+
+
+def evaluate_problems(evaluate: EvaluatePlan) -> Iterator[str]:
+    """Counts and seconds that are out of range."""
+    latency = evaluate.latency
+    least = {"batch": evaluate.batch, "latency.calls": latency.calls, "seeds": evaluate.seeds}
+    least |= {"latency.threads": latency.threads}
+    least |= {f"latency.batch[{i}]": batch for i, batch in enumerate(latency.batch)}
+    for key, value in least.items():
+        if value < 1:
+            yield f"evaluate.{key}: must be at least 1, found {value}"
+    if not latency.seconds > 0:
+        yield f"evaluate.latency.seconds: must be above 0, found {latency.seconds}"
+
+
+def candidate_problems(file: File, folder: Path) -> Iterator[str]:
+    """Names, steps and their order, and runtimes of candidates."""
+    names = [candidate.name for candidate in file.candidate]
+    given = model_format(folder / file.model.path) if file.model.path else None
+    for i, candidate in enumerate(file.candidate):
+        key = f"candidate[{i}]"
+        yield from _called(candidate.name, f"{key}.name", ("baseline", *names[:i]))
+        if candidate.runtime:
+            yield from name_problems("runtime", candidate.runtime, f"{key}.runtime")
+        unknown: list[str] = []
+        for j, call in enumerate(candidate.steps):
+            table = {"use": call} if isinstance(call, str) else call
+            unknown += call_problems("step", table, f"{key}.steps[{j}]")
+        yield from unknown or _order_problems(candidate, key, given)
+
+
+def _called(name: str, key: str, taken: Sequence[str]) -> Iterator[str]:
+    if not NAME.fullmatch(name):
+        yield f"{key}: '{name}' becomes a file name; use letters, digits, blanks and . , + = _ -"
+    if name in taken:
+        yield f"{key}: '{name}' is taken; choose another"
+
+
+def _order_problems(candidate: CandidatePlan, key: str, has: str | None) -> Iterator[str]:
+    """Steps whose formats do not fit: each must take what the one before it gives."""
+    for j, call in enumerate(candidate.steps):
+        use = call if isinstance(call, str) else call["use"]
+        module = plugins.module("step", use)
+        needs = getattr(module, "NEEDS", ())
+        needs = (needs,) if isinstance(needs, str) else needs
+        if has is not None and needs and has not in needs:
+            hint = "put export_onnx before it" if "onnx" in needs else "put it before the export"
+            wanted = " or ".join(needs)
+            yield f"{key}.steps[{j}]: '{use}' needs {wanted}, but is given {has}; {hint}"
+        has = getattr(module, "GIVES", has)
+    runtime = candidate.runtime
+    if has and runtime in plugins.names("runtime"):
+        runs = plugins.module("runtime", str(runtime)).FORMATS
+        if has not in runs:
+            yield f"{key}.runtime: '{runtime}' runs {' or '.join(runs)}, but the steps give {has}"
+
+
+def budget_problems(file: File) -> Iterator[str]:
+    """Budgets on what is not measured, and budgets that contradict each other."""
+    for i, budget in enumerate(file.budget):
+        key = f"budget[{i}]"
+        yield from (f"{key}.{problem}" for problem in problems(budget, plugins.names("metric")))
+        slices = {"*": "", **file.evaluate.slices} if file.evaluate.slices else {}
+        shifts = [name for name, *_ in map(named, file.evaluate.shifts)]
+        shifts = ["*", *shifts] if shifts else []
+        places = (("dataset", file.task.test), ("slice", slices), ("shift", shifts))
+        for what, names in places:
+            name = getattr(budget, what)
+            if name is not None and name not in names:
+                yield f"{key}.{what}: no {what} called '{name}'; {nearest(name, names)}"
+        batches = file.evaluate.latency.batch
+        if budget.quantity in TIMED and budget.batch not in batches:
+            yield f"{key}.batch: {budget.batch} is not one of evaluate.latency.batch, {batches}"
+    for i, j in contradictions(file.budget):
+        yield f"budget[{j}]: contradicts budget[{i}]: no {file.budget[j].quantity} can keep both"
+    if not file.budget:
+        yield "budget: none, so there is nothing to judge; add [[budget]] with quantity and a limit"
+
+
+def model_format(path: Path) -> str | None:
+    """The format of the user's model, as far as its name tells."""
+    if path.is_dir():
+        return "huggingface"
+    formats = plugins.names("format")
+    suffix = path.suffix.lower()
+    fitting = (f for f in formats if suffix in plugins.module("format", f).SUFFIXES)
+    return next(fitting, None)

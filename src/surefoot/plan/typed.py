@@ -1,0 +1,109 @@
+"""Turns the tables of a plan file into dataclasses, whatever is wrong with some of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any
+
+from surefoot import plugins
+from surefoot.core.errors import nearest
+from surefoot.core.evidence import Budget
+from surefoot.core.plan import (
+    CandidatePlan,
+    EvaluatePlan,
+    LatencyPlan,
+    ModelPlan,
+    Table,
+    TaskPlan,
+)
+
+Place = tuple[str | int, ...]
+"""The way to a value of the file, for example ("budget", 0, "level")."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """The tables of a plan file, before anything is looked up."""
+
+    task: TaskPlan
+    model: ModelPlan
+    budget: list[Budget] = field(default_factory=list)
+    candidate: list[CandidatePlan] = field(default_factory=list)
+    evaluate: EvaluatePlan = field(default_factory=EvaluatePlan)
+
+
+def typed(tables: Table) -> tuple[File, dict[str, str]]:
+    """The file with every broken value made harmless, and what was wrong with each by its key.
+
+    A broken value does not hide what is wrong elsewhere: an unknown key is taken out, anything else
+    gives way to an empty value, and the file is read again.
+    """
+    from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
+    for kind in (TaskPlan, ModelPlan, CandidatePlan, LatencyPlan, EvaluatePlan, Budget, File):
+        with_config(ConfigDict(extra="forbid", strict=True))(kind)
+    adapter, broken = TypeAdapter(File), dict[str, str]()
+    while True:
+        try:
+            # As JSON, since strict Python data would have to be of these classes already.
+            return adapter.validate_json(json.dumps(tables, default=str)), broken
+        except ValidationError as errors:
+            for error in errors.errors():
+                # Below a step stand the names of the types that it could have had.
+                place = error["loc"][:4] if error["loc"][2:3] == ("steps",) else error["loc"]
+                place = place[:3] if place[:2] == ("evaluate", "shifts") else place
+                if not _dotted(place).startswith(tuple(broken)):
+                    broken[_dotted(place)] = _explain(place, error["type"], error["input"])
+                _mend(tables, place)
+
+
+def _explain(place: Place, problem: str, found: Any) -> str:
+    key, kind = _dotted(place), _kind_at(place)
+    if kind is None:
+        return f"{key}: unknown key; {nearest(str(place[-1]), _keys(_kind_at(place[:-1])))}"
+    if problem == "missing":
+        return f"{key}: missing"
+    if problem == "literal_error":
+        return f"{key}: '{found}' is not allowed; {nearest(str(found), typing.get_args(kind))}"
+    return f"{key}: should be {plugins.in_words(kind)}, found {found!r}"
+
+
+def _mend(tables: Any, place: Place) -> None:
+    kind = _bare(_kind_at(place))
+    for part in place[:-1]:
+        tables = tables[part]
+    if kind is None:
+        tables.pop(place[-1], None)
+    elif typing.get_origin(kind) is typing.Literal:
+        tables[place[-1]] = typing.get_args(kind)[0]
+    else:
+        tables[place[-1]] = {} if dataclasses.is_dataclass(kind) else kind()
+
+
+def _dotted(place: Place) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+    return text.removeprefix(".")
+
+
+def _kind_at(place: Place) -> Any:
+    """The annotation of a value of the file; None where no key of that name is known."""
+    kind: Any = File
+    for part in place:
+        if dataclasses.is_dataclass(kind):
+            kind = typing.get_type_hints(kind).get(str(part))
+        else:
+            kind = typing.get_args(_bare(kind))[-1]
+    return kind
+
+
+def _bare(kind: Any) -> Any:
+    """`T` of `T | None` and of `T | Other`."""
+    return typing.get_args(kind)[0] if isinstance(kind, types.UnionType) else kind
+
+
+def _keys(kind: Any) -> list[str]:
+    return [f.name for f in dataclasses.fields(kind)]
