@@ -13,6 +13,7 @@ from surefoot.core.dataset import ConfirmationSet, Dataset
 from surefoot.core.errors import PluginError
 from surefoot.core.model import StepCall
 from surefoot.data import fingerprint
+from surefoot.evaluate.resample import chooses_rows, resampled
 
 
 def under_shifts(
@@ -46,6 +47,9 @@ def shifted(dataset: Dataset, call: StepCall) -> Dataset:
     seed = hashlib.sha256(f"{dataset.name} {call.use}".encode()).digest()
     rng = np.random.default_rng(list(seed))
     inputs = plugins.find("shift", call.use)(dataset.inputs, rng, **options)
+    if chooses_rows(call):
+        dataset = resampled(dataset, inputs, call)
+        inputs = dataset.inputs
     if inputs.shape != dataset.inputs.shape or inputs.dtype != dataset.inputs.dtype:
         raise PluginError(
             f"shift '{call.use}' made {inputs.dtype} {inputs.shape} of {dataset.inputs.dtype}"
