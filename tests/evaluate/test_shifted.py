@@ -44,8 +44,8 @@ def test_every_run_changes_the_same_rows_alike(texts):
 
 def test_what_breaks_the_shape_is_refused(texts, monkeypatch):
     monkeypatch.setattr(plugins, "find", lambda *_: lambda inputs, rng, **_: inputs[:3])
-    with pytest.raises(PluginError, match="shift 'odd' made"):
-        shifted(texts, call("odd"))
+    with pytest.raises(PluginError, match="shift 'typos' made"):
+        shifted(texts, call("typos"))
 
 
 def test_no_shift_leaves_the_sets_alone(texts):

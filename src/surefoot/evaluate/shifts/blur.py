@@ -10,9 +10,10 @@ WIDTHS = (0, 0.0125, 0.0175, 0.02, 0.025, 0.03)
 def blur(inputs: np.ndarray, rng: np.random.Generator, *, severity: float = 1.0) -> np.ndarray:
     """Pictures out of focus: a Gaussian blur of 1.25 to 3 % of the shorter side.
 
-    1.25, 1.75, 2, 2.5 and 3 % at severity 1 to 5; less would not be seen on a picture of few pixels.
-    Shapes stay where they are, so the label stays true. Source: Hendrycks and Dietterich (2019),
-    "Benchmarking neural network robustness to common corruptions and perturbations".
+    1.25, 1.75, 2, 2.5 and 3 % at severity 1 to 5, which a picture of few pixels survives as well as
+    one of many. Shapes stay where they are, so the label stays true. Source: Hendrycks and
+    Dietterich (2019), "Benchmarking neural network robustness to common corruptions and
+    perturbations".
 
     Args:
         inputs: (n, h, w) or (n, h, w, channels) uint8 images.

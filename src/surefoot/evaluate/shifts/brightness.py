@@ -20,4 +20,5 @@ def brightness(
         rng: Not used.
         severity: 0 (none) to 5 (three tenths of the range).
     """
-    return np.asarray(np.clip(np.rint(inputs + 255 * STEP * severity), 0, 255), dtype=np.uint8)
+    levels = np.clip(np.rint(np.arange(256) + 255 * STEP * severity), 0, 255).astype(np.uint8)
+    return np.asarray(levels[inputs])

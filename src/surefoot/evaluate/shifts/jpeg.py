@@ -18,9 +18,10 @@ BLOCKS = 8
 def jpeg(inputs: np.ndarray, rng: np.random.Generator, *, severity: float = 1.0) -> np.ndarray:
     """Pictures that were saved too small: the blocks and rings of JPEG at low quality.
 
-    Quality 25, 18, 15, 10 and 7 at severity 1 to 5, and 80, 65, 58, 50 and 40 where the shorter side
-    has fewer than 64 pixels. Shapes stay where they are, so the label stays true. Source: Hendrycks and Dietterich (2019), "Benchmarking neural network robustness to common
-    corruptions and perturbations". Other versions of the encoder may round otherwise; the version
+    Quality 25, 18, 15, 10 and 7 at severity 1 to 5; or 80, 65, 58, 50 and 40 where the shorter side
+    has fewer than 64 pixels. Shapes stay where they are, so the label stays true. Source: Hendrycks
+    and Dietterich (2019), "Benchmarking neural network robustness to common corruptions and
+    perturbations", both tables. Other versions of the encoder may round otherwise; the version
     is part of a run's environment.
 
     Args:
@@ -30,7 +31,7 @@ def jpeg(inputs: np.ndarray, rng: np.random.Generator, *, severity: float = 1.0)
         severity: 0 (none) to 5 (quality 7 or 40).
     """
     found = inputs.copy()
-    if severity:
+    if severity and len(inputs):
         library = require("PIL.Image", extra="image", error=DataError)
         small = min(inputs.shape[1:3]) < 8 * BLOCKS
         quality = round(float(np.interp(severity, range(6), SMALL if small else LARGE)))

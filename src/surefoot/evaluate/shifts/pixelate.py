@@ -12,8 +12,9 @@ def pixelate(inputs: np.ndarray, rng: np.random.Generator, *, severity: float = 
 
     At severity 5 a side of 28, 64 or 224 pixels keeps 19, 28 or 52, and less severity keeps more in
     equal ratios: a small picture can lose less than a large one. Both tables of the source, for 32
-    and for 224 pixels, lie near this. Shapes stay where they are, so the label stays true. Source: Hendrycks and Dietterich (2019), "Benchmarking
-    neural network robustness to common corruptions and perturbations".
+    and for 224 pixels, lie near this. Shapes stay where they are, so the label stays
+    true. Source: Hendrycks and Dietterich (2019), "Benchmarking neural network robustness to common
+    corruptions and perturbations".
 
     Args:
         inputs: (n, h, w) or (n, h, w, channels) uint8 images.

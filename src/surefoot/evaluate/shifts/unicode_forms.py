@@ -5,6 +5,8 @@ import unicodedata
 
 import numpy as np
 
+from surefoot.evaluate.shifts._places import changed
+
 INPUT = "text"
 FORMS = {
     "...": "\u2026", "--": "\u2014", "fi": "\ufb01", "fl": "\ufb02", "ff": "\ufb00",
@@ -13,9 +15,11 @@ FORMS = {
 }  # fmt: skip
 """Ligatures, typographic and wide marks that mean what the plain ones mean."""
 RATE = 0.06
+LETTERS = 0.2
+"""Of the letters and digits that are drawn, the share that becomes wide."""
 WIDE = 0xFEE0
 """From a printable ASCII character to its wide form."""
-_PIECES = re.compile("|".join([*map(re.escape, FORMS), "[0-9A-Za-z]", r"[^\x00-\x7f]"]))
+_PIECES = re.compile("|".join(map(re.escape, FORMS)))
 
 
 def unicode_forms(
@@ -33,20 +37,13 @@ def unicode_forms(
         rng: Which characters.
         severity: 0 (none) to 5 (three in ten).
     """
-    found = [_formed(text, rng, RATE * severity) for text in inputs.tolist()]
-    return np.array(found, dtype=inputs.dtype)
+    return changed(inputs, rng, RATE * severity, _formed)
 
 
-def _formed(text: str, rng: np.random.Generator, rate: float) -> str:
-    # The draws do not depend on the rate, so that more severity adds to the places of less.
-    draws = iter(rng.random(len(text)).tolist())
-
-    def other(piece: re.Match[str]) -> str:
-        plain, chance = piece[0], next(draws)
-        if plain in FORMS:
-            return FORMS[plain] if chance < rate else plain
-        if plain.isascii():
-            return chr(ord(plain) + WIDE) if chance < rate / 5 else plain
-        return unicodedata.normalize("NFD", plain) if chance < rate else plain
-
-    return _PIECES.sub(other, text)
+def _formed(text: str, at: int, way: float) -> tuple[str, int] | None:
+    piece, char = _PIECES.match(text, at), text[at]
+    if piece:
+        return FORMS[piece[0]], len(piece[0])
+    if not char.isascii():
+        return unicodedata.normalize("NFD", char), 1
+    return (chr(ord(char) + WIDE), 1) if char.isalnum() and way < LETTERS else None

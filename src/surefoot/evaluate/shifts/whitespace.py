@@ -1,18 +1,18 @@
 """Blanks that are doubled, odd or invisible."""
 
-import re
-
 import numpy as np
+
+from surefoot.evaluate.shifts._places import changed
 
 INPUT = "text"
 BLANKS = ("  ", "\t", "\n", "\u00a0", "\u2009", "\u3000", "\u200b ", " \ufeff")
 """What may stand for one blank: two, a tab, a new line, no-break, thin and wide blanks, and a blank
 beside a character of no width."""
 INVISIBLE = ("\u200b", "\u00ad", "\u2060")
-"""Characters of no width that may stand inside a word: a place to break, a soft hyphen, a joiner."""
+"""Characters of no width that may stand in a word: a place to break, a soft hyphen, a joiner."""
 RATE = 0.06
-INSIDE = 0.01
-_PLACES = re.compile(r" |(?<=[^\W\d_])(?=[^\W\d_])")
+INSIDE = 1 / 6
+"""Of the places inside words that are drawn, the share that gets an invisible character."""
 
 
 def whitespace(
@@ -29,17 +29,12 @@ def whitespace(
         rng: Which places.
         severity: 0 (none) to 5 (three blanks in ten).
     """
-    found = [_spaced(text, rng, severity) for text in inputs.tolist()]
-    return np.array(found, dtype=inputs.dtype)
+    return changed(inputs, rng, RATE * severity, _spaced)
 
 
-def _spaced(text: str, rng: np.random.Generator, severity: float) -> str:
-    # The draws do not depend on the severity, so that more of it adds to the places of less.
-    draws = iter(rng.random((len(text) + 1, 2)).tolist())
-
-    def other(place: re.Match[str]) -> str:
-        chance, way = next(draws)
-        kinds, rate = (BLANKS, RATE) if place[0] else (INVISIBLE, INSIDE)
-        return kinds[int(way * len(kinds))] if chance < rate * severity else place[0]
-
-    return _PLACES.sub(other, text)
+def _spaced(text: str, at: int, way: float) -> tuple[str, int] | None:
+    if text[at] == " ":
+        return BLANKS[int(way * len(BLANKS))], 1
+    if at and way < INSIDE and text[at].isalpha() and text[at - 1].isalpha():
+        return INVISIBLE[int(way / INSIDE * len(INVISIBLE))], 0
+    return None
