@@ -302,3 +302,38 @@ def test_the_runtime_of_a_candidate_must_run_what_its_steps_give(cli, tmp_path, 
         "surefoot: plan.toml: candidate[0].runtime: 'openvino' runs onnx,"
         " but the steps give skops\n"
     )
+
+
+def test_rows_that_a_shift_chose_are_those_of_the_bundle(cli, tmp_path, tiny_sklearn):
+    import skops.io
+
+    inputs = numbers(600)
+    answers = skops.io.load(tiny_sklearn).predict(inputs)
+    labels = some_wrong(np.searchsorted(TREES, answers), 3, every=6)
+    owner = np.array([f"o{i % 40}" for i in range(600)])
+    write_numbers(tmp_path / "test.csv", inputs, labels, owner=owner)
+    plan = PLAN.replace("model.onnx", str(tiny_sklearn)).replace("classes =", "# classes =")
+    plan = plan.replace('label = "tree"', 'label = "tree", id = "id", group = "owner"')
+    plan += 'shifts = [{ use = "covariate_shift", severity = 3.0 }]\n'
+    plan += 'slices = { high = "d > 0" }\n'
+    plan += candidate("onnx", '"export_onnx"')
+    plan += budget("accuracy", max_drop=0.2, shift="*") + budget("flips", at_most=0.2)
+    (tmp_path / "plan.toml").write_text(plan)
+    said = cli("run", "plan.toml")
+    assert said.code == 0, said.err
+    whole = {row[0]: row[1:] for row in rows_of("baseline", "main")}
+    few = {row[0]: row[1:] for row in rows_of("baseline", "main+covariate_shift-3")}
+    assert 150 < len(few) < 350
+    assert few.items() <= whole.items()  # predictions, groups and slices go with their ids
+    assert few.keys() == {row[0] for row in rows_of("onnx", "main+covariate_shift-3")}
+    shifted = verdicts()["onnx"]["findings"][0]
+    assert (shifted["paired"]["shift"], shifted["paired"]["n"]) == ("covariate_shift", len(few))
+    # The mean of what was kept lies high or low along the first component, by most of a deviation.
+    kept = np.isin(np.arange(600), [int(name) for name in few])
+    standard = (inputs - inputs.mean(axis=0)) / inputs.std(axis=0)
+    assert np.linalg.norm(standard[kept].mean(axis=0)) > 0.6
+
+
+def rows_of(name: str, place: str) -> list[tuple]:
+    columns = 'id, label, predicted, correct, "group", slice_high'
+    return duckdb.sql(f"SELECT {columns} FROM '{BUNDLE}/cells/{name}/{place}.parquet'").fetchall()

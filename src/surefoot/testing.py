@@ -109,8 +109,13 @@ def check_shift(name: str) -> None:
         PluginError: It does not keep its contract.
     """
     owes, shift = _owes("shift", name), plugins.find("shift", name)
-    inputs = _drawn_inputs(plugins.module("shift", name).INPUT)
+    module = plugins.module("shift", name)
+    inputs = _drawn_inputs(module.INPUT)
     before = hash_arrays(inputs)
+    if getattr(module, "GIVES", "inputs") == "rows":
+        _check_rows(owes, shift, inputs)
+        owes(hash_arrays(inputs) == before, "it must leave its inputs as they are")
+        return
 
     def made(rows: np.ndarray, severity: float) -> np.ndarray:
         found = shift(rows, np.random.default_rng(0), severity=severity)
@@ -126,6 +131,25 @@ def check_shift(name: str) -> None:
     owes(len(made(inputs[:1], 3.0)) == 1, "it must do with one row")
 
 
+def _check_rows(
+    owes: Callable[[Any, str], None], shift: Callable[..., np.ndarray], inputs: np.ndarray
+) -> None:
+    """A shift that chooses rows: all of them at 0, fewer at 5, each once and in their order."""
+
+    def made(rows: np.ndarray, severity: float) -> list[int]:
+        found = shift(rows, np.random.default_rng(0), severity=severity)
+        owes(found.ndim == 1 and found.dtype.kind == "i", "it must give (m,) whole numbers")
+        return list(found.tolist())
+
+    every, n = made(inputs, 0.0), len(inputs)
+    owes(every == list(range(n)), "severity 0 must keep every row")
+    few = made(inputs, 5.0)
+    owes(few == sorted(set(few)) and set(few) < set(every), "it must leave out rows, no more")
+    owes(made(inputs, 3.0) == made(inputs, 3.0), "the same draw must give the same")
+    owes(made(inputs[:0], 3.0) == [], "it must do with no rows")
+    owes(made(inputs[:1], 3.0) == [0], "it must keep a row that is alone")
+
+
 def _drawn_inputs(kind: str) -> np.ndarray:
     rng = np.random.default_rng(0)
     if kind == "image":
@@ -133,7 +157,7 @@ def _drawn_inputs(kind: str) -> np.ndarray:
     if kind == "numeric":
         return rng.normal(3, 2, (40, 5)).astype(np.float32)
     words = ["the", "quick", "Brown", "fox", "jumps", "over", "lazy", "dog's", "house", "mood."]
-    texts = [" ".join(rng.choice(words, 12).tolist()) for _ in range(40)]
+    texts = [" ".join(rng.choice(words, 12 + i).tolist()) for i in range(60)]
     return np.array(texts, np.dtypes.StringDType())
 
 

@@ -59,8 +59,8 @@ def test_a_shifted_set_is_named_by_what_it_is_made_from(texts, monkeypatch):
 
 def test_what_breaks_the_shape_is_refused(texts, monkeypatch):
     monkeypatch.setattr(plugins, "find", lambda *_: lambda inputs, rng, **_: inputs[:3])
-    with pytest.raises(PluginError, match="shift 'odd' made"):
-        shifted(texts, call("odd"))
+    with pytest.raises(PluginError, match="shift 'typos' made"):
+        shifted(texts, call("typos"))
 
 
 def test_no_shift_leaves_the_sets_alone(texts):

@@ -13,8 +13,8 @@ import surefoot
 from surefoot.core.hashing import hash_file, hash_json
 
 LIBRARIES = (
-    "duckdb", "numpy", "onnx", "onnxruntime", "openvino", "scikit-learn", "scipy", "skl2onnx",
-    "skops", "surefoot", "tokenizers", "torch", "transformers",
+    "duckdb", "numpy", "onnx", "onnxruntime", "openvino", "pillow", "scikit-learn", "scipy",
+    "skl2onnx", "skops", "surefoot", "tokenizers", "torch", "transformers",
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from surefoot.bundle.encode import encode
 from surefoot.bundle.environment import environment
-from surefoot.core.dataset import Task
+from surefoot.core.dataset import Dataset, Task
 from surefoot.core.evidence import Bundle, Cell, Evidence, LoadProfile, Verdict
 from surefoot.core.hashing import hash_file
 from surefoot.core.model import Candidate
@@ -129,7 +129,7 @@ def _verdict_json(key: str, contents: Contents, winner: str | None) -> dict[str,
 def _write_cell(folder: Path, cell: Cell, contents: Contents) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     task = contents.task
-    dataset, names = task.test[cell.dataset], np.array(task.classes, dtype=object)
+    dataset, names = _rows_of(cell, task), np.array(task.classes, dtype=object)
     n, rows = len(cell.ids), np.arange(len(cell.ids))
     under = f"+{cell.shift}-{cell.severity:g}" if cell.shift else ""
     write_parquet(
@@ -150,6 +150,15 @@ def _write_cell(folder: Path, cell: Cell, contents: Contents) -> None:
             **{f"slice_{name}": mask for name, mask in dataset.slices.items()},
         },
     )
+
+
+def _rows_of(cell: Cell, task: Task) -> Dataset:
+    """The rows of a cell; under a shift that chooses rows they are fewer than the test set's."""
+    dataset = task.test[cell.dataset]
+    if len(cell.ids) == len(dataset):
+        return dataset
+    kept = set(cell.ids.tolist())
+    return dataset.rows(np.array([name in kept for name in dataset.ids.tolist()]))
 
 
 def _write_loads(path: Path, loads: Sequence[LoadProfile]) -> None:

@@ -16,6 +16,7 @@ from surefoot.core.evidence import place
 from surefoot.core.hashing import hash_json
 from surefoot.core.model import StepCall
 from surefoot.data import fingerprint
+from surefoot.evaluate.resample import chooses_rows, resampled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +102,9 @@ def shifted(dataset: Dataset, call: StepCall) -> Dataset:
     seed = hashlib.sha256(f"{dataset.name} {call.use}".encode()).digest()
     rng = np.random.default_rng(list(seed))
     inputs = plugins.find("shift", call.use)(dataset.inputs, rng, **options)
+    if chooses_rows(call):
+        dataset = resampled(dataset, inputs, call)
+        inputs = dataset.inputs
     if inputs.shape != dataset.inputs.shape or inputs.dtype != dataset.inputs.dtype:
         raise PluginError(
             f"shift '{call.use}' made {inputs.dtype} {inputs.shape} of {dataset.inputs.dtype}"

@@ -66,6 +66,31 @@ def test_another_kind(save):
         image_folder(path=path)
 
 
+def test_every_file_that_cannot_be_used_is_counted(save, tmp_path):
+    for i in range(6):
+        save(f"cat/{i}.png", pixels(5, 4))
+    path = save("dog/0.png", pixels(6, 4))
+    for name in ("cat/0.png", "cat/2.png", "cat/3.png"):
+        (tmp_path / "images" / name).write_bytes(b"no image")
+    with pytest.raises(DataError) as caught:
+        image_folder(path=path)
+    said = str(caught.value)
+    assert said.startswith("4 of 7 images cannot be used: ")
+    assert [name in said for name in ("cat/0", "cat/2", "cat/3", "dog/0")] == [True] * 3 + [False]
+    assert "; and 1 more; repair them, or move them out of the folder" in said
+
+
+def test_sizes_are_those_of_the_first_image_that_can_be_read(save, tmp_path):
+    save("cat/a.png", pixels(5, 4))
+    save("cat/b.png", pixels(5, 4))
+    path = save("dog/c.png", pixels(7, 7, 3))
+    (tmp_path / "images/cat/a.png").write_bytes(b"")
+    with pytest.raises(
+        DataError, match=r"2 of 3 .*c\.png is 7x7 colour, and the first image, b\.png"
+    ):
+        image_folder(path=path)
+
+
 def test_sixteen_bits(save):
     path = save("cat/a.png", pixels(5, 4).astype(np.uint16) * 200)
     with pytest.raises(DataError, match=r"a.png: has pixels of the kind 'I.*8 bits"):

@@ -18,13 +18,16 @@ from surefoot.data.tables import connect, types_of
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _GREY = ("1", "L", "LA")
 _COLOUR = ("RGB", "RGBA", "P", "PA", "CMYK", "YCbCr")
+SHOWN = 3
+"""Unusable files that an error names."""
 
 
 def image_folder(*, path: str, name: str = "data", slices: dict[str, str] | None = None) -> Dataset:
     """Images, png or jpg and all of one size, in one sub-folder per class.
 
     The ids are the paths inside the folder. The first image decides between grey (height, width)
-    and colour (height, width, 3); transparency is dropped.
+    and colour (height, width, 3); transparency is dropped. A file that is broken, or of another
+    size or kind, is an error that counts all of them; none is left out.
 
     Args:
         path: The folder.
@@ -56,19 +59,42 @@ def image_folder(*, path: str, name: str = "data", slices: dict[str, str] | None
 
 
 def _images(files: Sequence[Path]) -> np.ndarray:
+    """All images, or one error that counts the broken and odd ones and names the first of them."""
     library = require("PIL.Image", extra="image", error=DataError)
-    first = _pixels(files[0], library)
-    images = np.empty((len(files), *first.shape), dtype=np.uint8)
+    images, first, broken = np.empty(0, dtype=np.uint8), "", []
     for index, file in enumerate(files):
-        pixels = _pixels(file, library)
-        if pixels.shape != first.shape:
-            raise DataError(
-                f"is {_size(pixels)}, and the first image, {files[0].name}, is {_size(first)}",
-                where=str(file),
-                fix="bring all images to one size and one kind",
-            )
-        images[index] = pixels
+        try:
+            pixels = _pixels(file, library)
+            if not first:
+                first, images = file.name, np.empty((len(files), *pixels.shape), dtype=np.uint8)
+            if pixels.shape != images.shape[1:]:
+                raise _odd(file, pixels.shape, first, images.shape[1:])
+            images[index] = pixels
+        except DataError as error:
+            broken.append(error)
+    if broken:
+        raise _counted(broken, len(files))
     return images
+
+
+def _odd(file: Path, shape: tuple[int, ...], first: str, wanted: tuple[int, ...]) -> DataError:
+    return DataError(
+        f"is {_size(shape)}, and the first image, {first}, is {_size(wanted)}",
+        where=str(file),
+        fix="bring all images to one size and one kind",
+    )
+
+
+def _counted(broken: Sequence[DataError], files: int) -> DataError:
+    """What is wrong with the first files, and how many others there are."""
+    if len(broken) == 1:
+        return broken[0]
+    shown = "; ".join(f"{error.where} {error.what}" for error in broken[:SHOWN])
+    more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
+    return DataError(
+        f"{len(broken)} of {files} images cannot be used: {shown}{more}",
+        fix="repair them, or move them out of the folder: none is left out silently",
+    )
 
 
 def _pixels(file: Path, library: Any) -> np.ndarray:
@@ -85,6 +111,5 @@ def _pixels(file: Path, library: Any) -> np.ndarray:
         raise DataError(f"is no complete image: {error}", where=str(file)) from error
 
 
-def _size(pixels: np.ndarray) -> str:
-    height, width = pixels.shape[:2]
-    return f"{width}x{height} {'grey' if pixels.ndim == 2 else 'colour'}"
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}x{shape[0]} {'grey' if len(shape) == 2 else 'colour'}"

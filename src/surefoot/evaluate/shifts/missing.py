@@ -13,11 +13,13 @@ def missing(inputs: np.ndarray, rng: np.random.Generator, *, severity: float = 1
     stays true. Source: Little and Rubin (2002), "Statistical analysis with missing data".
 
     Args:
-        inputs: (n, d) float32 numbers.
+        inputs: (n, d) float32 numbers; one that is missing already stays so.
         rng: Which values.
         severity: 0 (none) to 5 (a quarter of them).
     """
-    if not len(inputs):
-        return inputs.copy()
-    gone = rng.random(inputs.shape) < RATE * severity
-    return np.where(gone, np.median(inputs.astype(np.float64), axis=0).astype(inputs.dtype), inputs)
+    gone = (rng.random(inputs.shape) < RATE * severity) & ~np.isnan(inputs)
+    found = inputs.copy()
+    for column in np.flatnonzero(gone.any(axis=0)).tolist():
+        known = inputs[:, column].astype(np.float64)
+        found[gone[:, column], column] = np.nanmedian(known)
+    return found

@@ -4,6 +4,8 @@ import re
 
 import numpy as np
 
+from surefoot.evaluate.shifts._places import changed
+
 INPUT = "text"
 LOOKS = {
     "rn": "m", "m": "rn", "l": "1", "1": "l", "O": "0", "0": "O", "o": "0", "e": "c", "c": "e",
@@ -24,8 +26,9 @@ def ocr(inputs: np.ndarray, rng: np.random.Generator, *, severity: float = 1.0) 
         rng: Where the mistakes are drawn from.
         severity: 0 (none) to 5 (every tenth such character).
     """
+    return changed(inputs, rng, RATE * severity, _mistaken)
 
-    def mistaken(piece: re.Match[str]) -> str:
-        return LOOKS[piece[0]] if rng.random() < RATE * severity else piece[0]
 
-    return np.array([_PIECES.sub(mistaken, text) for text in inputs.tolist()], dtype=inputs.dtype)
+def _mistaken(text: str, at: int, _: float) -> tuple[str, int] | None:
+    piece = _PIECES.match(text, at)
+    return (LOOKS[piece[0]], len(piece[0])) if piece else None
