@@ -81,14 +81,16 @@ def under_shifts(
         for call in shifts:
             options = _options(call)
             severity = float(options["severity"])
-            key = [dataset.fingerprint or fingerprint(dataset), name, call.use, options]
-            found[place(name, call.use, severity, None)] = Shifted(
-                rows=dataset,
-                call=call,
-                shift=call.use,
-                severity=severity,
-                fingerprint=hash_json([*key, plugins.version("shift", call.use)]),
-            )
+            rows = dataset.fingerprint or fingerprint(dataset)
+            key = hash_json([rows, name, call.use, options, plugins.version("shift", call.use)])
+            where = place(name, call.use, severity, None)
+            if chooses_rows(call):
+                chosen = replace(shifted(dataset, call), fingerprint=key)
+                found[where] = ConfirmationSet(chosen)
+            else:
+                found[where] = Shifted(
+                    rows=dataset, call=call, shift=call.use, severity=severity, fingerprint=key
+                )
     return found
 
 
