@@ -74,7 +74,7 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
             verdicts=gate_evidence(
                 measured.evidence, plan.budgets, use=use, tried=len(plan.recipes)
             ),
-            warnings=(*leaks(task), *hollow(measured.cells, baseline.name)),
+            warnings=(*task.notes, *leaks(task), *hollow(measured.cells, baseline.name)),
             metrics=plan.metrics(),
         )
         bundle = write_bundle(out / "bundle", key, contents)

@@ -100,11 +100,25 @@ class LatencyPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SearchPlan:
+    """The `evaluate.find_slices` table."""
+
+    depth: int = 2
+    """How many conditions a slice may join, at most 3."""
+    least_rows: int = 50
+    """Rows that a slice must have in each half of a test set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatePlan:
     """The `[evaluate]` table."""
 
     slices: dict[str, str] = field(default_factory=dict)
     """Slice name to an SQL condition over the columns of the data."""
+    class_slices: bool = False
+    """Whether every class of a test set is a slice too, called `class=NAME`."""
+    find_slices: bool | Table = False
+    """Whether to look for slices that nobody declared; a table has `depth` and `least_rows`."""
     shifts: list[str | Table] = field(default_factory=list)
     """Shifts that every test set is measured under too: names, or tables with a `severity`."""
     seeds: int = 1
