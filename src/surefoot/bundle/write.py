@@ -19,8 +19,8 @@ from surefoot.core.hashing import hash_file
 from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.data.columns import write_parquet
-from surefoot.evaluate import by_row
-from surefoot.gate import best, noise, summaries
+from surefoot.evaluate import Exploration, by_row
+from surefoot.gate import Worst, best, noise, summaries
 from surefoot.store import whole_folder
 
 HIDDEN = shutil.ignore_patterns(".*")
@@ -50,6 +50,10 @@ class Contents:
     """What a reader of the verdict should know."""
     metrics: Sequence[str]
     """The metrics that were compared, the task's own first."""
+    worst: Sequence[Worst] = ()
+    """Where each candidate lost most."""
+    found_slices: Exploration | None = None
+    """What a search for slices found; None where none was asked for."""
 
 
 def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
@@ -123,6 +127,9 @@ def _verdict_json(key: str, contents: Contents, winner: str | None) -> dict[str,
         "noise": encode(noise(contents.evidence.loads)),
         "repeat": encode(contents.evidence.repeat),
         "memory": dict(contents.evidence.memory),
+        "worst": encode(contents.worst),
+        "found_slices": encode(contents.found_slices),
+        "data": {name: d.fingerprint for name, d in contents.task.test.items()},
     }
 
 

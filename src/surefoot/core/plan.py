@@ -46,6 +46,10 @@ class TaskPlan:
         own = {name: getattr(self, name) for name in OWN_SETS}
         return {name: call for name, call in (own | self.test).items() if call is not None}
 
+    def columns(self) -> dict[str, list[str]]:
+        """The numeric columns by test set, where its source names them."""
+        return {name: call["columns"] for name, call in self.test.items() if "columns" in call}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPlan:
@@ -166,6 +170,11 @@ class Plan:
     def metrics(self) -> tuple[str, ...]:
         """The metrics that have to be measured: the task's own first, then those of budgets."""
         return metrics(self.budgets, self.task.metric)
+
+    def slice_search(self) -> SearchPlan | None:
+        """How to look for slices that nobody declared; None where the plan does not ask for it."""
+        asked = self.evaluate.find_slices
+        return SearchPlan(**({} if asked is True else asked)) if asked is not False else None
 
     def shown(self, path: Path) -> str:
         """A path as seen from the plan's folder: where that folder lies must not matter."""

@@ -13,6 +13,7 @@ from surefoot.core.errors import DataError, nearest
 from surefoot.core.evidence import Budget
 from surefoot.core.parts import CLASS, part_name, speaks_of
 from surefoot.core.plan import Plan
+from surefoot.core.printable import printable
 from surefoot.core.progress import Progress
 from surefoot.data.fingerprint import fingerprint
 from surefoot.data.read import read
@@ -136,7 +137,7 @@ def _left_out(dataset: Dataset, column: str, parts: Sequence[Dataset]) -> Iterat
 def _by_class(dataset: Dataset) -> Dataset:
     """The data set with a slice for every class that has rows in it."""
     found = {
-        f"{CLASS}{dataset.classes[index]}": dataset.labels == index
+        f"{CLASS}{printable(dataset.classes[index])}": dataset.labels == index
         for index in np.unique(dataset.labels)
     }
     return replace(dataset, slices={**dataset.slices, **found})

@@ -1,6 +1,7 @@
 """Measures candidates: cells example by example, latency in turns, memory at its peak."""
 
 from surefoot.evaluate.cells import ask_again, fill_cells, hollow
+from surefoot.evaluate.find_slices import Exploration, find_slices
 from surefoot.evaluate.latency import measure_latency, take_turns
 from surefoot.evaluate.measured import Entrants, Measured, measure
 from surefoot.evaluate.memory import peak_memory
@@ -9,11 +10,13 @@ from surefoot.evaluate.shifted import under_shifts
 
 __all__ = [
     "Entrants",
+    "Exploration",
     "Measured",
     "ask_again",
     "by_row",
     "confirmation_evidence",
     "fill_cells",
+    "find_slices",
     "hollow",
     "measure",
     "measure_latency",

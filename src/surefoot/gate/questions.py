@@ -63,6 +63,12 @@ class Questions:
         """
         return [question for budget in budgets for question in self._of(budget, candidate)]
 
+    def drops(self, candidate: str, metric: str) -> list[Question]:
+        """How much a metric dropped in every place of one candidate, whatever the budgets say."""
+        any_margin = Budget(quantity=metric, max_drop=0.01)
+        measured = (p for p in self._paired[candidate] if p.metric == metric and not p.note)
+        return [_drop(paired, any_margin) for paired in measured]
+
     def _of(self, budget: Budget, candidate: str) -> list[Question]:
         if budget.quantity in EXACT:
             return [self._exact(budget, candidate)]
