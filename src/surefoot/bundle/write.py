@@ -133,14 +133,19 @@ def _verdict_json(key: str, contents: Contents, winner: str | None) -> dict[str,
     }
 
 
+def cell_file(dataset: str, shift: str, severity: float) -> str:
+    """The name of a cell's file in the folder of its candidate."""
+    under = f"+{shift}-{severity:g}" if shift else ""
+    return f"{dataset}{under}.parquet"
+
+
 def _write_cell(folder: Path, cell: Cell, contents: Contents) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     task = contents.task
     dataset, names = task.test[cell.dataset], np.array(task.classes, dtype=object)
     n, rows = len(cell.ids), np.arange(len(cell.ids))
-    under = f"+{cell.shift}-{cell.severity:g}" if cell.shift else ""
     write_parquet(
-        folder / f"{cell.dataset}{under}.parquet",
+        folder / cell_file(cell.dataset, cell.shift, cell.severity),
         {
             "candidate": np.full(n, cell.candidate, dtype=object),
             "dataset": np.full(n, cell.dataset, dtype=object),

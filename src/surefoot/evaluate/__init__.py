@@ -6,7 +6,7 @@ from surefoot.evaluate.latency import measure_latency, take_turns
 from surefoot.evaluate.measured import Entrants, Measured, measure
 from surefoot.evaluate.memory import peak_memory
 from surefoot.evaluate.pairs import by_row, confirmation_evidence, selection_evidence
-from surefoot.evaluate.shifted import under_shifts
+from surefoot.evaluate.shifted import shifted, under_shifts
 
 __all__ = [
     "Entrants",
@@ -22,6 +22,7 @@ __all__ = [
     "measure_latency",
     "peak_memory",
     "selection_evidence",
+    "shifted",
     "take_turns",
     "under_shifts",
 ]
