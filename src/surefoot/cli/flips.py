@@ -48,9 +48,7 @@ def command(  # size: one argument per option of the verb
         inputs = inputs_of(checked, bundle, flips, progress)
     note = ""
     if any(place.shift for place in flips.places) and other_source(bundle):
-        note = (
-            "another version of surefoot made the run: its shifts may have changed inputs otherwise"
-        )
+        note = "another version of surefoot made the run; its shifts may have been others"
         click.echo(note, err=True)
     if html:
         write_page(html, flips, inputs, columns, note=note)

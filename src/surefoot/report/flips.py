@@ -104,6 +104,8 @@ def read_flips(
     Raises:
         BundleError: The run is not finished, or it has no such candidate or place.
     """
+    if not bundle.is_dir():
+        raise BundleError("no finished run", where=str(bundle), fix="run the plan: surefoot run")
     data = read_verdict_json(bundle)
     names = [entry["name"] for entry in data["candidates"]]
     baseline, judged = names[0], [verdict["candidate"] for verdict in data["verdicts"]]
@@ -135,7 +137,10 @@ def inputs_of(
     Raises:
         DataError: The data have changed since the run, or the plan no longer names them.
     """
-    seen: Mapping[str, str] = read_verdict_json(bundle).get("data", {})
+    seen: Mapping[str, str] | None = read_verdict_json(bundle).get("data")
+    if seen is None:
+        fix = "run the plan again"
+        raise BundleError("the run does not say which data it saw", where=str(bundle), fix=fix)
     progress.start("reading test sets", len(plan.task.test))
     sets, _ = confirmation_sets(plan, read_tests(plan, progress))
     found = {}

@@ -84,23 +84,19 @@ def page(flips: Flips, inputs: Inputs, columns: Columns, *, note: str = "") -> s
 
 def _row(flip: Flip, flips: Flips, inputs: Inputs, columns: Columns) -> dict[str, Any]:
     place = flips.places[flip.place]
-    given = [False, True] if place.shift else [False]
-    return {
-        "flip": flip,
-        "place": place.name,
-        "inputs": [
-            {
-                "caption": "as it came"
-                if came
-                else f"as shifted: {place.shift}" * bool(place.shift),
-                "image": _image(inputs[flip.place][came].inputs[flip.row])
-                if input_text(flip, inputs, columns) is None
-                else None,
-                "text": _kept_lines(input_text(flip, inputs, columns, came=came) or ""),
-            }
-            for came in given
-        ],
-    }
+    captions = [f"as shifted by {place.shift}", "as it came"] if place.shift else [""]
+    shown = [
+        {"caption": caption, **_input(flip, inputs, columns, came=came)}
+        for came, caption in zip((False, True), captions, strict=False)
+    ]
+    return {"flip": flip, "place": place.name, "inputs": shown}
+
+
+def _input(flip: Flip, inputs: Inputs, columns: Columns, *, came: bool) -> dict[str, str | None]:
+    text = input_text(flip, inputs, columns, came=came)
+    if text is None:
+        return {"image": _image(inputs[flip.place][came].inputs[flip.row]), "text": ""}
+    return {"image": None, "text": _kept_lines(text)}
 
 
 def _kept_lines(text: str) -> str:
