@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, combinations
 
 import numpy as np
 
@@ -29,6 +30,8 @@ BLOCK = 64
 """Slices whose rows are counted at once."""
 LEAST_SCORE = 2.0
 """Standard deviations above what chance gives, for a slice to be worth confirming."""
+MORE = 1.0
+"""Standard deviations by which a further condition must make a slice worse."""
 ALIKE = 0.6
 """A slice that shares this share of its rows with a better one is no news."""
 
@@ -262,6 +265,12 @@ class _Search:
         for parts, score in sorted(kept.items(), key=lambda item: (-item[1], len(item[0]))):
             mask = self._mask(parts)
             new = all((mask & old).sum() < ALIKE * (mask | old).sum() for _, old, _ in found)
-            if score >= LEAST_SCORE and new and len(found) < MOST:
+            shorter = (kept.get(rest, -np.inf) for rest in _shorter(parts))
+            if score >= max(LEAST_SCORE, MORE + max(shorter, default=-np.inf)) and new:
                 found.append((parts, mask, score))
-        return found
+        return found[:MOST]
+
+
+def _shorter(parts: Parts) -> Iterator[Parts]:
+    """The slices of some of the conditions, at least one and not all."""
+    return chain.from_iterable(combinations(parts, n) for n in range(1, len(parts)))
