@@ -13,14 +13,15 @@ from surefoot.bundle import (
     write_bundle,
 )
 from surefoot.compress import compress_all
+from surefoot.core.dataset import Task
 from surefoot.core.errors import BundleError
 from surefoot.core.evidence import Bundle
 from surefoot.core.hashing import hash_json
 from surefoot.core.plan import Plan
 from surefoot.core.progress import Progress, Silent
 from surefoot.data import for_classes, leaks, read_task, sketch
-from surefoot.evaluate import Entrants, hollow, measure
-from surefoot.gate import gate_evidence
+from surefoot.evaluate import Entrants, Exploration, Measured, find_slices, hollow, measure
+from surefoot.gate import gate_evidence, worst_slices
 from surefoot.ledger import LEDGER, record_use
 from surefoot.models import adopt_baseline, source_files
 from surefoot.store import Store, check_replaceable
@@ -74,8 +75,10 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
             verdicts=gate_evidence(
                 measured.evidence, plan.budgets, use=use, tried=len(plan.recipes)
             ),
-            warnings=(*leaks(task), *hollow(measured.cells, baseline.name)),
+            warnings=(*task.notes, *leaks(task), *hollow(measured.cells, baseline.name)),
             metrics=plan.metrics(),
+            worst=worst_slices(measured.evidence, measured.cells, task.test, task.metric),
+            found_slices=_explored(plan, task, measured),
         )
         bundle = write_bundle(out / "bundle", key, contents)
         store.keep_digests()
@@ -104,6 +107,14 @@ def run_key(plan: Plan, store: Store) -> str:
     files = {plan.shown(path): store.digest(path) for path in (*plan.files(), *model)}
     plan_and_plugins = {"plan": plan.resolved(), "plugins": _foreign_plugins(plan)}
     return hash_json({**plan_and_plugins, "files": files, "environment": environment_key()})
+
+
+def _explored(plan: Plan, task: Task, measured: Measured) -> Exploration | None:
+    """The slices that a search finds, where the plan asks for one."""
+    settings = plan.slice_search()
+    if settings is None:
+        return None
+    return find_slices(measured.cells, task.test, settings, plan.task.columns())
 
 
 def _foreign_plugins(plan: Plan) -> dict[str, str]:

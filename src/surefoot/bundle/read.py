@@ -45,6 +45,19 @@ def read_verdict_json(path: Path) -> dict[str, Any]:
     return data
 
 
+def read_environment(path: Path) -> dict[str, Any]:
+    """What a bundle was made with.
+
+    Raises:
+        BundleError: There is no bundle that can be read.
+    """
+    try:
+        made: dict[str, Any] = json.loads((path / "environment.json").read_text())
+    except (OSError, ValueError) as error:
+        raise BundleError(f"no environment that can be read: {error}", where=str(path)) from error
+    return made
+
+
 def missing_files(path: Path) -> tuple[str, ...]:
     """The files that a bundle's manifest names and that are not there."""
     try:

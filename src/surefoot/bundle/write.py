@@ -19,8 +19,8 @@ from surefoot.core.hashing import hash_file
 from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.data.columns import write_parquet
-from surefoot.evaluate import by_row
-from surefoot.gate import best, noise, summaries
+from surefoot.evaluate import Exploration, by_row
+from surefoot.gate import Worst, best, noise, summaries
 from surefoot.store import whole_folder
 
 HIDDEN = shutil.ignore_patterns(".*")
@@ -50,6 +50,10 @@ class Contents:
     """What a reader of the verdict should know."""
     metrics: Sequence[str]
     """The metrics that were compared, the task's own first."""
+    worst: Sequence[Worst] = ()
+    """Where each candidate lost most."""
+    found_slices: Exploration | None = None
+    """What a search for slices found; None where none was asked for."""
 
 
 def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
@@ -123,7 +127,16 @@ def _verdict_json(key: str, contents: Contents, winner: str | None) -> dict[str,
         "noise": encode(noise(contents.evidence.loads)),
         "repeat": encode(contents.evidence.repeat),
         "memory": dict(contents.evidence.memory),
+        "worst": encode(contents.worst),
+        "found_slices": encode(contents.found_slices),
+        "data": {name: d.fingerprint for name, d in contents.task.test.items()},
     }
+
+
+def cell_file(dataset: str, shift: str, severity: float) -> str:
+    """The name of a cell's file in the folder of its candidate."""
+    under = f"+{shift}-{severity:g}" if shift else ""
+    return f"{dataset}{under}.parquet"
 
 
 def _write_cell(folder: Path, cell: Cell, contents: Contents) -> None:
@@ -131,9 +144,8 @@ def _write_cell(folder: Path, cell: Cell, contents: Contents) -> None:
     task = contents.task
     dataset, names = _rows_of(cell, task), np.array(task.classes, dtype=object)
     n, rows = len(cell.ids), np.arange(len(cell.ids))
-    under = f"+{cell.shift}-{cell.severity:g}" if cell.shift else ""
     write_parquet(
-        folder / f"{cell.dataset}{under}.parquet",
+        folder / cell_file(cell.dataset, cell.shift, cell.severity),
         {
             "candidate": np.full(n, cell.candidate, dtype=object),
             "dataset": np.full(n, cell.dataset, dtype=object),

@@ -18,6 +18,7 @@ VERBS = {
     "init": "Look at a model and a data file, and write a plan that runs.",
     "power": "Say which budgets of a plan its data can decide.",
     "run": "Run a plan: all stages up to the bundle and its verdict.",
+    "flips": "Show the rows whose answer a candidate changed.",
     "gate": "Show a run's verdict, or test the gate with planted faults.",
     "compare": "Judge a candidate from two files of predictions alone.",
     "list": "List the plugins of each kind, or the options of one.",

@@ -58,14 +58,11 @@ def command(
 
 def _tests(plan: Plan) -> dict[str, Dataset]:
     """The test sets alone."""
-    from surefoot.data import check, read
+    from surefoot.data import confirmation_sets, read_tests
 
-    found: dict[str, Dataset] = {}
     with shown() as progress:
         progress.start("reading test sets", len(plan.task.test))
-        for name, call in plan.task.test.items():
-            options = {key: value for key, value in call.items() if key != "use"}
-            found[name] = read(call["use"], options, name=name, slices=plan.evaluate.slices)
-            check(found[name], f"task.test.{name}")
-            progress.advance()
+        found, notes = confirmation_sets(plan, read_tests(plan, progress))
+        for note in notes:
+            progress.note(note)
     return found

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from surefoot.core.errors import nearest
 from surefoot.core.evidence import Budget
+from surefoot.core.parts import is_part
 
 FRACTIONS = ("flips", "lost", "won", "other")
 """Shares of rows whose answer changed: all, right to wrong, wrong to right, wrong to wrong."""
@@ -73,10 +74,11 @@ def _place_problems(budget: Budget) -> Iterator[str]:
 
 def _meet(one: Budget, other: Budget) -> bool:
     """Whether both speak of one place: no data set means each of them, `*` each slice."""
-    slices = {one.slice, other.slice}
+    slices, names = {one.slice, other.slice}, (str(one.dataset), str(other.dataset))
+    parts = is_part(*names) or is_part(*reversed(names))
     return (
         (one.quantity, one.batch, one.shift) == (other.quantity, other.batch, other.shift)
-        and (one.dataset == other.dataset or None in (one.dataset, other.dataset))
+        and (one.dataset == other.dataset or None in (one.dataset, other.dataset) or parts)
         and (len(slices) == 1 or ("*" in slices and None not in slices))
     )
 

@@ -76,6 +76,8 @@ class Dataset:
     """Slice name to a (n,) bool mask."""
     groups: np.ndarray | None = None
     """(n,) StringDType: rows of one group (speaker, document, user) are not independent."""
+    parts: np.ndarray | None = None
+    """(n,) StringDType: the value of the column that splits a test set; empty: none."""
     shift: str = ""
     """The plugin that changed the inputs; empty where they are as they came."""
     severity: float = 0.0
@@ -104,6 +106,7 @@ class Dataset:
             labels=self.labels[chosen],
             slices={key: mask[chosen] for key, mask in self.slices.items()},
             groups=None if self.groups is None else self.groups[chosen],
+            parts=None if self.parts is None else self.parts[chosen],
             fingerprint="",
         )
 
@@ -145,3 +148,5 @@ class Task:
     """The confirmation sets by name, opened for the verdict."""
     metric: str
     """The name of the metric that the budgets are about, for example `accuracy`."""
+    notes: tuple[str, ...] = ()
+    """What was left out while the data were read, for the readers of a verdict."""

@@ -192,7 +192,7 @@ class Budget:
     max_drop: float | None = None
     """The quantity may be worse than the baseline's by at most this."""
     dataset: str | None = None
-    """Only this test set; None means each of them."""
+    """Only this test set, or the parts of one that was split; None means each of them."""
     slice: str | None = None
     """Only this slice; `*` means each declared slice; None means all rows."""
     shift: str | None = None

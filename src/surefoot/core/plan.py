@@ -46,6 +46,10 @@ class TaskPlan:
         own = {name: getattr(self, name) for name in OWN_SETS}
         return {name: call for name, call in (own | self.test).items() if call is not None}
 
+    def columns(self) -> dict[str, list[str]]:
+        """The numeric columns by test set, where its source names them."""
+        return {name: call["columns"] for name, call in self.test.items() if "columns" in call}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPlan:
@@ -100,11 +104,25 @@ class LatencyPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SearchPlan:
+    """The `evaluate.find_slices` table."""
+
+    depth: int = 2
+    """How many conditions a slice may join, at most 3."""
+    least_rows: int = 50
+    """Rows that a slice must have in each half of a test set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatePlan:
     """The `[evaluate]` table."""
 
     slices: dict[str, str] = field(default_factory=dict)
     """Slice name to an SQL condition over the columns of the data."""
+    class_slices: bool = False
+    """Whether every class of a test set is a slice too, called `class=NAME`."""
+    find_slices: bool | Table = False
+    """Whether to look for slices that nobody declared; a table has `depth` and `least_rows`."""
     shifts: list[str | Table] = field(default_factory=list)
     """Shifts that every test set is measured under too: names, or tables with a `severity`."""
     seeds: int = 1
@@ -154,6 +172,11 @@ class Plan:
     def metrics(self) -> tuple[str, ...]:
         """The metrics that have to be measured: the task's own first, then those of budgets."""
         return metrics(self.budgets, self.task.metric)
+
+    def slice_search(self) -> SearchPlan | None:
+        """How to look for slices that nobody declared; None where the plan does not ask for it."""
+        asked = self.evaluate.find_slices
+        return SearchPlan(**({} if asked is True else asked)) if asked is not False else None
 
     def shown(self, path: Path) -> str:
         """A path as seen from the plan's folder: where that folder lies must not matter."""

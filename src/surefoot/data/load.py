@@ -12,10 +12,11 @@ from surefoot.core.dataset import ConfirmationSet, Dataset, SelectionSet, Task
 from surefoot.core.errors import DataError
 from surefoot.core.plan import OWN_SETS, Plan
 from surefoot.core.progress import Progress, Silent
+from surefoot.data.confirmation import confirmation_sets, read_tests
 from surefoot.data.fingerprint import row_hashes
 from surefoot.data.read import read
 from surefoot.data.split import split
-from surefoot.data.task import align, check, overlap
+from surefoot.data.task import align, overlap
 
 SHARES = {"train": 0.8, "selection": 0.1, "calibration": 0.1}
 """How `task.train` is shared out where the plan names no `selection` or `calibration`."""
@@ -31,19 +32,19 @@ def read_task(plan: Plan, progress: Progress | None = None) -> Task:
         DataError: A file, column, row or slice is at fault; or a test row was seen in training.
     """
     watch = progress or Silent()
-    calls = {"train": plan.task.train, "selection": plan.task.selection}
-    calls |= {"calibration": plan.task.calibration, **plan.task.test}
+    calls = {name: call for name in OWN_SETS if (call := getattr(plan.task, name)) is not None}
+    watch.start("reading data", len(calls) + len(plan.task.test))
     found: dict[str, Dataset] = {}
-    watch.start("reading data", len(calls))
     for name, call in calls.items():
-        if call is not None:
-            slices = plan.evaluate.slices if name in plan.task.test else {}
-            found[name] = _read(name, call, slices)
+        found[name] = _read(name, call, {})
         watch.advance()
+    found |= read_tests(plan, watch)
     for name in plan.task.test:
-        check(found[name], f"task.test.{name}")
-        _refuse_seen(name, calls, found)
-    return _task(plan, found)
+        _refuse_seen(name, {**calls, **plan.task.test}, found)
+    task = _task(plan, found)
+    for note in task.notes:
+        watch.note(note)
+    return task
 
 
 def for_classes(task: Task, classes: Sequence[str]) -> Task:
@@ -126,6 +127,7 @@ def _task(plan: Plan, found: Mapping[str, Dataset]) -> Task:
     own: dict[str, Dataset] = {name: sets[name] for name in SHARES if name in sets}
     if "train" in own:
         own = _shared_out(own, plan.task.seed) | {k: d for k, d in own.items() if k != "train"}
+    tests, notes = confirmation_sets(plan, sets)
     return Task(
         name=plan.task.name,
         kind=plan.task.kind,
@@ -133,8 +135,9 @@ def _task(plan: Plan, found: Mapping[str, Dataset]) -> Task:
         train=own.get("train"),
         selection=SelectionSet(own["selection"]) if "selection" in own else None,
         calibration=own.get("calibration"),
-        test={name: ConfirmationSet(sets[name]) for name in plan.task.test},
+        test={name: ConfirmationSet(dataset) for name, dataset in tests.items()},
         metric=plan.task.metric,
+        notes=notes,
     )
 
 

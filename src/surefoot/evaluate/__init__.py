@@ -1,15 +1,17 @@
 """Measures candidates: cells example by example, latency in turns, memory at its peak."""
 
 from surefoot.evaluate.cells import fill_cells, hollow
+from surefoot.evaluate.find_slices import Exploration, find_slices
 from surefoot.evaluate.latency import measure_latency, take_turns
 from surefoot.evaluate.matrix import Filling, ask_again, fill_matrix
 from surefoot.evaluate.measured import Entrants, Measured, measure
 from surefoot.evaluate.memory import peak_memory
 from surefoot.evaluate.pairs import by_row, confirmation_evidence, selection_evidence
-from surefoot.evaluate.shifted import under_shifts
+from surefoot.evaluate.shifted import shifted, under_shifts
 
 __all__ = [
     "Entrants",
+    "Exploration",
     "Filling",
     "Measured",
     "ask_again",
@@ -17,11 +19,13 @@ __all__ = [
     "confirmation_evidence",
     "fill_cells",
     "fill_matrix",
+    "find_slices",
     "hollow",
     "measure",
     "measure_latency",
     "peak_memory",
     "selection_evidence",
+    "shifted",
     "take_turns",
     "under_shifts",
 ]

@@ -3,5 +3,15 @@
 from surefoot.gate.finalists import finalists
 from surefoot.gate.latency import noise, summaries
 from surefoot.gate.verdict import best, exit_code, gate_evidence
+from surefoot.gate.worst import Worst, worst_slices
 
-__all__ = ["best", "exit_code", "finalists", "gate_evidence", "noise", "summaries"]
+__all__ = [
+    "Worst",
+    "best",
+    "exit_code",
+    "finalists",
+    "gate_evidence",
+    "noise",
+    "summaries",
+    "worst_slices",
+]

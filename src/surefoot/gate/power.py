@@ -19,6 +19,7 @@ from surefoot.core.budget import EXACT, FRACTIONS, QUANTILES, TIMED
 from surefoot.core.dataset import Dataset
 from surefoot.core.errors import BudgetError
 from surefoot.core.evidence import Budget, Use
+from surefoot.core.parts import speaks_of
 from surefoot.gate.latency import BLOCKS, FEWEST
 from surefoot.gate.samples import POWER
 
@@ -226,7 +227,7 @@ def _of(
 
 def _speaks_of(budget: Budget, place: Place) -> bool:
     inside = budget.slice == place.slice or (budget.slice == "*" and place.slice is not None)
-    return inside and budget.dataset in (None, place.dataset)
+    return inside and speaks_of(budget.dataset, place.dataset)
 
 
 def _timed(budget: Budget, alpha: float, calls: int, assumptions: int) -> Prospect:

@@ -11,6 +11,7 @@ import numpy as np
 from surefoot.core.budget import EXACT, QUANTILES, TIMED
 from surefoot.core.errors import BudgetError
 from surefoot.core.evidence import Budget, Evidence, LoadProfile, Paired, place
+from surefoot.core.parts import speaks_of
 from surefoot.gate.latency import machine_noise
 from surefoot.gate.samples import Calls, Counted, Drawn, Exact, Rows, Sample, Series, Share, negated
 
@@ -62,6 +63,12 @@ class Questions:
         """
         return [question for budget in budgets for question in self._of(budget, candidate)]
 
+    def drops(self, candidate: str, metric: str) -> list[Question]:
+        """How much a metric dropped in every place of one candidate, whatever the budgets say."""
+        any_margin = Budget(quantity=metric, max_drop=0.01)
+        measured = (p for p in self._paired[candidate] if p.metric == metric and not p.note)
+        return [_drop(paired, any_margin) for paired in measured]
+
     def _of(self, budget: Budget, candidate: str) -> list[Question]:
         if budget.quantity in EXACT:
             return [self._exact(budget, candidate)]
@@ -79,7 +86,7 @@ class Questions:
         # Which answers changed is the same whatever the metric: the first one tells.
         wanted = known[0].metric if known and budget.quantity in CHANGES else budget.quantity
         for paired in known:
-            here = paired.metric == wanted and budget.dataset in (None, paired.dataset)
+            here = paired.metric == wanted and speaks_of(budget.dataset, paired.dataset)
             here = here and _under(budget.shift, paired.shift)
             every_slice = budget.slice == "*" and paired.slice is not None
             if here and (every_slice or budget.slice == paired.slice):

@@ -117,6 +117,21 @@ def p_values(questions: Sequence[Question]) -> np.ndarray:
     return p
 
 
+def intervals(questions: Sequence[Question], levels: np.ndarray) -> np.ndarray:
+    """(questions, 3) the value and both ends of each sample's interval.
+
+    Args:
+        questions: At least one.
+        levels: (questions,) two-sided confidence of each.
+    """
+
+    def judge(kind: type[Any], samples: Sequence[Any], at: np.ndarray) -> np.ndarray:
+        found = kind.intervals(samples, levels[at])
+        return np.stack([found.value, found.low, found.high], axis=1)
+
+    return per_kind([q.sample for q in questions], judge)
+
+
 def _shares(ratios: Mapping[str, float]) -> dict[str, int]:
     """Holm's steps: what each candidate's alpha is divided by, given its p-value over its alpha."""
     left, shares = len(ratios), {}
@@ -148,15 +163,11 @@ def _findings(
     """
     levels = 1 - 2 * alphas[0]
 
-    def interval(kind: type[Any], samples: Sequence[Any], at: np.ndarray) -> np.ndarray:
-        found = kind.intervals(samples, levels[at])
-        return np.stack([found.value, found.low, found.high], axis=1)
-
     def needs(kind: type[Any], samples: Sequence[Any], at: np.ndarray) -> np.ndarray:
         return np.asarray(kind.needed(samples, 1 - alphas[:, open_[at]]))
 
     samples = [q.sample for q in questions]
-    ends = per_kind(samples, interval).tolist()
+    ends = intervals(questions, levels).tolist()
     open_ = np.flatnonzero([outcome == "INCONCLUSIVE" for outcome in outcomes])
     needed = np.full(len(questions), np.inf)
     if len(open_):
@@ -165,7 +176,7 @@ def _findings(
         Finding(
             budget=question.budget,
             subject=question.subject,
-            estimate=_estimate(question, values, level),
+            estimate=estimated(question, values, level),
             limit=question.limit,
             outcome=outcome,
             p_pass=p_pass,
@@ -201,7 +212,14 @@ def _needed(question: Question, ends: Sequence[float], need: float, alpha: float
     return max(int(need), n + 1)
 
 
-def _estimate(question: Question, ends: Sequence[float], level: float) -> Estimate:
+def estimated(question: Question, ends: Sequence[float], level: float) -> Estimate:
+    """What a sample says, in the unit of its quantity and within what there can be.
+
+    Args:
+        question: The question.
+        ends: The value and both ends of the interval, as the sample has them.
+        level: Two-sided confidence of the interval.
+    """
     value, *limits = ends if question.shown is None else map(question.shown, ends)
     sample = question.sample
     if isinstance(sample, Rows) and sample.answers and sample.units() > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,12 +11,15 @@ from surefoot import plugins
 from surefoot.core.budget import TIMED, contradictions, problems
 from surefoot.core.errors import nearest
 from surefoot.core.model import INPUTS
-from surefoot.core.plan import CandidatePlan, EvaluatePlan, Table, TaskPlan
+from surefoot.core.parts import CLASS, is_part, part_name
+from surefoot.core.plan import CandidatePlan, EvaluatePlan, SearchPlan, Table, TaskPlan
 from surefoot.plan.calls import call_problems, name_problems, named
 from surefoot.plan.typed import File
 
 HARDEST = 5.0
 """The top of the severity axis of shifts."""
+DEEPEST = 3
+"""The most conditions that a slice which was found may join."""
 NAME = re.compile(r"\w[\w .,+=-]{0,99}")
 """What a candidate or a test set may be called: its name becomes that of a file."""
 
@@ -45,8 +49,11 @@ def task_problems(file: File) -> Iterator[str]:
     task = file.task
     for key, call in _sources(task).items():
         yield from call_problems("source", call, key)
+        if "by" in call and not key.startswith("task.test."):
+            yield f"{key}.by: only a test set is split into parts; leave it out"
     for name in task.test:
         yield from _called(name, f"task.test.{name}", ("train", "selection", "calibration"))
+        yield from _part_problems(name, task)
     if not task.test:
         yield 'task.test: no test set; add test.main = { use = "csv", path = … }'
     yield from name_problems("metric", task.metric, "task.metric")
@@ -86,6 +93,24 @@ def evaluate_problems(evaluate: EvaluatePlan) -> Iterator[str]:
             yield f"evaluate.{key}: must be at least 1, found {value}"
     if not latency.seconds > 0:
         yield f"evaluate.latency.seconds: must be above 0, found {latency.seconds}"
+    yield from _slice_problems(evaluate)
+
+
+def _slice_problems(evaluate: EvaluatePlan) -> Iterator[str]:
+    """Names that class slices take, and options of the search for slices."""
+    for name in evaluate.slices if evaluate.class_slices else ():
+        if name.startswith(CLASS):
+            yield f"evaluate.slices.{name}: class_slices gives such names; choose another"
+    if isinstance(evaluate.find_slices, bool):
+        return
+    key, known = "evaluate.find_slices", [f.name for f in dataclasses.fields(SearchPlan)]
+    for name, value in evaluate.find_slices.items():
+        if name not in known:
+            yield f"{key}.{name}: unknown key; {nearest(name, known)}"
+        elif type(value) is not int or value < 1:
+            yield f"{key}.{name}: should be a whole number of at least 1, found {value!r}"
+        elif name == "depth" and value > DEEPEST:
+            yield f"{key}.depth: must be at most {DEEPEST}, found {value}"
 
 
 def candidate_problems(file: File, folder: Path) -> Iterator[str]:
@@ -135,13 +160,14 @@ def budget_problems(file: File) -> Iterator[str]:
     for i, budget in enumerate(file.budget):
         key = f"budget[{i}]"
         yield from (f"{key}.{problem}" for problem in problems(budget, plugins.names("metric")))
-        slices = {"*": "", **file.evaluate.slices} if file.evaluate.slices else {}
+        some = file.evaluate.slices or file.evaluate.class_slices
+        slices = {"*": "", **file.evaluate.slices} if some else {}
         shifts = [name for name, *_ in map(named, file.evaluate.shifts)]
         shifts = ["*", *shifts] if shifts else []
         places = (("dataset", file.task.test), ("slice", slices), ("shift", shifts))
         for what, names in places:
             name = getattr(budget, what)
-            if name is not None and name not in names:
+            if name is not None and name not in names and not _known_later(file, what, name):
                 yield f"{key}.{what}: no {what} called '{name}'; {nearest(name, names)}"
         batches = file.evaluate.latency.batch
         if budget.quantity in TIMED and budget.batch not in batches:
@@ -150,6 +176,22 @@ def budget_problems(file: File) -> Iterator[str]:
         yield f"budget[{j}]: contradicts budget[{i}]: no {file.budget[j].quantity} can keep both"
     if not file.budget:
         yield "budget: none, so there is nothing to judge; add [[budget]] with quantity and a limit"
+
+
+def _part_problems(name: str, task: TaskPlan) -> Iterator[str]:
+    """A name that reads like that of a part of another test set."""
+    split = "by" in task.test[name]
+    for other in task.test:
+        if is_part(other, name) or (split and name.startswith(f"{other} ")):
+            yield f"task.test.{name}: reads like a part of '{other}'; choose another name"
+
+
+def _known_later(file: File, what: str, name: str) -> bool:
+    """Whether only the data tell if there is such a place: a class, or a part of a test set."""
+    if what == "slice":
+        return file.evaluate.class_slices and name.startswith(CLASS)
+    splits = [(test, str(call["by"])) for test, call in file.task.test.items() if "by" in call]
+    return what == "dataset" and any(name.startswith(part_name(*each, "")) for each in splits)
 
 
 def model_format(path: Path) -> str | None:

@@ -15,9 +15,10 @@ from surefoot.stats.clusters import (
     clustered_proportions,
 )
 from surefoot.stats.crossed import Variances, crossed_mean, crossed_p_value, crossed_variances
+from surefoot.stats.excess import excess_p_value
 from surefoot.stats.interval import Interval
 from surefoot.stats.means import mean_p_value, paired_mean
-from surefoot.stats.multiplicity import holm, max_t, spending
+from surefoot.stats.multiplicity import holm, max_t, simultaneous_level, spending
 from surefoot.stats.power import (
     release_power,
     release_rows,
@@ -73,6 +74,7 @@ __all__ = [
     "crossed_mean",
     "crossed_p_value",
     "crossed_variances",
+    "excess_p_value",
     "holm",
     "inferiority",
     "last_threshold",
@@ -97,6 +99,7 @@ __all__ = [
     "rows_needed",
     "share_power",
     "share_rows",
+    "simultaneous_level",
     "spending",
     "thresholds_passed",
 ]

@@ -45,12 +45,14 @@ class Roles:
     """The column of the ids; without it the hash of a row is its id."""
     group: str | None = None
     """The column of the groups."""
+    by: str | None = None
+    """The column whose values split a test set into parts."""
     slices: Mapping[str, str] = field(default_factory=dict)
     """Slice name to an SQL expression."""
 
     def texts(self) -> tuple[str, ...]:
         """The columns that are read as text, whatever type they look like."""
-        found = (self.text, self.label, self.id, self.group)
+        found = (self.text, self.label, self.id, self.group, self.by)
         return tuple(dict.fromkeys(column for column in found if column))
 
     def read_types(self, types: Mapping[str, str]) -> dict[str, str]:
@@ -83,19 +85,19 @@ class Table:
         return self.connection.execute(query).fetchnumpy()
 
 
-def roles(
+def roles(  # size: the options that sources of tables share
     *,
     label: str,
     text: str | None = None,
     columns: Sequence[str] | None = None,
     id: str | None = None,
     group: str | None = None,
+    by: str | None = None,
     slices: Mapping[str, str] | None = None,
 ) -> Roles:
     """The roles that the options of a source name."""
-    return Roles(
-        label=label, text=text, columns=columns or (), id=id, group=group, slices=slices or {}
-    )
+    found = Roles(label=label, text=text, columns=columns or (), id=id, group=group, by=by)
+    return replace(found, slices=slices or {})
 
 
 @contextmanager
@@ -179,6 +181,7 @@ def read_rows(
             for index, key in enumerate(roles.slices)
         },
         groups=_text(table, "groups", rows) if roles.group else None,
+        parts=_text(table, "part", rows) if roles.by else None,
     )
     return replace(dataset, fingerprint=fingerprint(dataset))
 
@@ -276,6 +279,8 @@ def _stage(table: Table, roles: Roles, inputs: list[str]) -> None:
     content = [*inputs, *columns.values()]
     row_hash = f"substr(sha256(concat_ws(chr(31), {', '.join(content)})), 1, 16)"
     columns["id"] = _raw(roles.id) if roles.id else row_hash
+    if roles.by:
+        columns["part"] = f"coalesce({_raw(roles.by)}, '')"
     for index, expression in enumerate(roles.slices.values()):
         columns[f"s{index}"] = f"coalesce(({expression}\n), false)"
     listed = ", ".join(f"{value} AS {key}" for key, value in columns.items())

@@ -22,6 +22,7 @@ def csv(
     label: str,
     id: str | None = None,
     group: str | None = None,
+    by: str | None = None,
     slices: dict[str, str] | None = None,
 ) -> Dataset:
     """Rows of a csv file: a header, then columns between commas, semicolons, tabs or bars.
@@ -34,10 +35,11 @@ def csv(
         label: The column of the labels.
         id: The column of the ids; the hash of a row by default.
         group: The column of the groups whose rows are not independent.
+        by: The column whose values split a test set into one test set each.
         slices: Slice name to an SQL expression over the columns.
     """
     file = existing(path)
-    named = roles(text=text, columns=columns, label=label, id=id, group=group, slices=slices)
+    named = roles(text=text, columns=columns, label=label, id=id, group=group, by=by, slices=slices)
     with connect(file) as connection:
         types = _types(connection, file)
         table = Table(

@@ -26,6 +26,7 @@ def hf_dataset(
     label: str,
     id: str | None = None,
     group: str | None = None,
+    by: str | None = None,
     slices: dict[str, str] | None = None,
 ) -> Dataset:
     """Rows of a data set that Hugging Face `datasets` saved on disk with `save_to_disk`.
@@ -39,11 +40,12 @@ def hf_dataset(
         label: The column of the labels; a ClassLabel counts by its names.
         id: The column of the ids; the hash of a row by default.
         group: The column of the groups whose rows are not independent.
+        by: The column whose values split a test set into one test set each.
         slices: Slice name to an SQL expression over the columns.
     """
     folder = _split_folder(existing(path, folder=True), split)
     arrow = _arrow_table(folder)
-    named = roles(text=text, columns=columns, label=label, id=id, group=group, slices=slices)
+    named = roles(text=text, columns=columns, label=label, id=id, group=group, by=by, slices=slices)
     with connect() as connection:
         connection.register("arrow", arrow)
         scan = _with_class_names(connection, _json(folder / "dataset_info.json"))

@@ -16,6 +16,7 @@ def jsonl(
     label: str,
     id: str | None = None,
     group: str | None = None,
+    by: str | None = None,
     slices: dict[str, str] | None = None,
 ) -> Dataset:
     """Rows of a file with one JSON object per line.
@@ -28,10 +29,11 @@ def jsonl(
         label: The key of the labels.
         id: The key of the ids; the hash of a row by default.
         group: The key of the groups whose rows are not independent.
+        by: The key whose values split a test set into one test set each.
         slices: Slice name to an SQL expression over the keys.
     """
     file = existing(path)
-    named = roles(text=text, columns=columns, label=label, id=id, group=group, slices=slices)
+    named = roles(text=text, columns=columns, label=label, id=id, group=group, by=by, slices=slices)
     repair = "each line must be one JSON object, in UTF-8"
     with connect(file) as connection:
         with explained(path, repair):

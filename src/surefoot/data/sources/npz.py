@@ -31,6 +31,7 @@ def npz(
     label: str,
     id: str | None = None,
     group: str | None = None,
+    by: str | None = None,
     slices: dict[str, str] | None = None,
 ) -> Dataset:
     """Rows of numpy arrays in one .npz file; its one-dimensional arrays are the columns of slices.
@@ -43,6 +44,7 @@ def npz(
         label: The array of the labels.
         id: The array of the ids; the hash of a row by default.
         group: The array of the groups whose rows are not independent.
+        by: The array whose values split a test set into one test set each.
         slices: Slice name to an SQL expression over the arrays.
     """
     arrays = _arrays(existing(path), path)
@@ -50,11 +52,11 @@ def npz(
         raise DataError(f"no array '{inputs}'", where=path, fix=nearest(inputs, arrays))
     found = _inputs(arrays[inputs], inputs, path)
     flat = {key: _column(value) for key, value in arrays.items() if value.ndim == 1}
-    for key in (label, id, group):
+    for key in (label, id, group, by):
         if key is not None:
             _check_length(arrays, key, inputs, path)
     flat = {key: value for key, value in flat.items() if len(value) == len(found)}
-    named = roles(label=label, id=id, group=group, slices=slices)
+    named = roles(label=label, id=id, group=group, by=by, slices=slices)
     with connect() as connection:
         connection.register("arrays", flat | {INPUT_HASH: row_hashes(found)})
         types = types_of(connection, "arrays")
