@@ -23,7 +23,8 @@ class Log:
     values: np.ndarray
     """(n,) float64, the metric of each sample."""
     answers: np.ndarray | None = None
-    """(n,) StringDType, the answers that the metric looked at; None where the log has none."""
+    """(n,) StringDType, the answers that the metric looked at, long ones as hashes; None where the
+    log has none."""
     same: Mapping[str, np.ndarray] = field(default_factory=dict)
     """By name, (n,) StringDType: what must not differ between two logs, such as `target`."""
     prompts: np.ndarray | None = None

@@ -259,8 +259,9 @@ def _check_ids(here: np.ndarray, there: np.ndarray, base: Path, candidate: Path)
         (here, there, base, candidate),
         (there, here, candidate, base),
     ):
-        lonely = np.setdiff1d(own, others)
-        if len(lonely):
+        # As Python sets: numpy looks for each text of this type in the whole other array.
+        lonely = sorted(set(own.tolist()) - set(others.tolist()))
+        if lonely:
             raise DataError(
                 f"{len(lonely):,} of {len(own):,} samples are not in {other},"
                 f" the first is '{lonely[0]}'",

@@ -189,3 +189,12 @@ def test_a_folder_of_two_runs_or_of_tasks_that_share_no_metric(write):
         lm_eval(other.parent, None, [])
     with pytest.raises(DataError, match="share no metric: toy_anatomy has acc, acc_norm; toy_sums"):
         lm_eval(REAL, None, [])
+
+
+def test_long_answers_and_targets_differ_though_only_their_hashes_are_kept(write):
+    texts = ["x" * 500 + "a", "x" * 500 + "b", "x" * 500 + "a\ud800"]
+    rows = [lm_sample(i, 1, filtered_resps=[t], target=t) for i, t in enumerate(texts)]
+    log = lm_eval(write("long.jsonl", rows), None, [])
+    for column in (log.answers, log.same["target"]):
+        assert len(set(column.tolist())) == 3
+        assert max(map(len, column.tolist())) == 64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,6 +18,8 @@ HEAD = 65_536
 """So many bytes tell what a file is."""
 LONGEST = 100_000_000
 """A first line that is longer is no record."""
+_SHORT = 64
+"""Characters of a text that is kept as it is; of a longer one its hash is."""
 TEXT = np.dtypes.StringDType(na_object=None)
 _WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 
@@ -51,14 +54,7 @@ def records(path: Path) -> Iterator[tuple[int, Record]]:
         for number, line in enumerate(stream, 1):
             if not line.strip():
                 continue
-            try:
-                found = json.loads(line)
-            except ValueError as error:
-                raise DataError(
-                    f"is no JSON: {error}",
-                    where=f"{path}:{number}",
-                    fix="the file may have been cut off; write the log again",
-                ) from error
+            found = parsed(line, f"{path}:{number}")
             if not isinstance(found, dict):
                 raise DataError("is no record", where=f"{path}:{number}")
             yield number, found
@@ -70,14 +66,23 @@ def whole(text: str | bytes, where: str) -> Record:
     Raises:
         DataError: It is none.
     """
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        fix = "the file may have been cut off; write the log again"
-        raise DataError(f"is no JSON: {error}", where=where, fix=fix) from error
+    found = parsed(text, where)
     if not isinstance(found, dict):
         raise DataError("is no JSON object", where=where)
     return found
+
+
+def parsed(text: str | bytes, where: str) -> Any:
+    """What a JSON text says.
+
+    Raises:
+        DataError: It is none.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        fix = "the file may have been cut off; write the log again"
+        raise DataError(f"is no JSON: {error}", where=where, fix=fix) from error
 
 
 def number(value: Any) -> float | None:
@@ -166,10 +171,10 @@ class Samples:
             self._empty.append(name)
         self._ids.append(name)
         self._values.append(math.nan if value is None else value)
-        self._answers.append(answer)
-        self._prompts.append(prompt)
+        self._answers.append(_digest(answer))
+        self._prompts.append(_digest(prompt))
         for key, text in same.items():
-            self._same.setdefault(key, []).append(text)
+            self._same.setdefault(key, []).append(_digest(text))
         self._others.update(columns)
         for key, found in self._columns.items():
             text = word(columns.get(key))
@@ -206,6 +211,13 @@ class Samples:
             "same": {key: np.array(found, TEXT) for key, found in self._same.items() if any(found)},
             "columns": {key: np.array(found, TEXT) for key, found in self._columns.items()},
         }
+
+
+def _digest(text: str | None) -> str | None:
+    """A text that is equal exactly where the long one is: nobody reads it, and it is small."""
+    if text is None or len(text) <= _SHORT:
+        return text
+    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()
 
 
 def _full(words: Sequence[str | None]) -> np.ndarray | None:

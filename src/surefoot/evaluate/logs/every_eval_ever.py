@@ -46,10 +46,10 @@ def every_eval_ever(path: Path, metric: str | None, columns: Sequence[str]) -> L
     rows, aggregate = _files(path)
     evaluations: dict[str, None] = {}
     samples, seen, model = Samples(path, columns), dict[tuple[str, ...], str](), ""
-    kinds = dict.fromkeys(name for _, record in records(rows) for name in _labels(record))
-    value = chosen(metric, [*_VALUES, *kinds], path)
+    value, known = metric or _VALUES[0], dict.fromkeys(_VALUES)
     for line, record in records(rows):
         where = f"{rows}:{line}"
+        known.update(dict.fromkeys(_labels(record)))
         if value not in (*_VALUES, *_labels(record)):
             continue
         _check_record(record, where)
@@ -69,6 +69,7 @@ def every_eval_ever(path: Path, metric: str | None, columns: Sequence[str]) -> L
             },
             {**metadata, "task": name},
         )
+    chosen(value, known, path)
     return Log(
         metric=value,
         **samples.columns(value),

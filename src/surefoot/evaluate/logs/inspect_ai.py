@@ -20,6 +20,7 @@ from surefoot.evaluate.logs._records import (
     chosen,
     head,
     number,
+    parsed,
     plain,
     whole,
     word,
@@ -47,14 +48,12 @@ def inspect_ai(path: Path, metric: str | None, columns: Sequence[str]) -> Log:
     header, found = _content(path)
     _check_finished(header, path)
     spec = header["eval"]
-    scored = [(sample, dict(_scores(sample))) for sample in found]
     _check_unique(found, path)
-    known = dict.fromkeys(name for _, scores in scored for name in scores)
-    main = _main(header, known)
-    name = chosen(metric, [*main, *known], path)
+    known = dict.fromkeys(name for sample in found for name, _ in _scores(sample))
+    name = chosen(metric, [*_main(header, known), *known], path)
     samples = Samples(path, columns)
-    for sample, scores in scored:
-        value, answer = scores.get(name, (None, None))
+    for sample in found:
+        value, answer = dict(_scores(sample)).get(name, (None, None))
         samples.add(
             str(sample["id"]),
             _LETTERS.get(value, number(value)) if isinstance(value, str) else number(value),
@@ -92,9 +91,7 @@ def _content(path: Path) -> tuple[Record, Sequence[Record]]:
                 fix="let the run end, or mend the log: inspect log recover",
             )
     header = whole(member(path, _HEADER), f"{path}: {_HEADER}")
-    # A list, where `whole` takes a table.
-    packed = b'{"samples": ' + member(path, _SAMPLES) + b"}"
-    return header, whole(packed, f"{path}: {_SAMPLES}")["samples"]
+    return header, parsed(member(path, _SAMPLES), f"{path}: {_SAMPLES}")
 
 
 def _check_finished(header: Record, path: Path) -> None:
