@@ -198,3 +198,10 @@ def test_long_answers_and_targets_differ_though_only_their_hashes_are_kept(write
     for column in (log.answers, log.same["target"]):
         assert len(set(column.tolist())) == 3
         assert max(map(len, column.tolist())) == 64
+
+
+def test_half_a_character_stops_nobody(write):
+    half = [lm_sample(i, 1, filtered_resps=["\ud83d"], doc={"a": "\ud83d"}) for i in range(2)]
+    log = lm_eval(write("half.jsonl", half), None, ["a"])
+    assert log.answers[0] == log.answers[1]
+    assert log.columns["a"].tolist() == ["?", "?"]

@@ -100,7 +100,10 @@ def word(value: Any) -> str | None:
     """A value as the text of a column; None for what is no single value."""
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value) if isinstance(value, str | int | float) else None
+    if isinstance(value, str):
+        # Half a character, which JSON can hold and UTF-8 cannot, becomes a question mark.
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    return str(value) if isinstance(value, int | float) else None
 
 
 def plain(value: Any) -> str:
@@ -215,7 +218,7 @@ class Samples:
 
 def _digest(text: str | None) -> str | None:
     """A text that is equal exactly where the long one is: nobody reads it, and it is small."""
-    if text is None or len(text) <= _SHORT:
+    if text is None or (len(text) <= _SHORT and text.isascii()):
         return text
     return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()
 

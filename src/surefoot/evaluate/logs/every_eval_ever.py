@@ -59,7 +59,7 @@ def every_eval_ever(path: Path, metric: str | None, columns: Sequence[str]) -> L
         score, question = record["evaluation"], record.get("input") or {}
         metadata = record.get("metadata") or {}
         samples.add(
-            f"{name}/{record['sample_id']}",
+            f"{word(name)}/{word(record['sample_id'])}",
             number(score.get(value if value in _VALUES else "score")),
             _answer(record),
             word(question.get("formatted")) or word(question.get("raw")),

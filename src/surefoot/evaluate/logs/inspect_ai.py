@@ -55,7 +55,7 @@ def inspect_ai(path: Path, metric: str | None, columns: Sequence[str]) -> Log:
     for sample in found:
         value, answer = dict(_scores(sample)).get(name, (None, None))
         samples.add(
-            str(sample["id"]),
+            str(word(sample["id"])),
             _LETTERS.get(value, number(value)) if isinstance(value, str) else number(value),
             answer,
             plain(sample.get("input")),
