@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from surefoot import plugins
@@ -13,7 +14,7 @@ from surefoot.bundle import (
     write_bundle,
 )
 from surefoot.compress import compress_all
-from surefoot.core.dataset import Task
+from surefoot.core.dataset import Sketch, Task
 from surefoot.core.errors import BundleError
 from surefoot.core.evidence import Bundle
 from surefoot.core.hashing import hash_json
@@ -22,8 +23,10 @@ from surefoot.core.progress import Progress, Silent
 from surefoot.data import for_classes, leaks, read_task, sketch
 from surefoot.evaluate import Entrants, Exploration, Measured, find_slices, hollow, measure
 from surefoot.gate import gate_evidence, worst_slices
-from surefoot.ledger import LEDGER, record_use
+from surefoot.gate.power import Design, places, too_small
+from surefoot.ledger import LEDGER, planned_use, record_use
 from surefoot.models import adopt_baseline, source_files
+from surefoot.report.power import too_small_line
 from surefoot.store import Store, check_replaceable
 
 BASELINE = "baseline"
@@ -51,6 +54,8 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
             return finished, False
         check_replaceable(out / "bundle")
         raw = read_task(plan, watch)
+        sketches = {name: sketch(dataset.inputs) for name, dataset in raw.test.items()}
+        _warn_of_small_sets(plan, raw, sketches, watch)
         baseline = adopt_baseline(plan.model, raw, store, BASELINE)
         task = for_classes(raw, baseline.model.signature.classes)
         recipes = [(recipe, plan.runtimes.get(recipe.name)) for recipe in plan.recipes]
@@ -63,7 +68,6 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
             failed=made.failed,
         )
         measured = measure(plan, task, entrants, store, watch)
-        sketches = {name: sketch(dataset.inputs) for name, dataset in task.test.items()}
         use = record_use(plan.path.parent / LEDGER, key, sketches)
         contents = Contents(
             plan=plan,
@@ -83,6 +87,17 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
         bundle = write_bundle(out / "bundle", key, contents)
         store.keep_digests()
         return bundle, True
+
+
+def _warn_of_small_sets(
+    plan: Plan, task: Task, sketches: Mapping[str, Sketch], watch: Progress
+) -> None:
+    """Say before any work which test sets and slices no candidate can pass on."""
+    use = planned_use(plan.path.parent / LEDGER, sketches)
+    calls = plan.evaluate.latency.calls
+    design = Design(candidates=len(plan.recipes), calls=calls, use=use)
+    for found in too_small(plan.budgets, places(task.test, plan.shifts), design):
+        watch.note(f"note: {too_small_line(found)}")
 
 
 def finished_bundle(plan: Plan, out: Path) -> Bundle:

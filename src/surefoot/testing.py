@@ -21,7 +21,7 @@ import numpy as np
 
 from surefoot import models, plan, plugins
 from surefoot.core.dataset import Dataset, Task
-from surefoot.core.errors import PlanError, PluginError
+from surefoot.core.errors import DataError, PlanError, PluginError
 from surefoot.core.hashing import hash_arrays, hash_file, hash_json
 from surefoot.core.model import Model
 from surefoot.data import fingerprint, read
@@ -32,6 +32,7 @@ CONSTANTS = {
     "step": ("NEEDS", "GIVES"),
     "metric": ("HIGHER_IS_BETTER",),
     "shift": ("INPUT",),
+    "log": ("recognises",),
     "format": ("SUFFIXES",),
     "runtime": ("FORMATS",),
     "source": (),
@@ -175,6 +176,44 @@ def check_source(name: str, options: Mapping[str, Any]) -> None:
     owes(fingerprint(first) == fingerprint(again), "it must read the same twice")
     for what, kept in _dataset_rules(first).items():
         owes(kept, what)
+
+
+def check_log(name: str, path: Path) -> None:
+    """Check what a log gives: columns of one length, the same twice, and an untouched file.
+
+    Raises:
+        PluginError: It does not keep its contract.
+        DataError: The log is at fault.
+    """
+    owes, before = _owes("log", name), _content(path)
+    module, reader = plugins.module("log", name), plugins.find("log", name)
+    owes(module.recognises(path), "it must recognise its own log")
+    owes(not module.recognises(path.with_name("no-such-file")), "it must not know a missing file")
+    log, again = reader(path, None, ["task"]), reader(path, None, ["task"])
+    owes(_content(path) == before, "it must leave the log as it is")
+    same = [np.array_equal(log.ids, again.ids), np.array_equal(log.values, again.values)]
+    owes(all(same), "it must read the same twice")
+    n = len(log.ids)
+    columns = [log.values, log.answers, log.prompts, *log.same.values(), *log.columns.values()]
+    owes(all(len(c) == n for c in columns if c is not None), "its columns must be of one length")
+    owes(log.ids.dtype.kind == "T" and n > 0, "its ids must be texts")
+    owes(log.values.dtype == np.float64, "its values must be float64")
+    owes(np.isfinite(log.values).all(), "its values must be finite")
+    owes(set(log.columns) == {"task"}, "it must give the columns that are asked for, no others")
+    owes(reader(path, log.metric, []).metric == log.metric, "it must know its own metric by name")
+    _owes_an_error(owes, reader, path)
+
+
+def _owes_an_error(
+    owes: Callable[[Any, str], None], reader: Callable[..., Any], path: Path
+) -> None:
+    for metric, columns in (("no such metric", []), (None, ["no such column"])):
+        try:
+            reader(path, metric, columns)
+        except DataError as error:
+            owes("no such" in str(error), "its errors must name what is missing")
+        else:
+            owes(False, "it must refuse a metric and a column that it does not have")
 
 
 def check_format(name: str, path: Path, folder: Path) -> None:

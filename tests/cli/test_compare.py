@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+WRITTEN = Path(__file__).parents[1] / "evaluate" / "logs" / "written"
+
 
 @pytest.fixture
 def files(tmp_path: Path):
@@ -107,3 +109,42 @@ def test_a_missing_file_and_an_unknown_verb(files, tmp_path):
     done = surefoot("comapre")
     assert done.returncode == 2
     assert "no verb 'comapre'; did you mean 'compare'?" in done.stderr
+
+
+def test_logs_are_judged_by_their_own_metric_and_named_by_their_models():
+    base, candidate = (
+        next((WRITTEN / f"lm_eval_{name}").glob("samples_toy_anatomy*"))
+        for name in ("base", "candidate")
+    )
+    done = surefoot("compare", base, candidate, "--max-drop", 0.02, "--max-flips", 0.5)
+    lines = done.stdout.splitlines()
+    assert (lines[0], done.returncode, done.stderr) == (lines[-1], 3, "")
+    assert lines[0].startswith("INCONCLUSIVE  dummy-2  ")
+    assert "acc on toy_anatomy " in done.stdout
+    assert " pp [" in done.stdout
+    done = surefoot("compare", base, candidate, "--max-drop", 0.1, "--metric", "acc_norm", "--json")
+    assert json.loads(done.stdout)["findings"][0]["budget"]["quantity"] == "acc_norm"
+
+
+def test_what_differs_between_logs_is_a_note_on_stderr():
+    logs = WRITTEN / "base.eval", WRITTEN / "two_epochs.eval"
+    done = surefoot("compare", *logs, "--max-drop", 0.5)
+    assert "match on small" in done.stdout
+    assert "note: the runs differ in epochs (1 before, 2 now)\n" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--max-drop", "0.1", "--metric", "mach"], "no metric 'mach'; did you mean 'match'? (thi"),
+        (["--max-flips", "0.1"], "--max-flips: answers are not right or wrong by 'match'; give"),
+        (["--max-drop", "-1"], "max_drop: must be above 0, found -1.0"),
+        ([], "nothing to judge"),
+    ],
+)
+def test_what_cannot_be_judged_of_logs_is_one_line(arguments, said):
+    logs = WRITTEN / "base.eval", WRITTEN / "two_epochs.eval"
+    done = surefoot("compare", *logs, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -143,3 +143,30 @@ def test_bad_input_is_one_line_and_exit_code_2(folder, cli, arguments, said):
     assert said in done.err
     assert "Traceback" not in done.err
     assert done.out == ""
+
+
+def test_a_budget_under_a_shift_is_foreseen_as_the_rows_of_its_data_set(folder, cli):
+    shifts = 'evaluate.shifts=[{ use = "case", severity = 2.0 }]'
+    rows = {}
+    for key, where in (("", ""), ("case", ', shift = "case"')):
+        limits = 'quantity = "accuracy", max_drop = 0.03, dataset = "main"'
+        budget = f"budget=[{{ {limits}{where} }}]"
+        said = json.loads(cli("power", "--json", "--set", shifts, "--set", budget).out)
+        (rows[key],) = said["prospects"]
+    assert rows["case"]["subject"] == "accuracy on main + case 2"
+    assert rows["case"]["power"] == rows[""]["power"]
+
+
+def test_a_run_says_which_slices_are_too_small_before_any_work(folder, cli):
+    """The model is no model, so the run ends before a candidate could be made."""
+    done = cli("run")
+    assert done.code == 2
+    notes = [line for line in done.err.splitlines() if line.startswith("note: ")]
+    (note,) = notes
+    assert note == (
+        "note: talks [spanish]: 60 rows cannot pass the budget on accuracy (drop at most 5 pp),"
+        " which takes 82 even if no answer changes; surefoot power says more"
+    )
+    assert done.err.splitlines()[-1].startswith("surefoot: ")
+    enough = cli("run", "--set", "budget[1].max_drop=0.07")
+    assert "note: " not in enough.err

@@ -1,12 +1,13 @@
 """Every plugin found keeps its contract, and the suite notices one that does not.
 
-A new plugin needs no edit here unless it is a step with required options, a source or a format:
+A new plugin needs no edit here unless it is a step with required options, a source, log or format:
 those need an example, and the test of its name says so.
 """
 
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,6 +98,35 @@ SOURCES = {
 @pytest.mark.parametrize("name", plugins.names("source"))
 def test_source(name, rows, tmp_path):
     testing.check_source(name, SOURCES[name](tmp_path, rows))
+
+
+def _eee(folder):
+    rows = [
+        {
+            "schema_version": "0.3.0", "evaluation_id": "e", "model_id": "m", "sample_id": str(i),
+            "evaluation_name": "mmlu", "input": {"raw": "q", "reference": ["a"]},
+            "evaluation": {"score": i / 2, "is_correct": i == 2}, "answer_attribution": [],
+        }
+        for i in range(3)
+    ]  # fmt: skip
+    (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder / "log.jsonl"
+
+
+WRITTEN = Path(__file__).parents[1] / "evaluate" / "logs" / "written"
+LOGS = {
+    "every_eval_ever": _eee,
+    "inspect_ai": lambda folder: WRITTEN / "two_epochs.eval",
+    "lm_eval": lambda folder: next((WRITTEN / "lm_eval_base").glob("samples_toy_sums*")),
+}
+
+
+@pytest.mark.parametrize("name", plugins.names("log"))
+def test_log(name, tmp_path):
+    path = LOGS[name](tmp_path)
+    testing.check_log(name, path)
+    others = [other for other in plugins.names("log") if other != name]
+    assert not any(plugins.module("log", other).recognises(path) for other in others)
 
 
 @pytest.fixture

@@ -1,14 +1,17 @@
 """What data can decide, against the gate itself."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from surefoot import stats
 from surefoot.core.errors import BudgetError
 from surefoot.core.evidence import Budget, Evidence, LoadProfile, Paired, Use
+from surefoot.core.model import StepCall
 from surefoot.gate import gate_evidence
-from surefoot.gate.power import Design, Place, foresee, places
-from surefoot.report.power import power_line, power_lines
+from surefoot.gate.power import Design, Place, foresee, places, too_small
+from surefoot.report.power import power_line, power_lines, too_small_line
 
 ALONE = Design(candidates=1, calls=800)
 DROP = Budget(quantity="accuracy", max_drop=0.02)
@@ -214,8 +217,6 @@ def test_a_budget_is_asked_where_the_gate_asks_it(budget, subjects):
 
 
 def test_places_count_rows_and_groups_of_every_slice(text_task):
-    from dataclasses import replace
-
     data = text_task.test["main"]
     groups = np.array([f"g{i // 4}" for i in range(len(data))], np.dtypes.StringDType())
     mask = np.arange(len(data)) < 10
@@ -266,3 +267,74 @@ def test_a_budget_without_a_place_is_refused():
         foresee([Budget(quantity="accuracy", max_drop=0.1, slice="*")], [MAIN], ALONE)
     with pytest.raises(BudgetError, match="no budget"):
         foresee([], [MAIN], ALONE)
+
+
+TYPOS = replace(MAIN, shift="typos", severity=3.0)
+
+
+@pytest.mark.parametrize(
+    ("shift", "subjects"),
+    [
+        (None, ["accuracy on main"]),
+        ("typos", ["accuracy on main + typos 3", "accuracy on main + typos 5"]),
+        ("*", [f"accuracy on main + {s}" for s in ("typos 3", "typos 5", "case 1")]),
+    ],
+)
+def test_a_budget_under_a_shift_is_foreseen_where_the_gate_asks_it(shift, subjects):
+    hard, case = replace(TYPOS, severity=5.0), replace(MAIN, shift="case", severity=1.0)
+    budget = replace(DROP, shift=shift)
+    prospects = foresee([budget], [MAIN, TYPOS, hard, case], ALONE).prospects
+    assert [p.subject for p in prospects] == subjects
+    assert {p.power for p in prospects} == {foresee([DROP], [MAIN], ALONE).prospects[0].power}
+
+
+def test_a_budget_under_a_shift_that_is_not_planned_has_no_place():
+    with pytest.raises(BudgetError, match="no place for the budget on 'accuracy'"):
+        foresee([replace(DROP, shift="case")], [MAIN, TYPOS], ALONE)
+
+
+def test_places_are_counted_again_under_each_shift(text_task):
+    data = text_task.test["main"]
+    mask = np.arange(len(data)) < 10
+    shifts = [StepCall(use="typos", options=(("severity", 3.0),)), StepCall(use="case")]
+    found = places({"main": replace(data, slices={"first": mask})}, shifts)
+    assert [(p.name, p.rows) for p in found] == [
+        (f"main{shift}{part}", rows)
+        for shift in ("", " + typos 3", " + case 1")
+        for part, rows in (("", 200), (" [first]", 10))
+    ]
+
+
+@pytest.mark.parametrize(
+    "budget", [DROP, Budget(quantity="flips", at_most=0.03), replace(DROP, level=0.9)]
+)
+@pytest.mark.parametrize("candidates", [1, 3])
+def test_too_small_is_where_the_gate_passes_nobody_even_if_no_answer_changes(budget, candidates):
+    design = Design(candidates=candidates, calls=1)
+    (found,) = too_small([budget], [Place(dataset="main", rows=1)], design)
+    for rows, passes in ((found.least, True), (found.least - 1, False)):
+        place = Place(dataset="main", rows=rows)
+        assert bool(too_small([budget], [place], design)) is not passes
+        share = share_of_passes(place, budget, 0.0, 0.0, candidates=candidates, runs=1)
+        assert share == float(passes)
+
+
+def test_each_place_is_too_small_once_for_the_budget_that_takes_most():
+    tight, loose = replace(DROP, max_drop=0.001), replace(DROP, shift="*")
+    where = [MAIN, TYPOS, Place(dataset="main", slice="short", rows=20)]
+    every = [replace(DROP, slice="*"), tight, loose, Budget(quantity="log_loss", max_drop=0.1)]
+    found = too_small([*every, Budget(quantity="size_mb", at_most=2)], where, ALONE)
+    assert [(f.place.name, f.budget) for f in found] == [
+        ("main [short]", every[0]),
+        ("main", tight),
+    ]
+    assert too_small_line(found[0]) == (
+        "main [short]: 20 rows cannot pass the budget on accuracy (drop at most 2 pp), which takes"
+        " 149 even if no answer changes; surefoot power says more"
+    )
+    assert too_small([loose], where, ALONE) == ()
+
+
+def test_few_groups_are_too_small_though_their_rows_are_many():
+    (found,) = too_small([DROP], [grouped(*[10] * 60)], ALONE)
+    assert found.least == foreseen(DROP, grouped(*[10] * 60)).least > 600

@@ -48,7 +48,7 @@ def command(
         use=planned_use(checked.path.parent / LEDGER, sketches),
         seeds=checked.evaluate.seeds,
     )
-    outlook = foresee(checked.budgets, places(tests), design, flips or FLIPS)
+    outlook = foresee(checked.budgets, places(tests, checked.shifts), design, flips or FLIPS)
     if as_json:
         click.echo(json.dumps(encode(outlook), indent=1))
     else:

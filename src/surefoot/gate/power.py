@@ -8,7 +8,7 @@ gets worse in truth, and a PASS is what should come out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
@@ -18,7 +18,8 @@ from surefoot import stats
 from surefoot.core.budget import EXACT, FRACTIONS, QUANTILES, TIMED
 from surefoot.core.dataset import Dataset
 from surefoot.core.errors import BudgetError
-from surefoot.core.evidence import Budget, Use
+from surefoot.core.evidence import Budget, Use, place
+from surefoot.core.model import StepCall
 from surefoot.core.parts import speaks_of
 from surefoot.gate.latency import BLOCKS, FEWEST
 from surefoot.gate.samples import POWER
@@ -40,6 +41,10 @@ class Place:
     """The data set's name."""
     slice: str | None = None
     """The slice; None for all rows."""
+    shift: str = ""
+    """How the inputs will be changed; empty where they will not."""
+    severity: float = 0.0
+    """How far."""
     rows: int
     """How many rows."""
     sizes: np.ndarray | None = None
@@ -47,8 +52,8 @@ class Place:
 
     @property
     def name(self) -> str:
-        """As in a verdict: `tweets [short]`."""
-        return f"{self.dataset} [{self.slice}]" if self.slice else self.dataset
+        """As in a verdict: `tweets + typos 3 [short]`."""
+        return place(self.dataset, self.shift, self.severity, self.slice)
 
     @property
     def effect(self) -> float:
@@ -141,13 +146,64 @@ class Outlook:
         return -1 if missing is None else missing / max(prospect.n, 1)
 
 
-def places(sets: Mapping[str, Dataset]) -> tuple[Place, ...]:
-    """Every test set and each of its slices, counted."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TooSmall:
+    """A place that cannot pass a budget, whatever a candidate does."""
+
+    place: Place
+    """The place, as its inputs came: a shift changes no counts."""
+    budget: Budget
+    """The budget that takes the most rows there."""
+    least: int
+    """Rows that it takes if not a single answer changes."""
+
+
+def places(sets: Mapping[str, Dataset], shifts: Sequence[StepCall] = ()) -> tuple[Place, ...]:
+    """Every test set and each of its slices, counted, and all of that again under each shift.
+
+    Args:
+        sets: Test sets by name.
+        shifts: What the plan measures them under too.
+    """
+    calls = [(call.use, float(dict(call.options).get("severity", 1.0))) for call in shifts]
     return tuple(
-        Place(dataset=name, slice=part, rows=int(mask.sum()), sizes=_sizes(dataset.groups, mask))
+        Place(
+            dataset=name,
+            slice=part,
+            shift=shift,
+            severity=severity,
+            rows=int(mask.sum()),
+            sizes=_sizes(dataset.groups, mask),
+        )
         for name, dataset in sets.items()
+        for shift, severity in [("", 0.0), *calls]
         for part, mask in _parts(dataset).items()
     )
+
+
+def too_small(
+    budgets: Sequence[Budget], where: Sequence[Place], design: Design
+) -> tuple[TooSmall, ...]:
+    """The places with fewer rows than a budget on them takes even if no answer changes.
+
+    No candidate passes there: where the first of Holm's steps is out of reach, so are all others.
+
+    Args:
+        budgets: What has to hold.
+        where: The test sets and their slices.
+        design: What shares alpha.
+    """
+    worst: dict[tuple[str, str | None], TooSmall] = {}
+    for budget in budgets:
+        margin, rates = _assumed(budget, FLIPS)
+        for here in where if rates else ():
+            key, least = (here.dataset, here.slice), _least(here, margin, _alpha(budget, design))
+            if not _speaks_of(budget, here) or here.rows >= least:
+                continue
+            if key not in worst or worst[key].least < least:
+                as_they_came = replace(here, shift="", severity=0.0)
+                worst[key] = TooSmall(place=as_they_came, budget=budget, least=least)
+    return tuple(worst.values())
 
 
 def foresee(
@@ -201,7 +257,7 @@ def _sizes(groups: np.ndarray | None, mask: np.ndarray) -> np.ndarray | None:
 def _of(
     budget: Budget, where: Sequence[Place], design: Design, flips: tuple[float, ...]
 ) -> Iterator[Prospect]:
-    alpha = (1 - budget.level) * (design.use.share if design.use else 1) / design.candidates
+    alpha = _alpha(budget, design)
     if budget.quantity in EXACT:
         yield Prospect(
             budget=budget,
@@ -225,9 +281,15 @@ def _of(
                 yield _unknown(budget, place, alpha, len(flips))
 
 
+def _alpha(budget: Budget, design: Design) -> float:
+    return (1 - budget.level) * (design.use.share if design.use else 1) / design.candidates
+
+
 def _speaks_of(budget: Budget, place: Place) -> bool:
+    """Whether the gate would ask a budget there."""
     inside = budget.slice == place.slice or (budget.slice == "*" and place.slice is not None)
-    return inside and speaks_of(budget.dataset, place.dataset)
+    under = bool(place.shift) if budget.shift == "*" else (budget.shift or "") == place.shift
+    return inside and under and speaks_of(budget.dataset, place.dataset)
 
 
 def _timed(budget: Budget, alpha: float, calls: int, assumptions: int) -> Prospect:

@@ -207,7 +207,7 @@ def _level(values: np.ndarray, paired: Paired, budget: Budget) -> Question:
 
 
 def _rows(paired: Paired, gain: np.ndarray, margin: float) -> Rows:
-    answers = paired.metric == "accuracy"
+    answers = paired.metric == "accuracy" or paired.share
     return Rows(gain=gain, margin=margin, groups=paired.groups, span=paired.span, answers=answers)
 
 

@@ -266,6 +266,7 @@ def _too_few(question: Question, alpha: float) -> str:
     if rows is None or margin is None or not 0 < margin < 1 or not question.budget.max_drop:
         return ""
     least = int(np.ceil(np.log(alpha) / np.log1p(-margin)))
-    if rows.n >= least or rows.metric != "accuracy" or rows.lost + rows.won >= stats.FEW:
+    answers = rows.metric == "accuracy" or rows.share
+    if rows.n >= least or not answers or rows.lost + rows.won >= stats.FEW:
         return ""
     return f"{rows.n:,} rows cannot show it while hardly any answer changes"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from surefoot.core.evidence import Budget
-from surefoot.gate.power import Outlook, Prospect
+from surefoot.gate.power import Outlook, Prospect, TooSmall
 from surefoot.report.terminal import PERCENT, UNITS, table
 
 
@@ -36,6 +36,16 @@ def power_line(outlook: Outlook) -> str:
     )
     worst = outlook.worst()
     return head if worst is None else f"{head}; {worst.subject} {_lack(worst, outlook.middle)}"
+
+
+def too_small_line(found: TooSmall) -> str:
+    """`tweets [short]: 40 rows cannot pass the budget on accuracy (drop at most 2 pp): …`."""
+    budget, place = found.budget, found.place
+    return (
+        f"{place.name}: {place.rows:,} rows cannot pass the budget on {budget.quantity}"
+        f" ({_limit(budget)}), which takes {found.least:,} even if no answer changes;"
+        " surefoot power says more"
+    )
 
 
 def _lack(prospect: Prospect, at: int) -> str:

@@ -106,15 +106,21 @@ def _flips(finding: Finding) -> str:
 
 def _unit(finding: Finding) -> str:
     quantity = finding.budget.quantity
-    if quantity in PERCENT:
+    if _percent(finding):
         return "pp" if finding.budget.max_drop is not None else "%"
     return UNITS.get(quantity, "")
+
+
+def _percent(finding: Finding) -> bool:
+    """Whether the quantity is a share, shown in percent."""
+    named = finding.budget.quantity in PERCENT
+    return named or (finding.paired is not None and finding.paired.share)
 
 
 def _number(value: float, finding: Finding) -> str:
     value += 0.0  # no "-0"
     sign = "+" if finding.budget.max_drop is not None else ""
-    if finding.budget.quantity in PERCENT:
+    if _percent(finding):
         return f"{value * 100:{sign}.{_decimals(finding)}f}"
     return f"{value:{sign}.3g}" if abs(value) < 100 else f"{value:{sign}.0f}"
 

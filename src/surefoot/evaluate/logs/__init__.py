@@ -1,0 +1,1 @@
+"""Logs of other evaluators: one file each; the folder is the registry."""
