@@ -62,6 +62,7 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
             failed=made.failed,
         )
         measured = measure(plan, task, entrants, store, watch)
+        calibration = measured.evidence.calibration
         sketches = {name: sketch(dataset.inputs) for name, dataset in task.test.items()}
         use = record_use(plan.path.parent / LEDGER, key, sketches)
         contents = Contents(
@@ -74,7 +75,11 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
             verdicts=gate_evidence(
                 measured.evidence, plan.budgets, use=use, tried=len(plan.recipes)
             ),
-            warnings=(*leaks(task), *hollow(measured.cells, baseline.name)),
+            warnings=(
+                *leaks(task),
+                *hollow(measured.cells, baseline.name),
+                *(calibration.warnings if calibration else ()),
+            ),
             metrics=plan.metrics(),
         )
         bundle = write_bundle(out / "bundle", key, contents)

@@ -93,3 +93,5 @@ class Task:
     """The confirmation sets by name, opened for the verdict."""
     metric: str
     """The name of the metric that the budgets are about, for example `accuracy`."""
+    out_of_scope: Dataset | None = None
+    """Rows that belong to none of the classes; what their labels say means nothing."""

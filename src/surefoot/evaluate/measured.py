@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from surefoot.core.dataset import Task
+from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import ModelError, PluginError
 from surefoot.core.evidence import Cell, ConfirmationEvidence
 from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.core.progress import Progress
+from surefoot.evaluate.calibration import beside_tests, calibration_evidence
 from surefoot.evaluate.cells import ask_again, fill_cells
 from surefoot.evaluate.latency import measure_latency
 from surefoot.evaluate.memory import peak_memory
@@ -65,16 +66,20 @@ def measure(
     """
     baseline, sets = entrants.baseline, under_shifts(task.test, plan.shifts)
 
-    def fill(candidate: Candidate) -> tuple[Cell, ...]:
+    others = beside_tests(task)
+
+    def fill(candidate: Candidate, sets: Mapping[str, Dataset] = sets) -> tuple[Cell, ...]:
         batch = plan.evaluate.batch
         return fill_cells(candidate, sets, store, batch=batch, progress=progress)
 
     cells, seeds, failed = {baseline.name: fill(baseline)}, {}, dict(entrants.failed)
+    beside = {baseline.name: fill(baseline, others)}
     for candidate in entrants.candidates:
         name = candidate.name
         try:
             filled = fill(candidate)
             seeds[name] = [fill(again) for again in entrants.repeats.get(name, ())]
+            beside[name] = fill(candidate, others)
         except (ModelError, PluginError) as error:
             failed[name] = str(error)
             progress.note(f"{name} cannot be run: {error}")
@@ -95,6 +100,7 @@ def measure(
             loads=measure_latency(everyone, first, store, plan.evaluate.latency, progress),
             sizes={c.name: c.model.size_bytes for c in everyone},
             memory={c.name: peak_memory(c, first, store) for c in weighed},
+            calibration=calibration_evidence(cells, sets, beside, others, progress),
             repeat=ask_again(baseline, task.test, store, batch=plan.evaluate.batch),
         ),
     )

@@ -10,8 +10,8 @@ from surefoot import plugins
 from surefoot.core.budget import TIMED, contradictions, problems
 from surefoot.core.errors import nearest
 from surefoot.core.model import INPUTS
-from surefoot.core.plan import CandidatePlan, EvaluatePlan, Table, TaskPlan
-from surefoot.plan.calls import call_problems, name_problems, named
+from surefoot.core.plan import OWN_SETS, CandidatePlan, EvaluatePlan, Table, TaskPlan
+from surefoot.plan.calls import call_problems, name_problems, named, unlabelled
 from surefoot.plan.typed import File
 
 HARDEST = 5.0
@@ -22,7 +22,8 @@ NAME = re.compile(r"\w[\w .,+=-]{0,99}")
 
 def _sources(task: TaskPlan) -> dict[str, Table]:
     """Every source call of a task by its key in the file."""
-    own = {name: getattr(task, name) for name in ("train", "selection", "calibration")}
+    own = {name: getattr(task, name) for name in OWN_SETS}
+    own["out_of_scope"] = task.out_of_scope and unlabelled(task.out_of_scope)
     own |= {f"test.{name}": call for name, call in task.test.items()}
     return {f"task.{name}": call for name, call in own.items() if call is not None}
 
@@ -46,7 +47,7 @@ def task_problems(file: File) -> Iterator[str]:
     for key, call in _sources(task).items():
         yield from call_problems("source", call, key)
     for name in task.test:
-        yield from _called(name, f"task.test.{name}", ("train", "selection", "calibration"))
+        yield from _called(name, f"task.test.{name}", OWN_SETS)
     if not task.test:
         yield 'task.test: no test set; add test.main = { use = "csv", path = … }'
     yield from name_problems("metric", task.metric, "task.metric")
