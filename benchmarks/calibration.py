@@ -1,8 +1,8 @@
 """Calibration of every candidate of a finished run, before and after temperature.
 
-`python benchmarks/calibration.py surefoot-demo/sentiment/surefoot.toml surefoot-run [candidate ...]`
-takes the run folder as it lies there, whatever surefoot made it, and fills the cells of the
-calibration rows alone; work on a copy of the folder if it is to stay as it is.
+`python benchmarks/calibration.py PLAN RUN_FOLDER [CANDIDATE ...]` takes the run folder, seen from
+the plan, as it lies there, whatever surefoot made it, and fills the cells of the calibration rows
+alone; work on a copy of the folder if it is to stay as it is.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from surefoot.bundle.encode import encode
 from surefoot.compress import compress_all

@@ -14,7 +14,14 @@ from surefoot.core.evidence import ConfirmationEvidence
 from surefoot.core.model import Candidate, Recipe, StepCall
 from surefoot.core.plan import LatencyPlan, Plan
 from surefoot.data import for_classes, read_task
-from surefoot.evaluate import ask_again, confirmation_evidence, fill_cells, measure_latency
+from surefoot.evaluate import (
+    ask_again,
+    beside_tests,
+    calibration_evidence,
+    confirmation_evidence,
+    fill_cells,
+    measure_latency,
+)
 from surefoot.models import adopt_baseline
 from surefoot.store import Store
 
@@ -94,11 +101,14 @@ def evaluate_candidates(
     place, first = _open(store), next(iter(task.test.values()))
     with place.locked():
         cells = {c.name: fill_cells(c, task.test, place) for c in candidates}
+        others = beside_tests(task)
+        beside = {c.name: fill_cells(c, others, place) for c in candidates}
         return replace(
             confirmation_evidence(cells, task.test, list(dict.fromkeys([task.metric, *metrics]))),
             loads=measure_latency(candidates, first, place, latency or LatencyPlan()),
             sizes={c.name: c.model.size_bytes for c in candidates},
             repeat=ask_again(candidates[0], task.test, place),
+            calibration=calibration_evidence(cells, task.test, beside, others),
         )
 
 
