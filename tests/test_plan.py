@@ -364,3 +364,38 @@ def test_shifts_are_calls_with_options(folder):
     assert [(call.use, dict(call.options)) for call in read.shifts] == [
         ("case", {}), ("typos", {"severity": 2.5}),
     ]  # fmt: skip
+
+
+OUTSIDE = 'out_of_scope = { use = "csv", path = "data/train.csv", text = "body" }\n'
+
+
+def with_outside(call: str = OUTSIDE) -> str:
+    return GOOD.replace("[model]", call + "\n[model]", 1)
+
+
+def test_out_of_scope_rows_are_a_source_that_needs_no_label(folder):
+    read = plan(folder, with_outside())
+    assert read.task.out_of_scope["path"] == str(folder / "data/train.csv")
+    assert folder / "data/train.csv" in read.files()
+    assert read.resolved()["task"]["out_of_scope"]["path"] == "data/train.csv"
+
+
+@pytest.mark.parametrize(
+    ("call", "line"),
+    [
+        (OUTSIDE.replace("train.csv", "trian.csv"), "task.out_of_scope.path: no such file"),
+        (OUTSIDE.replace("csv", "cvs", 1), "task.out_of_scope.use: no source called 'cvs'"),
+        (OUTSIDE.replace("text =", "txet ="), "task.out_of_scope.txet: unknown option"),
+        (
+            'out_of_scope = { use = "npz", path = "data/train.csv", inputs = "x" }',
+            "task.out_of_scope.label: missing; source 'npz' needs it",
+        ),
+        ('out_of_scope = "rows.csv"', "task.out_of_scope: should be"),
+        (
+            'test.out_of_scope = { use = "csv", path = "data/test.csv", label = "a", text = "b" }',
+            "task.test.out_of_scope: 'out_of_scope' is taken",
+        ),
+    ],
+)
+def test_what_is_wrong_with_out_of_scope_rows(folder, call, line):
+    assert any(problem.startswith(line) for problem in problems(folder, with_outside(call)))

@@ -17,6 +17,8 @@ from surefoot.data import for_classes, read_task
 from surefoot.evaluate import (
     Filling,
     ask_again,
+    beside_tests,
+    calibration_evidence,
     confirmation_evidence,
     fill_matrix,
     measure_latency,
@@ -99,9 +101,10 @@ def evaluate_candidates(
         raise ModelError(f"two candidates have one name: {', '.join(names)}")
     place, first = _open(store), next(iter(task.test.values()))
     with place.locked():
-        how = Filling(store=place)
-        filled = fill_matrix({c.name: c for c in candidates}, task.test, how)
-        for name, why in filled.failed.items():
+        how, everyone = Filling(store=place), {c.name: c for c in candidates}
+        others = beside_tests(task)
+        filled, beside = (fill_matrix(everyone, sets, how) for sets in (task.test, others))
+        for name, why in {**filled.failed, **beside.failed}.items():
             raise ModelError(f"{name}: {why}")
         return replace(
             confirmation_evidence(
@@ -110,6 +113,7 @@ def evaluate_candidates(
             loads=measure_latency(candidates, first, place, latency or LatencyPlan()),
             sizes={c.name: c.model.size_bytes for c in candidates},
             repeat=ask_again(candidates[0], task.test, how),
+            calibration=calibration_evidence(filled.cells, task.test, beside.cells, others),
         )
 
 

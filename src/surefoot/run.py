@@ -68,6 +68,7 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
             failed=made.failed,
         )
         measured = measure(plan, task, entrants, store, watch)
+        calibration = measured.evidence.calibration
         use = record_use(plan.path.parent / LEDGER, key, sketches)
         contents = Contents(
             plan=plan,
@@ -79,7 +80,12 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
             verdicts=gate_evidence(
                 measured.evidence, plan.budgets, use=use, tried=len(plan.recipes)
             ),
-            warnings=(*task.notes, *leaks(task), *hollow(measured.cells, baseline.name)),
+            warnings=(
+                *task.notes,
+                *leaks(task),
+                *hollow(measured.cells, baseline.name),
+                *(calibration.warnings if calibration else ()),
+            ),
             metrics=plan.metrics(),
             worst=worst_slices(measured.evidence, measured.cells, task.test, task.metric),
             found_slices=_explored(plan, task, measured),

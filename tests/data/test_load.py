@@ -252,3 +252,55 @@ def test_rows_that_the_split_put_aside_count_as_seen_all_the_same(folder):
     task = load(folder, source("train"))
     assert len(task.train) < 1000
     assert leaks(task) == ("200 of 200 rows of test.main also stand in task.train",)
+
+
+OUTSIDE = 'out_of_scope = { use = "csv", path = "strange.csv", text = "text", id = "id" }'
+
+
+def strange(folder: Path, rows: list[str]) -> None:
+    lines = [f"{name},{text}" for name, text in (row.split("|") for row in rows)]
+    (folder / "strange.csv").write_text("\n".join(["id,text", *lines, ""]))
+
+
+def test_out_of_scope_rows_need_no_label_and_bring_no_class(folder):
+    strange(folder, ["s1|what is love", "s2|what is love", "s3|seven"])
+    task = load(folder, source("train"), OUTSIDE)
+    assert task.out_of_scope is not None
+    assert task.out_of_scope.inputs.tolist() == ["what is love", "what is love", "seven"]
+    assert task.classes == ("a", "b", "c")
+    fitted = for_classes(task, ("c", "b", "a"))
+    assert fitted.out_of_scope is task.out_of_scope
+    assert leaks(task) == ()
+
+
+def test_numbers_out_of_scope_need_no_label(folder):
+    (folder / "strange.csv").write_text("x,y\n1.5,2\n-3,4\n")
+    call = 'out_of_scope = { use = "csv", path = "strange.csv", columns = ["x", "y"] }'
+    task = load(folder, source("train"), call)
+    assert task.out_of_scope is not None
+    assert task.out_of_scope.inputs.tolist() == [[1.5, 2], [-3, 4]]
+
+
+def test_a_label_of_out_of_scope_rows_is_not_looked_at(folder):
+    (folder / "strange.csv").write_text("id,text,label\ns1,hm,zebra\ns2,oh,zebra\n")
+    task = load(folder, source("train"), OUTSIDE.replace("id =", 'label = "label", id ='))
+    assert "zebra" not in task.classes
+
+
+@pytest.mark.parametrize(("origin", "id_"), [("train", "train-7"), ("main", "main-3")])
+def test_an_out_of_scope_row_that_is_one_of_the_task_is_refused(folder, origin, id_):
+    text = f"{origin} text {id_.partition('-')[2]}"
+    strange(folder, ["s1|hm", f"{id_}|{text}"])
+    with pytest.raises(DataError) as error:
+        load(folder, source("train"), OUTSIDE)
+    where = "task.out_of_scope" if origin == "train" else "task.test.main"
+    other = "task.train" if origin == "train" else "task.out_of_scope"
+    assert f"{where}: 1 rows also stand in {other}" in str(error.value)
+
+
+def test_out_of_scope_rows_that_read_like_others_are_counted(folder):
+    strange(folder, ["s1|train text 4", "s2|main text 3", "s3|hm"])
+    assert leaks(load(folder, source("train"), OUTSIDE)) == (
+        "1 of 3 rows of out_of_scope also stand in task.train",
+        "1 of 3 rows of out_of_scope also stand in task.test",
+    )

@@ -89,6 +89,52 @@ def test_auc_of_more_than_two_classes_is_refused():
         plugins.find("metric", "auc")(SCORES, LABELS, np.ones((1, 3)))
 
 
+def aurc_by_hand(scores, labels, weights):
+    """Row by row, as the definition has it."""
+    confidence, wrong = scores.max(axis=1), scores.argmax(axis=1) != labels
+    risks = []
+    for own in confidence:
+        kept = confidence >= own
+        risks.append((weights[kept] * wrong[kept]).sum() / weights[kept].sum())
+    return (weights * risks).sum() / weights.sum()
+
+
+def test_aurc_is_that_of_its_definition(rows):
+    scores, labels, weights = rows
+    found = plugins.find("metric", "aurc")(scores, labels, weights)
+    np.testing.assert_allclose(found, [aurc_by_hand(scores, labels, w) for w in weights])
+
+
+def test_aurc_of_distinct_confidences_is_the_mean_over_ranks():
+    """Geifman, Uziel and El-Yaniv 2019, equation 1: selective risks at k of n rows, averaged."""
+    rng = np.random.default_rng(2)
+    confidence, wrong = np.sort(rng.uniform(0.5, 1, 200))[::-1], rng.random(200) < 0.3
+    scores = np.stack([confidence, 1 - confidence], axis=1)
+    expected = (np.cumsum(wrong) / np.arange(1, 201)).mean()
+    found = plugins.find("metric", "aurc")(scores, wrong.astype(int), np.ones((1, 200)))
+    assert found[0] == pytest.approx(expected)
+
+
+def test_aurc_of_a_confidence_that_says_nothing_is_the_error_rate():
+    scores, labels = np.tile([0.8, 0.2], (10, 1)), np.arange(10) % 5 == 0
+    assert plugins.find("metric", "aurc")(scores, labels, np.ones((1, 10)))[0] == 0.2
+
+
+def test_ece_is_that_of_bins_by_hand():
+    """Equal-mass bins, the squared gap of each less its own sampling variance."""
+    rng = np.random.default_rng(3)
+    confidence, n = np.sort(rng.uniform(0.5, 1, 300)), 300
+    right = rng.random(n) < confidence - 0.2
+    squares = 0.0
+    for rows in np.array_split(np.arange(n), 15):
+        accuracy = right[rows].mean()
+        gap = confidence[rows].mean() - accuracy
+        squares += len(rows) / n * (gap**2 - accuracy * (1 - accuracy) / (len(rows) - 1))
+    scores = np.stack([confidence, 1 - confidence], axis=1)
+    found = plugins.find("metric", "ece")(scores, np.where(right, 0, 1), np.ones((1, n)))
+    assert found[0] == pytest.approx(np.sqrt(squares))
+
+
 @pytest.mark.parametrize("off", [0.0, 0.1])
 def test_ece_is_without_bias_where_the_truth_is_known(off):
     """Confidence exceeds the chance of being right by `off` everywhere."""

@@ -96,6 +96,39 @@ def test_coverage_and_false_release() -> None:
     assert released / 1_000 < 0.07
 
 
+def test_groups_of_one_row_each_change_next_to_nothing() -> None:
+    labels, scores, _ = scored(np.random.default_rng(35), 400)
+    alone, grouped = (
+        stats.auc_interval(labels, scores, groups=groups) for groups in (None, np.arange(400))
+    )
+    assert grouped.value == alone.value
+    assert grouped.high - grouped.low == pytest.approx(alone.high - alone.low, rel=0.01)
+
+
+def test_coverage_in_groups() -> None:
+    """Copies of rows, and groups that hold rows of both kinds."""
+    rng, inside, naive = np.random.default_rng(36), 0, 0
+    truth = norm.cdf(1 / 2)  # labels + two normals of variance 1 each: a shift of 1 over root 4
+    groups = np.repeat(np.arange(60), 5) // 2  # two rows with four copies each
+    for _ in range(400):
+        labels = rng.random(60) < 0.4
+        labels, scores = (
+            np.repeat(x, 5) for x in (labels, labels + rng.normal(size=(2, 60)).sum(axis=0))
+        )
+        found = stats.auc_interval(labels, scores, groups=groups)
+        inside += bool(found.low <= truth <= found.high)
+        found = stats.auc_interval(labels, scores)
+        naive += bool(found.low <= truth <= found.high)
+    assert inside / 400 >= 0.91
+    assert naive / 400 < 0.75
+
+
+def test_one_group_is_refused() -> None:
+    labels, scores, _ = scored(np.random.default_rng(37), 30)
+    with pytest.raises(DataError, match="1 groups of 30 rows"):
+        stats.auc_interval(labels, scores, groups=np.zeros(30))
+
+
 def test_p_value_and_interval_say_the_same() -> None:
     labels, baseline, candidate = scored(np.random.default_rng(33), 200)
     low = float(stats.auc_difference(labels, baseline, candidate, level=0.9).low)

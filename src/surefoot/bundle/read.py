@@ -13,7 +13,7 @@ from surefoot.core.evidence import Bundle
 
 KEYS = (
     "key", "winner", "batch", "costs", "candidates", "failed", "warnings", "verdicts",
-    "comparisons", "latencies", "noise", "repeat", "memory",
+    "comparisons", "latencies", "noise", "repeat", "memory", "calibration",
 )  # fmt: skip
 
 

@@ -130,6 +130,7 @@ def _verdict_json(key: str, contents: Contents, winner: str | None) -> dict[str,
         "worst": encode(contents.worst),
         "found_slices": encode(contents.found_slices),
         "data": {name: d.fingerprint for name, d in contents.task.test.items()},
+        "calibration": encode(contents.evidence.calibration),
     }
 
 

@@ -150,3 +150,5 @@ class Task:
     """The name of the metric that the budgets are about, for example `accuracy`."""
     notes: tuple[str, ...] = ()
     """What was left out while the data were read, for the readers of a verdict."""
+    out_of_scope: Dataset | None = None
+    """Rows that belong to none of the classes; what their labels say means nothing."""

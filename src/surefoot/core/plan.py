@@ -16,7 +16,7 @@ from surefoot.core.evidence import Budget
 from surefoot.core.model import Recipe, StepCall
 
 Table = dict[str, Any]
-OWN_SETS = ("train", "selection", "calibration")
+OWN_SETS = ("train", "selection", "calibration", "out_of_scope")
 """The sets of `[task]` that are not test sets."""
 
 
@@ -34,6 +34,8 @@ class TaskPlan:
     """What a search may choose on; a tenth of `train` by default."""
     calibration: Table | None = None
     """What calibration may see; a tenth of `train` by default."""
+    out_of_scope: Table | None = None
+    """Rows that belong to none of the classes; their source needs no `label`."""
     metric: str = "accuracy"
     """The metric that is measured."""
     name: str = "task"

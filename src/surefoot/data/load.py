@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,10 @@ from surefoot.data.task import align, overlap
 
 SHARES = {"train": 0.8, "selection": 0.1, "calibration": 0.1}
 """How `task.train` is shared out where the plan names no `selection` or `calibration`."""
+
+
+OUTSIDE = "out_of_scope"
+"""The set of rows that belong to no class."""
 
 
 def read_task(plan: Plan, progress: Progress | None = None) -> Task:
@@ -40,7 +44,10 @@ def read_task(plan: Plan, progress: Progress | None = None) -> Task:
         watch.advance()
     found |= read_tests(plan, watch)
     for name in plan.task.test:
-        _refuse_seen(name, {**calls, **plan.task.test}, found)
+        where = f"task.test.{name}"
+        _refuse_seen(name, where, {**calls, **plan.task.test}, found)
+    if OUTSIDE in found:
+        _refuse_seen(OUTSIDE, f"task.{OUTSIDE}", calls, found)
     task = _task(plan, found)
     for note in task.notes:
         watch.note(note)
@@ -77,16 +84,20 @@ def leaks(task: Task) -> tuple[str, ...]:
     What was split off for selection and calibration counts as well.
     """
     seen = [d for d in (task.train, task.selection, task.calibration) if d is not None]
-    counts = {
-        name: len(np.unique(np.concatenate([overlap(d, dataset) for d in seen])))
-        for name, dataset in task.test.items()
-        if seen
-    }
-    return tuple(
-        f"{count} of {len(task.test[name])} rows of test.{name} also stand in task.train"
-        for name, count in counts.items()
-        if count
-    )
+    judged: dict[str, Dataset] = {f"test.{name}": dataset for name, dataset in task.test.items()}
+    found = [*_again(judged, seen, "task.train")] if seen else []
+    if task.out_of_scope is not None:
+        outside = {OUTSIDE: task.out_of_scope}
+        found += _again(outside, seen, "task.train") if seen else ()
+        found += _again(outside, [*task.test.values()], "task.test")
+    return tuple(found)
+
+
+def _again(sets: Mapping[str, Dataset], seen: Sequence[Dataset], where: str) -> Iterator[str]:
+    for name, dataset in sets.items():
+        count = len(np.unique(np.concatenate([overlap(d, dataset) for d in seen])))
+        if count:
+            yield f"{count} of {len(dataset)} rows of {name} also stand in {where}"
 
 
 def _read(name: str, call: Mapping[str, Any], slices: Mapping[str, str]) -> Dataset:
@@ -94,20 +105,22 @@ def _read(name: str, call: Mapping[str, Any], slices: Mapping[str, str]) -> Data
     return read(call["use"], options, name=name, slices=slices)
 
 
-def _refuse_seen(name: str, calls: Mapping[str, Any], found: Mapping[str, Dataset]) -> None:
+def _refuse_seen(
+    name: str, where: str, calls: Mapping[str, Any], found: Mapping[str, Dataset]
+) -> None:
     """Refuse a test set with rows of our own sets: the same given id, and the same input."""
     if not calls[name].get("id"):
         return
     test = found[name]
     for key in OWN_SETS:
-        if key not in found or not calls[key].get("id"):
+        if key == name or key not in found or not calls[key].get("id"):
             continue
         seen = _shared(test, found[key])
         if len(seen):
             first = ", ".join(test.ids[seen[:5]]) + (", …" if len(seen) > 5 else "")
             raise DataError(
                 f"{len(seen):,} rows also stand in task.{key}, with the same id and input: {first}",
-                where=f"task.test.{name}",
+                where=where,
                 fix="take them out of one of the two: a verdict needs rows never seen before",
             )
 
@@ -122,8 +135,9 @@ def _shared(test: Dataset, other: Dataset) -> np.ndarray:
 
 
 def _task(plan: Plan, found: Mapping[str, Dataset]) -> Task:
-    classes = tuple(sorted({label for d in found.values() for label in d.classes}))
-    sets = {name: align(d, classes, where=name) for name, d in found.items()}
+    labelled = {name: d for name, d in found.items() if name != OUTSIDE}
+    classes = tuple(sorted({label for d in labelled.values() for label in d.classes}))
+    sets = {name: align(d, classes, where=name) for name, d in labelled.items()}
     own: dict[str, Dataset] = {name: sets[name] for name in SHARES if name in sets}
     if "train" in own:
         own = _shared_out(own, plan.task.seed) | {k: d for k, d in own.items() if k != "train"}
@@ -138,6 +152,7 @@ def _task(plan: Plan, found: Mapping[str, Dataset]) -> Task:
         test={name: ConfirmationSet(dataset) for name, dataset in tests.items()},
         metric=plan.task.metric,
         notes=notes,
+        out_of_scope=found.get(OUTSIDE),
     )
 
 

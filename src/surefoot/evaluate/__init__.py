@@ -1,5 +1,11 @@
 """Measures candidates: cells example by example, latency in turns, memory at its peak."""
 
+from surefoot.evaluate.calibration import (
+    apply_temperature,
+    beside_tests,
+    calibration_evidence,
+    fit_temperature,
+)
 from surefoot.evaluate.cells import fill_cells, hollow
 from surefoot.evaluate.find_slices import Exploration, find_slices
 from surefoot.evaluate.latency import measure_latency, take_turns
@@ -14,12 +20,16 @@ __all__ = [
     "Exploration",
     "Filling",
     "Measured",
+    "apply_temperature",
     "ask_again",
+    "beside_tests",
     "by_row",
+    "calibration_evidence",
     "confirmation_evidence",
     "fill_cells",
     "fill_matrix",
     "find_slices",
+    "fit_temperature",
     "hollow",
     "measure",
     "measure_latency",

@@ -6,18 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from surefoot.core.dataset import ConfirmationSet, Task
+from surefoot.core.dataset import ConfirmationSet, Dataset, Task
 from surefoot.core.errors import ModelError
 from surefoot.core.evidence import Cell, ConfirmationEvidence
 from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.core.progress import Progress
+from surefoot.evaluate.calibration import beside_tests, calibration_evidence
 from surefoot.evaluate.latency import measure_latency
 from surefoot.evaluate.matrix import Filling, ask_again, fill_matrix
 from surefoot.evaluate.memory import peak_memory
 from surefoot.evaluate.pairs import confirmation_evidence
 from surefoot.evaluate.shifted import Shifted, under_shifts
 from surefoot.store import Store
+
+Cells = dict[str, tuple[Cell, ...]]
+"""The cells of each candidate, in the order of the sets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,8 @@ def measure(
         processes=plan.evaluate.processes,
         progress=progress,
     )
-    cells, seeds, failed = _cells(entrants, sets, how)
+    others = beside_tests(task)
+    cells, beside, seeds, failed = _cells(entrants, sets, others, how)
     everyone = [baseline, *(c for c in entrants.candidates if c.name in cells)]
     if len(everyone) == 1:
         reasons = "; ".join(f"{name}: {why}" for name, why in failed.items())
@@ -87,14 +92,18 @@ def measure(
             sizes={c.name: c.model.size_bytes for c in everyone},
             memory={c.name: peak_memory(c, first, store) for c in weighed},
             repeat=ask_again(baseline, task.test, how),
+            calibration=calibration_evidence(cells, sets, beside, others, progress),
         ),
     )
 
 
 def _cells(
-    entrants: Entrants, sets: Mapping[str, ConfirmationSet | Shifted], how: Filling
-) -> tuple[dict[str, tuple[Cell, ...]], dict[str, list[tuple[Cell, ...]]], dict[str, str]]:
-    """The cells of everybody, those of further seeds, and why somebody has none."""
+    entrants: Entrants,
+    sets: Mapping[str, ConfirmationSet | Shifted],
+    others: Mapping[str, Dataset],
+    how: Filling,
+) -> tuple[Cells, Cells, dict[str, list[tuple[Cell, ...]]], dict[str, str]]:
+    """The cells on test sets and beside them, of further seeds, and why somebody has none."""
     seeds = {
         (name, i): again
         for name, others in entrants.repeats.items()
@@ -102,8 +111,10 @@ def _cells(
     }
     first = {c.name: c for c in (entrants.baseline, *entrants.candidates)}
     filled = fill_matrix({(name, None): c for name, c in first.items()} | seeds, sets, how)
+    beside = fill_matrix(first, others, how)
     failed = dict(entrants.failed)
-    for (name, _), why in filled.failed.items():
+    broken = [(name, why) for (name, _), why in filled.failed.items()]
+    for name, why in (*broken, *beside.failed.items()):
         if name == entrants.baseline.name:
             raise ModelError(why)
         if name not in failed:
@@ -115,4 +126,4 @@ def _cells(
         for name, others in entrants.repeats.items()
         if name not in failed
     }
-    return cells, repeats, failed
+    return cells, {name: beside.cells[name] for name in cells}, repeats, failed

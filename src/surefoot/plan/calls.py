@@ -30,6 +30,16 @@ def named(call: str | Table) -> tuple[str, Table]:
     return str(table.get("use")), table
 
 
+def unlabelled(call: Table) -> Table:
+    """A call for rows without labels: the inputs stand in where a source asks for a column of them.
+
+    Every source then reads such rows as it reads others, and nobody looks at what they are called.
+    """
+    columns = call.get("columns")
+    stand_in = call.get("text") or (columns[0] if isinstance(columns, list) and columns else None)
+    return {"label": stand_in, **call} if stand_in else call
+
+
 def name_problems(kind: str, name: str, key: str) -> Iterator[str]:
     """A plugin that does not exist."""
     known = plugins.names(kind)

@@ -12,8 +12,8 @@ from surefoot.core.budget import TIMED, contradictions, problems
 from surefoot.core.errors import nearest
 from surefoot.core.model import INPUTS
 from surefoot.core.parts import CLASS, is_part, part_name
-from surefoot.core.plan import CandidatePlan, EvaluatePlan, SearchPlan, Table, TaskPlan
-from surefoot.plan.calls import call_problems, name_problems, named
+from surefoot.core.plan import OWN_SETS, CandidatePlan, EvaluatePlan, SearchPlan, Table, TaskPlan
+from surefoot.plan.calls import call_problems, name_problems, named, unlabelled
 from surefoot.plan.typed import File
 
 HARDEST = 5.0
@@ -26,7 +26,8 @@ NAME = re.compile(r"\w[\w .,+=-]{0,99}")
 
 def _sources(task: TaskPlan) -> dict[str, Table]:
     """Every source call of a task by its key in the file."""
-    own = {name: getattr(task, name) for name in ("train", "selection", "calibration")}
+    own = {name: getattr(task, name) for name in OWN_SETS}
+    own["out_of_scope"] = task.out_of_scope and unlabelled(task.out_of_scope)
     own |= {f"test.{name}": call for name, call in task.test.items()}
     return {f"task.{name}": call for name, call in own.items() if call is not None}
 
@@ -52,7 +53,7 @@ def task_problems(file: File) -> Iterator[str]:
         if "by" in call and not key.startswith("task.test."):
             yield f"{key}.by: only a test set is split into parts; leave it out"
     for name in task.test:
-        yield from _called(name, f"task.test.{name}", ("train", "selection", "calibration"))
+        yield from _called(name, f"task.test.{name}", OWN_SETS)
         yield from _part_problems(name, task)
     if not task.test:
         yield 'task.test: no test set; add test.main = { use = "csv", path = … }'

@@ -12,7 +12,7 @@ from typing import Any
 from surefoot.core.errors import PlanError
 from surefoot.core.model import Recipe, StepCall
 from surefoot.core.plan import CandidatePlan, ModelPlan, Plan, Table, TaskPlan
-from surefoot.plan.calls import call_problems, step_call
+from surefoot.plan.calls import call_problems, step_call, unlabelled
 from surefoot.plan.problems import (
     budget_problems,
     candidate_problems,
@@ -155,6 +155,7 @@ def _task_at(task: TaskPlan, folder: Path) -> TaskPlan:
         train=task.train and at(task.train),
         selection=task.selection and at(task.selection),
         calibration=task.calibration and at(task.calibration),
+        out_of_scope=task.out_of_scope and at(unlabelled(task.out_of_scope)),
         test={name: at(call) for name, call in task.test.items()},
     )
 

@@ -45,18 +45,22 @@ from surefoot.stats.quantiles import (
     quantile_at_most,
     quantile_interval,
 )
+from surefoot.stats.reliability import Bins, reliability_bins, share_interval
 from surefoot.stats.risk_control import (
     calibration_rows_needed,
     last_threshold,
     thresholds_passed,
 )
 from surefoot.stats.sequential import betting_interval, betting_p_value
+from surefoot.stats.temperature import apply_temperature, temperature_interval
 
 __all__ = [
     "FEW",
+    "Bins",
     "Interval",
     "Resampled",
     "Variances",
+    "apply_temperature",
     "auc_difference",
     "auc_interval",
     "auc_p_value",
@@ -94,12 +98,15 @@ __all__ = [
     "quantile_interval",
     "release_power",
     "release_rows",
+    "reliability_bins",
     "resample",
     "resample_counts",
     "rows_needed",
+    "share_interval",
     "share_power",
     "share_rows",
     "simultaneous_level",
     "spending",
+    "temperature_interval",
     "thresholds_passed",
 ]

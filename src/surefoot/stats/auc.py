@@ -10,18 +10,27 @@ from surefoot.stats.checks import finite, open_share
 from surefoot.stats.interval import Interval
 
 
-def auc_interval(labels: ArrayLike, scores: ArrayLike, level: float = 0.95) -> Interval:
+def auc_interval(
+    labels: ArrayLike, scores: ArrayLike, level: float = 0.95, *, groups: ArrayLike | None = None
+) -> Interval:
     """How well scores rank positive rows above negative ones, with DeLong's interval.
+
+    With groups the placements are added up by cluster (Obuchowski 1997, "Nonparametric analysis of
+    clustered ROC curve data").
 
     Args:
         labels: (n,) true for positive rows.
         scores: (..., n) larger means more positive.
         level: Two-sided confidence.
+        groups: (n,) which cluster a row belongs to; None when rows are independent.
 
     Raises:
         DataError: NaN scores, or fewer than two positive or two negative rows.
     """
-    return _normal(*_auc(labels, np.asarray(scores)), level)
+    value, error = _auc(labels, np.asarray(scores))
+    if groups is not None:
+        error = _clustered_error(np.asarray(labels, dtype=bool), np.asarray(scores), groups)
+    return _normal(value, error, level)
 
 
 def auc_difference(
@@ -96,6 +105,21 @@ def _placements(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, n
     above = (ranks[..., positive] - rankdata(values[..., positive], axis=-1)) / n
     below = 1 - (ranks[..., ~positive] - rankdata(values[..., ~positive], axis=-1)) / m
     return above, below
+
+
+def _clustered_error(positive: np.ndarray, scores: np.ndarray, groups: ArrayLike) -> np.ndarray:
+    """The standard error of the area from what each cluster adds to it."""
+    members, positions = np.unique(groups, return_inverse=True)
+    if len(positions) != len(positive) or len(members) < 2:
+        raise DataError(f"{len(members)} groups of {len(positions)} rows for {len(positive)} rows")
+    pull = np.empty(scores.shape)
+    for rows, placements in zip((positive, ~positive), _placements(positive, scores), strict=True):
+        centred = placements - placements.mean(axis=-1, keepdims=True)
+        pull[..., rows] = centred / placements.shape[-1]
+    order = np.argsort(positions, kind="stable")
+    starts = np.searchsorted(positions[order], np.arange(len(members)))
+    sums = np.add.reduceat(pull[..., order], starts, axis=-1)
+    return np.asarray(np.sqrt(np.square(sums).sum(axis=-1) * len(members) / (len(members) - 1)))
 
 
 def _normal(value: np.ndarray, error: np.ndarray, level: float) -> Interval:

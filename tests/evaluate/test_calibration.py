@@ -1,0 +1,218 @@
+"""Temperatures, what a place is told of confidence, and when a candidate is called worse."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn.metrics import roc_auc_score
+
+from surefoot import plugins
+from surefoot.core.evidence import Cell
+from surefoot.evaluate import apply_temperature, calibration_evidence, cells, fit_temperature
+from surefoot.evaluate.reliability import Rows, look
+
+
+def drawn(seed, n, *, temperature=1.0, classes=3, scale=2.5):
+    """Scores that are true at `temperature`, and labels."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(n, classes)) * scale
+    true = softmax(logits, axis=1)
+    labels = (true.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1).clip(0, classes - 1)
+    return softmax(logits * temperature, axis=1).astype(np.float32), labels
+
+
+def test_a_model_that_is_too_sure_gets_a_temperature_above_one():
+    scores, labels = drawn(0, 1_000, temperature=2.0)
+    found = fit_temperature(scores, labels)
+    assert (found.fitted, found.note, found.estimate.n) == (True, "", 1_000)
+    assert 1 < found.estimate.low < 2 < found.estimate.high
+    after = apply_temperature(scores, found)
+    metric = plugins.find("metric", "ece")
+    before, mended = (metric(s, labels, np.ones((1, 1_000)))[0] for s in (scores, after))
+    assert mended < before / 2
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "note"),
+    [
+        (np.tile([0.7, 0.3], (60, 1)), np.zeros(60, int), "60 calibration rows are of one class"),
+        (np.eye(2)[np.arange(60) % 2], np.arange(60) // 2 % 2, "all 0 or 1"),
+        (np.tile([0.7, 0.3], (60, 1)), np.arange(60) % 2, "says nothing"),
+        (np.eye(2)[np.arange(60) % 2] * 0.8 + 0.1, np.arange(60) % 2, "right so often"),
+        (np.array([[0.6, 0.4]]), np.array([1]), "1 calibration rows are of one class"),
+    ],
+)
+def test_rows_that_tell_no_temperature(scores, labels, note):
+    found = fit_temperature(scores, labels)
+    assert not found.fitted
+    assert note in found.note
+    assert (found.estimate.value, found.estimate.low, found.estimate.high) == (1, 0, np.inf)
+    np.testing.assert_allclose(apply_temperature(scores, found), scores, atol=1e-9)
+
+
+def test_rows_of_one_group_tell_no_temperature():
+    scores, labels = drawn(1, 80)
+    found = fit_temperature(scores, labels, groups=np.zeros(80, int))
+    assert not found.fitted
+    assert "one group" in found.note
+
+
+def test_few_rows_are_said_to_be_few():
+    found = fit_temperature(*drawn(2, 30))
+    assert found.fitted
+    assert found.note == "30 calibration rows are too few to trust it"
+    assert found.estimate.high > 1.3 * found.estimate.low
+
+
+def test_zeros_where_the_truth_is_are_counted():
+    scores, labels = drawn(3, 200)
+    scores[5, labels[5]] = 0
+    assert fit_temperature(scores, labels).note.startswith("1 calibration rows give the right")
+
+
+def test_a_place_is_told_what_its_metrics_say():
+    scores, labels = drawn(4, 400, temperature=1.5)
+    found = look(Rows(scores=scores, labels=labels)).reliability
+    once = np.ones((1, 400))
+    for name in ("ece", "aurc"):
+        expected = plugins.find("metric", name)(scores, labels, once)[0]
+        assert found.figures[name].value == pytest.approx(expected)
+    for name in ("brier", "log_loss"):
+        expected = plugins.find("metric", name)(scores, labels).mean()
+        assert found.figures[name].value == pytest.approx(expected)
+    for figure in found.figures.values():
+        assert 0 <= figure.low < figure.value < figure.high
+    assert len(found.bins) == 15
+    assert sum(b.n for b in found.bins) == 400
+
+
+def test_the_curve_is_the_accuracy_of_the_most_confident():
+    scores, labels = drawn(5, 500)
+    found = look(Rows(scores=scores, labels=labels)).reliability.curve
+    order = np.argsort(-scores.max(axis=1))
+    right = (scores.argmax(axis=1) == labels)[order]
+    for tenths, kept in enumerate(found, start=1):
+        assert kept.coverage == pytest.approx(tenths / 10)
+        assert kept.accuracy.value == pytest.approx(right[: 50 * tenths].mean())
+        assert kept.accuracy.low < kept.accuracy.value <= kept.accuracy.high
+    assert found[0].accuracy.value > found[-1].accuracy.value
+
+
+def test_rows_of_equal_confidence_are_kept_together():
+    scores, labels = np.tile([0.8, 0.2], (40, 1)), np.arange(20) % 4 == 0
+    found = look(Rows(scores=scores, labels=labels.astype(int))).reliability
+    assert {(kept.coverage, kept.accuracy.value) for kept in found.curve} == {(1.0, 0.75)}
+    assert found.figures["aurc"].value == pytest.approx(0.25)
+
+
+def too_sure(seed, n):
+    """Confidence exceeds the chance of being right by 0.1."""
+    rng = np.random.default_rng(seed)
+    sure = 1 - 0.3 * rng.beta(1, 2, n)
+    right = rng.random(n) < sure - 0.1
+    return np.stack([sure, 1 - sure], axis=1), np.where(right, 0, 1)
+
+
+def test_coverage_of_the_figures():
+    """The truth comes from half a million rows."""
+    scores, labels = too_sure(0, 500_000)
+    once, truth, inside = np.ones((1, 500_000)), {}, dict.fromkeys(("ece", "aurc"), 0)
+    for name in inside:
+        truth[name] = plugins.find("metric", name)(scores, labels, once)[0]
+    for name in ("log_loss", "brier"):
+        truth[name], inside[name] = plugins.find("metric", name)(scores, labels).mean(), 0
+    for seed in range(1, 61):
+        scores, labels = too_sure(seed, 400)
+        found = look(Rows(scores=scores, labels=labels)).reliability.figures
+        for name, figure in found.items():
+            inside[name] += bool(figure.low <= truth[name] <= figure.high)
+    assert all(hits >= 52 for hits in inside.values()), inside  # fewer: once in a hundred at 95 %
+
+
+def test_rows_that_belong_to_no_class():
+    scores, labels = drawn(6, 300)
+    strangers = drawn(7, 100, scale=0.5)[0]
+    found = look(Rows(scores=scores, labels=labels, strangers=strangers)).reliability
+    figure = found.figures["out_of_scope_auc"]
+    sure = np.concatenate([scores.max(axis=1), strangers.max(axis=1)])
+    assert figure.value == pytest.approx(roc_auc_score(np.arange(400) < 300, sure))
+    assert 0.5 < figure.low < figure.value < figure.high < 1
+    groups = np.arange(300) // 3
+    wide = look(Rows(scores=scores, labels=labels, groups=groups, strangers=strangers)).reliability
+    assert wide.figures["out_of_scope_auc"].value == figure.value
+
+
+def test_one_group_leaves_values_without_an_interval():
+    scores, labels = drawn(8, 60)
+    found = look(Rows(scores=scores, labels=labels, groups=np.zeros(60, int)))
+    assert found.error is None
+    for figure in found.reliability.figures.values():
+        assert np.isfinite(figure.value)
+        assert (figure.low, figure.high) == (-np.inf, np.inf)
+    assert found.reliability.curve[0].accuracy.high == np.inf
+
+
+def evidence(tree_set, made, calibration=None, strangers=None):
+    """Evidence of candidates, given the scores of each on a set `main` whose labels are drawn."""
+    labels = next(iter(made.values()))[1]
+    main = replace(tree_set(len(labels)), labels=labels)
+    others = {}
+    if calibration is not None:
+        others["calibration"] = replace(
+            tree_set(len(calibration[1]), name="calibration"), labels=calibration[1]
+        )
+    if strangers is not None:
+        others["out_of_scope"] = tree_set(len(strangers), name="out_of_scope")
+    own = {"calibration": calibration and calibration[0], "out_of_scope": strangers}
+    filled = {name: [cells.cell(name, main, scores)] for name, (scores, _) in made.items()}
+    beside: dict[str, list[Cell]] = {
+        name: [cells.cell(name, others[key], own[key]) for key in others] for name in made
+    }
+    return calibration_evidence(filled, {"main": main}, beside, others)
+
+
+def test_without_calibration_rows_there_is_no_after(tree_set):
+    found = evidence(tree_set, {"baseline": drawn(9, 200), "int8": drawn(9, 200)})
+    assert (found.rows, found.warnings) == (0, ())
+    assert [one.candidate for one in found.places] == ["baseline", "int8"]
+    assert all(one.after is None for one in found.places)
+    assert not found.temperatures["int8"].fitted
+
+
+def test_each_candidate_has_its_own_temperature_and_the_answers_stay(tree_set):
+    made = {"baseline": drawn(10, 900, temperature=1.8)}
+    found = evidence(tree_set, made, drawn(11, 400, temperature=1.8), drawn(12, 80, scale=0.3)[0])
+    (place,) = found.places
+    assert found.rows == 400
+    assert place.after.figures["ece"].value < place.before.figures["ece"].value
+    assert place.after.figures["log_loss"].value < place.before.figures["log_loss"].value
+    assert place.after.curve[-1].accuracy == place.before.curve[-1].accuracy
+    assert place.after.figures["out_of_scope_auc"].value > 0.5
+
+
+def test_a_candidate_that_is_surer_than_it_may_be_is_called_worse(tree_set):
+    calm = drawn(13, 1_500)
+    made = {"baseline": calm, "same": calm, "sure": drawn(13, 1_500, temperature=2.0)}
+    (line,) = evidence(tree_set, made).warnings
+    assert line.startswith("sure is worse calibrated than baseline on main: ece 0.1")
+
+
+def test_false_warnings_are_rare(tree_set):
+    """Two equally calibrated models whose scores differ: noise on the logits of both."""
+    warned = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        scores, labels = drawn(100 + seed, 500)
+        made = {
+            name: (softmax(np.log(scores) + rng.normal(size=scores.shape) * 0.7, axis=1), labels)
+            for name in ("baseline", "other")
+        }
+        warned += bool(evidence(tree_set, made).warnings)
+    assert warned <= 4  # of 20 at 5 %: more happen once in a hundred
+
+
+def test_a_temperature_that_is_not_to_be_trusted_is_a_warning(tree_set):
+    found = evidence(tree_set, {"baseline": drawn(14, 200)}, drawn(15, 20))
+    (line,) = found.warnings
+    assert line.startswith("temperature of baseline: 20 calibration rows")
