@@ -123,6 +123,7 @@ def _verdict_json(key: str, contents: Contents, winner: str | None) -> dict[str,
         "noise": encode(noise(contents.evidence.loads)),
         "repeat": encode(contents.evidence.repeat),
         "memory": dict(contents.evidence.memory),
+        "envelopes": encode(contents.evidence.envelopes),
     }
 
 

@@ -16,6 +16,8 @@ from surefoot.core.evidence import Budget
 from surefoot.core.model import Recipe, StepCall
 
 Table = dict[str, Any]
+TIMED_AXES = {"batch": 64, "threads": None, "deadline": None}
+"""Axes of an envelope that are no shifts, and where they end unless the plan says."""
 OWN_SETS = ("train", "selection", "calibration")
 """The sets of `[task]` that are not test sets."""
 
@@ -100,6 +102,25 @@ class LatencyPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnvelopePlan:
+    """One `[[evaluate.envelope]]` table: an axis, and what holds as far as a model holds."""
+
+    axis: str
+    """A shift that fits the inputs, or one of `TIMED_AXES`."""
+    max_drop: float | None = None
+    """Shifts: accuracy may lie below the baseline's on the rows as they came by at most this."""
+    at_most: float | None = None
+    """The other axes: milliseconds of a call at its 99th percentile; `deadline`: share of answers
+    that come late."""
+    dataset: str | None = None
+    """The test set that rows are taken from; the first by default."""
+    up_to: int | None = None
+    """`batch` and `arrival_rate`: where the axis ends."""
+    seconds: float = 20.0
+    """Timed axes: seconds at most for each value that is tried."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatePlan:
     """The `[evaluate]` table."""
 
@@ -113,6 +134,8 @@ class EvaluatePlan:
     """Rows per call while cells are filled."""
     latency: LatencyPlan = field(default_factory=LatencyPlan)
     """How latency is measured."""
+    envelope: list[EnvelopePlan] = field(default_factory=list)
+    """Axes along which it is found how far the baseline and the candidates hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

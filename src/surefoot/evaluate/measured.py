@@ -13,6 +13,7 @@ from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.core.progress import Progress
 from surefoot.evaluate.cells import ask_again, fill_cells
+from surefoot.evaluate.envelope import measure_envelopes
 from surefoot.evaluate.latency import measure_latency
 from surefoot.evaluate.memory import peak_memory
 from surefoot.evaluate.pairs import confirmation_evidence
@@ -85,6 +86,7 @@ def measure(
         reasons = "; ".join(f"{name}: {why}" for name, why in failed.items())
         raise ModelError(f"no candidate can be run: {reasons}", where=str(plan.path))
     first, wanted = next(iter(task.test.values())), plan.metrics()
+    envelopes = measure_envelopes(plan.evaluate, everyone, task.test, cells, store, progress)
     weighed = everyone if any(b.quantity == "memory_mb" for b in plan.budgets) else ()
     return Measured(
         candidates=everyone,
@@ -96,5 +98,6 @@ def measure(
             sizes={c.name: c.model.size_bytes for c in everyone},
             memory={c.name: peak_memory(c, first, store) for c in weighed},
             repeat=ask_again(baseline, task.test, store, batch=plan.evaluate.batch),
+            envelopes=envelopes,
         ),
     )

@@ -11,6 +11,7 @@ from surefoot.bundle import read_bundle, read_verdict_json
 from surefoot.core.evidence import Bundle, Use, Verdict, place
 from surefoot.gate import best, exit_code
 from surefoot.ledger import LEDGER
+from surefoot.report.envelope import envelope_lines, fails_first
 from surefoot.report.terminal import amount, deciding, findings_table, limit, table, verdict_line
 
 
@@ -20,13 +21,14 @@ def bundle_lines(path: Path) -> list[str]:
     first = best(bundle.verdicts, data["costs"])
     order = [v.candidate for v in sorted(bundle.verdicts, key=lambda v: data["costs"][v.candidate])]
     parts = [
-        [verdict_line(first)],
+        [verdict_line(first), *fails_first(data.get("envelopes", ()))],
         table(
             ("outcome", "candidate", "MB", "made in s", "decided by"),
             list(_candidates(bundle, data, order)),
         ),
         _matrix(data["comparisons"], order),
         _latencies(data),
+        envelope_lines(data.get("envelopes", ())),
         [f"{first.candidate}, budget by budget:", *findings_table(first)],
         list(_remarks(bundle, data)),
         [verdict_line(first)],
