@@ -12,7 +12,7 @@ from typing import Any
 
 from surefoot.core.budget import metrics
 from surefoot.core.dataset import TaskKind
-from surefoot.core.evidence import Budget
+from surefoot.core.evidence import Budget, Scenario
 from surefoot.core.model import Recipe, StepCall
 
 Table = dict[str, Any]
@@ -100,6 +100,33 @@ class LatencyPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadPlan:
+    """One `evaluate.load.NAME` table."""
+
+    scenario: Scenario
+    """When requests arrive, as MLPerf LoadGen names it."""
+    target_qps: float | None = None
+    """`server`: requests a second."""
+    seconds: float = 30.0
+    """How long requests arrive."""
+    batch: int | None = None
+    """Rows a request; by default 8 for `multi_stream`, 32 for `offline`, else 1."""
+    threads: int = 1
+    """Threads a runtime may use."""
+    url: str | None = None
+    """The model at an endpoint of the Open Inference Protocol, version 2, instead of in process."""
+    candidate: str | None = None
+    """With `url`: the candidate that the endpoint serves."""
+    deadlines_ms: list[float] | None = None
+    """Deadlines of which the report tells the accuracy; 5 to 1,000 by default."""
+
+    @property
+    def rows(self) -> int:
+        """Rows a request."""
+        return self.batch or {"multi_stream": 8, "offline": 32}.get(self.scenario, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatePlan:
     """The `[evaluate]` table."""
 
@@ -113,6 +140,8 @@ class EvaluatePlan:
     """Rows per call while cells are filled."""
     latency: LatencyPlan = field(default_factory=LatencyPlan)
     """How latency is measured."""
+    load: dict[str, LoadPlan] = field(default_factory=dict)
+    """Loads by name, under which latency is measured too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
