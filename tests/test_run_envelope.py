@@ -98,7 +98,8 @@ def test_a_killed_run_asks_nothing_again(folder):
     """SIGKILL while rows are asked: what was kept stays as it is, and the end is the same."""
     command = [sys.executable, "-m", "surefoot", "run", "plan.toml"]
     kept = folder / "surefoot-run" / "envelope"
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, cwd=folder, **quiet)
     until = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < until:
         if kept.exists() and len(list(kept.iterdir())) >= 3:

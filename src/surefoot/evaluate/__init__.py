@@ -2,6 +2,7 @@
 
 from surefoot.evaluate.cells import ask_again, fill_cells, hollow
 from surefoot.evaluate.latency import measure_latency, take_turns
+from surefoot.evaluate.load import measure_load, offered, serve_load
 from surefoot.evaluate.measured import Entrants, Measured, measure
 from surefoot.evaluate.memory import peak_memory
 from surefoot.evaluate.pairs import by_row, confirmation_evidence, selection_evidence
@@ -17,8 +18,11 @@ __all__ = [
     "hollow",
     "measure",
     "measure_latency",
+    "measure_load",
+    "offered",
     "peak_memory",
     "selection_evidence",
+    "serve_load",
     "take_turns",
     "under_shifts",
 ]
