@@ -13,6 +13,14 @@ from surefoot.core.evidence import Envelope, Probe
 from surefoot.core.plan import EnvelopePlan, EvaluatePlan
 from surefoot.evaluate import fill_cells
 from surefoot.evaluate.envelope import LEVEL, measure_envelopes, ratio
+from surefoot.evaluate.timed import (
+    Timed,
+    Times,
+    _side,
+    pooled_calls,
+    requests_needed,
+    values,
+)
 from surefoot.store import Store
 
 SLIPS = EnvelopePlan(axis="unit_slip", max_drop=0.03)
@@ -152,31 +160,96 @@ def test_batches_and_threads_are_timed_and_kept(trio, store, watch, monkeypatch)
     assert measured(two, store, watch, *axes)[0] == wide  # from the store: times are the same
 
 
-def test_a_deadline_is_a_quantile_of_the_times(trio, store, watch, monkeypatch):
-    from surefoot.evaluate.timed import pooled_calls
+def timed(trio, store, wanted):
+    (baseline, *_), dataset = trio
+    return Timed(wanted=wanted, candidate=baseline, dataset=dataset, store=store, threads=1)
 
+
+def test_a_deadline_is_a_quantile_of_the_times(trio, store, watch, monkeypatch):
     monkeypatch.setattr("surefoot.evaluate.timed.NOISIEST", 1e9)
     wanted = EnvelopePlan(axis="deadline", at_most=0.1, seconds=10.0)
     candidates, dataset = trio
     one, other = measured((candidates[:2], dataset), store, watch, wanted)
-    times, reason = pooled_calls(candidates[0], dataset, store, 10.0, (1, 1))
-    assert not reason
+    times = pooled_calls(timed(trio, store, wanted), 1, 1).slow
     assert one.estimate == np.sort(times)[math.ceil(0.9 * len(times)) - 1]
     assert one.fails_at < one.estimate < one.holds_to
     assert (times <= one.holds_to).mean() > 0.9 > (times <= one.fails_at).mean()
     assert other.ratio.low <= one.estimate / other.estimate <= other.ratio.high
 
 
-def test_a_noisy_machine_or_a_short_time_decides_nothing(trio, store, watch, monkeypatch):
+def test_on_a_noisy_machine_what_holds_holds_and_nothing_fails(trio, store, watch, monkeypatch):
     monkeypatch.setattr("surefoot.evaluate.timed.NOISIEST", 1.0)
     one = (trio[0][:1], trio[1])
-    (noisy,) = measured(one, store, watch, EnvelopePlan(axis="batch", at_most=1e6, up_to=2))
-    assert (noisy.holds_to, noisy.fails_at) == (None, None)
-    assert "too noisy" in noisy.probes[0].reason
+    (slow,) = measured(one, store, watch, EnvelopePlan(axis="batch", at_most=1e-6, up_to=2))
+    assert (slow.holds_to, slow.fails_at) == (None, None)
+    assert "too noisy" in slow.probes[0].reason
+    (fast,) = measured(one, store, watch, EnvelopePlan(axis="batch", at_most=1e6, up_to=2))
+    assert (fast.holds_to, fast.probes[0].reason) == (2.0, "")
+
+
+def test_a_short_time_decides_nothing(trio, store, watch):
+    one = (trio[0][:1], trio[1])
     short = EnvelopePlan(axis="deadline", at_most=0.1, seconds=1e-6)
     (hasty,) = measured(one, store, watch, short)
     assert (hasty.holds_to, hasty.fails_at) == (None, None)
-    assert "only 2 calls in 1e-06 seconds" in hasty.probes[0].reason
+    assert hasty.probes[0].reason == "only 2 calls in 1e-06 s"
+    few = EnvelopePlan(axis="batch", at_most=1e6, seconds=1e-6)
+    (hasty,) = measured(one, store, watch, few)
+    assert hasty.probes[0].reason.startswith("2 are too few to bound a 99th percentile")
+
+
+def test_rates_start_where_the_seconds_can_show_anything(trio, store, watch):
+    rate = EnvelopePlan(axis="arrival_rate", at_most=20.0, seconds=20.0)
+    tried = values(timed(trio, store, rate), 0.001)
+    assert tried[0] * 20 >= requests_needed(0.001) > (tried[0] - 7) * 20
+    assert tried[-1] == 256
+    assert all(1 < b / a < 1.25 for a, b in itertools.pairwise(tried))
+    longer = EnvelopePlan(axis="arrival_rate", at_most=20.0, seconds=2_000.0, up_to=10)
+    assert list(values(timed(trio, store, longer), 0.001)) == [1, 2, 3, 4, 5, 6, 7, 8, 10]
+    notes = []
+
+    class Noting(watch):
+        def note(self, line):
+            notes.append(line)
+
+    hasty = EnvelopePlan(axis="arrival_rate", at_most=20.0, seconds=0.5, up_to=2)
+    (one,) = measured((trio[0][:1], trio[1]), store, watch, hasty, watcher=Noting())
+    assert (one.holds_to, one.fails_at) == (None, None)
+    assert notes[0].startswith("0.5 seconds at 2 requests a second are too few to show that")
+
+
+def test_arrivals_are_put_on_the_model_and_kept(trio, store, watch, monkeypatch):
+    monkeypatch.setattr("surefoot.evaluate.timed.BUSIEST", 1.0)
+    one = (trio[0][:1], trio[1])
+    monkeypatch.setattr("surefoot.evaluate.envelope.LEVEL", 0.5)  # so that few requests suffice
+    rate = {"axis": "arrival_rate", "seconds": 1.5, "up_to": 220}
+    (calm,) = measured(one, store, watch, EnvelopePlan(at_most=5_000.0, **rate))
+    assert (calm.holds_to, calm.fails_at, calm.hardest) == (220.0, None, 220.0)
+    for probe in calm.probes:
+        assert probe.n == pytest.approx(1.5 * probe.at, rel=0.2)
+        assert 0 < probe.value < 5_000
+    folder = store.root / "envelope"
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    (late,) = measured(one, store, watch, EnvelopePlan(at_most=1e-6, **rate))
+    assert (late.holds_to, late.fails_at) == (None, calm.probes[0].at)
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    monkeypatch.setattr("surefoot.evaluate.timed.BUSIEST", -1.0)
+    (busy,) = measured(one, store, watch, EnvelopePlan(at_most=1e-6, **rate))
+    assert busy.fails_at is None
+    assert "of this machine's time" in busy.probes[0].reason
+
+
+@pytest.mark.parametrize(("limit", "side"), [(12.0, "holds"), (9.0, "fails"), (10.0, "undecided")])
+def test_a_percentile_is_only_decided_where_it_is_certain(limit, side):
+    """True 99th percentile 10: one call in a hundred takes longer."""
+    times = np.tile([*[1.0] * 98, 10.0, 11.0], 30)
+    assert _side(Times(slow=times, fast=times), limit, 0.001) == side
+
+
+def test_lateness_of_the_generator_is_held_against_nobody():
+    slow = np.full(2_000, 10.0)
+    assert _side(Times(slow=slow, fast=slow), 5.0, 0.001) == "fails"
+    assert _side(Times(slow=slow, fast=slow - 6), 5.0, 0.001) == "undecided"
 
 
 def envelope(holds, fails, estimate=None, harder="more"):

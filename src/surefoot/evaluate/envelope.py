@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -22,9 +22,11 @@ from surefoot.evaluate.severity import (
     in_random_order,
     probe_severity,
 )
-from surefoot.evaluate.timed import BLOCKS, points, pooled_calls, probe_calls
+from surefoot.evaluate.timed import BLOCKS, Timed, pooled_calls, probe_time, requests_needed, values
 from surefoot.store import Store
 
+MOST_POINTS = 64
+"""Of an axis, for what must be known before its points are."""
 LEVEL = 0.95
 """Of all crossings together."""
 
@@ -38,6 +40,8 @@ class _Case:
     dataset: Dataset
     alpha: float
     """The largest probability that its crossing lies outside."""
+    threads: int
+    """Threads that a runtime may use while it is timed."""
 
 
 def measure_envelopes(
@@ -66,12 +70,20 @@ def measure_envelopes(
     """
     found: list[Envelope] = []
     alpha = (1 - LEVEL) / max(1, len(plan.envelope) * len(candidates))
+    for line in _too_few(plan.envelope, sets, alpha):
+        progress.note(line)
     for wanted in plan.envelope:
         dataset = sets[wanted.dataset or next(iter(sets))]
         right = {c.name: _right(cells[c.name], dataset) for c in candidates}
         first: Envelope | None = None
         for candidate in candidates:
-            case = _Case(wanted=wanted, candidate=candidate, dataset=dataset, alpha=alpha)
+            case = _Case(
+                wanted=wanted,
+                candidate=candidate,
+                dataset=dataset,
+                alpha=alpha,
+                threads=plan.latency.threads,
+            )
             if wanted.axis in TIMED_AXES:
                 one = _along_time(case, store, progress)
             else:
@@ -133,12 +145,7 @@ def _along_shift(
 ) -> Envelope:
     """Along a shift; `known` says where the baseline and it are right on the rows as they came."""
     wanted, order, last = case.wanted, in_random_order(case.dataset), len(SEVERITIES) - 1
-    limits = (float(wanted.max_drop or 0), case.alpha / stats.probes_needed(last))
-    if not can_decide(order, limits):
-        progress.note(
-            f"{len(order.ends):,} rows or groups of {case.dataset.name} are too few to show that"
-            f" anything holds under '{wanted.axis}' within {limits[0]:g}"
-        )
+    limits = _limits(wanted, case.alpha)
     with Asked(case.candidate, case.dataset, wanted.axis, known[1], store, batch) as asked:
         found, probes = _bracketed(
             case,
@@ -151,35 +158,64 @@ def _along_shift(
     return replace(one, asked=paid, grid=last * len(case.dataset))
 
 
+def _limits(wanted: EnvelopePlan, alpha: float) -> tuple[float, float]:
+    """The drop that a shift's axis allows, and the largest probability of a false answer to it."""
+    return float(wanted.max_drop or 0), alpha / stats.probes_needed(len(SEVERITIES) - 1)
+
+
+def _too_few(
+    axes: Sequence[EnvelopePlan], sets: Mapping[str, Dataset], alpha: float
+) -> Iterator[str]:
+    """A warning for each shift under which the rows cannot show that anything holds."""
+    for wanted in axes:
+        dataset = sets[wanted.dataset or next(iter(sets))]
+        order = in_random_order(dataset)
+        if wanted.axis not in TIMED_AXES and not can_decide(order, _limits(wanted, alpha)):
+            yield (
+                f"{len(order.ends):,} rows or groups of {dataset.name} are too few to show that"
+                f" anything holds under '{wanted.axis}' within {wanted.max_drop:g}"
+            )
+
+
 def _along_time(case: _Case, store: Store, progress: Progress) -> Envelope:
-    if case.wanted.axis == "deadline":
-        return _deadline(case, store, progress)
-    values, wanted = points(case.wanted), case.wanted
-    last = len(values) - 1
-    alpha = case.alpha / stats.probes_needed(last)
-    found, probes = _bracketed(
-        case,
-        lambda i: probe_calls(case.candidate, case.dataset, store, wanted, values[i], alpha),
-        last,
-        progress,
+    timed = Timed(
+        wanted=case.wanted,
+        candidate=case.candidate,
+        dataset=case.dataset,
+        store=store,
+        threads=case.threads,
     )
-    return _envelope(case, found, probes, [*map(float, values)])
+    if case.wanted.axis == "deadline":
+        return _deadline(case, timed, progress)
+    # How many points there are depends on alpha, and alpha on how many there are.
+    tried = values(timed, case.alpha / stats.probes_needed(MOST_POINTS))
+    last = len(tried) - 1
+    alpha = case.alpha / stats.probes_needed(last)
+    needed, most = requests_needed(alpha), tried[-1] * case.wanted.seconds
+    if case.wanted.axis == "arrival_rate" and most < needed:
+        progress.note(
+            f"{case.wanted.seconds:g} seconds at {tried[-1]} requests a second are too few to show"
+            f" that anything holds: it takes {needed:,} requests"
+        )
+    found, probes = _bracketed(case, lambda i: probe_time(timed, tried[i], alpha), last, progress)
+    return _envelope(case, found, probes, [*map(float, tried)])
 
 
-def _deadline(case: _Case, store: Store, progress: Progress) -> Envelope:
+def _deadline(case: _Case, timed: Timed, progress: Progress) -> Envelope:
     """The shortest deadline that few enough answers miss: a quantile of the times of calls."""
     progress.start(f"{case.candidate.name} along deadline", 1)
-    wanted, share = case.wanted, float(case.wanted.at_most or 0)
-    times, reason = pooled_calls(case.candidate, case.dataset, store, wanted.seconds, (1, 1))
-    value = float(np.quantile(times, 1 - share, method="inverted_cdf"))
-    probe = Probe(at=value, side="undecided", value=share, n=len(times), reason=reason)
+    share = float(case.wanted.at_most or 0)
+    times = pooled_calls(timed, 1, case.threads)
+    value = float(np.quantile(times.slow, 1 - share, method="inverted_cdf"))
+    probe = Probe(at=value, side="undecided", value=share, n=len(times.slow), reason=times.noise)
     one = _envelope(case, stats.Bracket(holds_to=None, fails_at=None), [probe], [math.inf, 0.0])
     progress.advance()
-    if reason:
+    if len(times.slow) < BLOCKS:
         return replace(one, estimate=value)
-    where = stats.quantile_interval(times, 1 - share, 1 - case.alpha, blocks=BLOCKS)
+    where = stats.quantile_interval(times.slow, 1 - share, 1 - case.alpha, blocks=BLOCKS)
     ends = (float(end) if np.isfinite(end) else None for end in (where.high, where.low))
     holds, fails = ends
+    fails = None if times.noise else fails
     return replace(one, holds_to=holds, fails_at=fails, estimate=float(where.value))
 
 

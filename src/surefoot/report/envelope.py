@@ -9,7 +9,7 @@ from surefoot.report.terminal import table
 
 Found = Mapping[str, Any]
 """One `Envelope` as verdict.json has it."""
-UNITS = {"threads": "threads", "deadline": "ms", "batch": "rows"}
+UNITS = {"threads": "threads", "deadline": "ms", "batch": "rows", "arrival_rate": "a second"}
 
 
 def fails_first(envelopes: Sequence[Found]) -> Iterator[str]:
