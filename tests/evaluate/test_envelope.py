@@ -14,6 +14,7 @@ from surefoot.core.plan import EnvelopePlan, EvaluatePlan
 from surefoot.evaluate import fill_cells
 from surefoot.evaluate.envelope import LEVEL, measure_envelopes, ratio
 from surefoot.evaluate.timed import (
+    NEVER,
     Timed,
     Times,
     _side,
@@ -223,11 +224,12 @@ def test_arrivals_are_put_on_the_model_and_kept(trio, store, watch, monkeypatch)
     one = (trio[0][:1], trio[1])
     monkeypatch.setattr("surefoot.evaluate.envelope.LEVEL", 0.5)  # so that few requests suffice
     rate = {"axis": "arrival_rate", "seconds": 1.5, "up_to": 220}
-    (calm,) = measured(one, store, watch, EnvelopePlan(at_most=5_000.0, **rate))
+    # A limit that even an answer that never comes keeps: a stall of the machine is no failure here.
+    (calm,) = measured(one, store, watch, EnvelopePlan(at_most=2 * NEVER, **rate))
     assert (calm.holds_to, calm.fails_at, calm.hardest) == (220.0, None, 220.0)
     for probe in calm.probes:
         assert probe.n == pytest.approx(1.5 * probe.at, rel=0.2)
-        assert 0 < probe.value < 5_000
+        assert probe.value > 0
     folder = store.root / "envelope"
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     (late,) = measured(one, store, watch, EnvelopePlan(at_most=1e-6, **rate))
