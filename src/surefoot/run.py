@@ -18,7 +18,7 @@ from surefoot.core.dataset import Sketch, Task
 from surefoot.core.errors import BundleError
 from surefoot.core.evidence import Bundle
 from surefoot.core.hashing import hash_json
-from surefoot.core.plan import Plan
+from surefoot.core.plan import TIMED_AXES, Plan
 from surefoot.core.progress import Progress, Silent
 from surefoot.data import for_classes, leaks, read_task, sketch
 from surefoot.evaluate import Entrants, Exploration, Measured, find_slices, hollow, measure
@@ -144,6 +144,8 @@ def _foreign_plugins(plan: Plan) -> dict[str, str]:
     named += [("metric", name) for name in plan.metrics()]
     named += [("source", call["use"]) for call in plan.task.sources().values()]
     named += [("shift", call.use) for call in plan.shifts]
+    axes = (wanted.axis for wanted in plan.evaluate.envelope)
+    named += [("shift", axis) for axis in axes if axis not in TIMED_AXES]
     named += [("runtime", name) for name in (plan.model.runtime, *plan.runtimes.values()) if name]
     return {
         f"{kind} {name}": plugins.version(kind, name)

@@ -94,3 +94,35 @@ def test_rows_no_one_can_bet_on_are_refused(
     with pytest.raises(DataError) as error:
         stats.betting_interval(rows, population=population)
     assert line in str(error.value)
+
+
+@pytest.mark.parametrize("moved", [0.0, 0.1, 0.4, 1.0])
+def test_a_mixture_shows_what_is_not_true_as_seldom_as_it_says(moved: float) -> None:
+    """Differences of -1, 0 and 1 whose mean is 0 exactly, looked at after every row."""
+    rng = np.random.default_rng(45)
+    rows = np.where(rng.random((1_500, 800)) < moved, rng.choice([-1.0, 1.0], (1_500, 800)), 0.0)
+    assert (stats.mixture_p_value(rows) <= 0.05).mean() <= 0.05 + 0.015
+    assert (stats.mixture_p_value(-rows) <= 0.05).mean() <= 0.05 + 0.015
+
+
+def test_a_mixture_needs_fewer_rows_where_most_are_alike() -> None:
+    rng = np.random.default_rng(46)
+    draws = rng.random((60, 2_000))
+    drop = np.where(draws < 0.15, 1.0, np.where(draws < 0.2, -1.0, 0.0))
+    # The same hypothesis, mean drop <= 0.05, in the units of each.
+    mixed = stats.mixture_p_value((drop - 0.05) / 1.05) <= 0.001
+    plug_in = stats.betting_p_value((drop + 1) / 2, 1.05 / 2) <= 0.001
+    assert mixed.mean() > plug_in.mean() + 0.1
+
+
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=40))
+def test_a_mixture_is_sure_of_one_side_at_most(rows: list[float]) -> None:
+    above, below = stats.mixture_p_value(rows), stats.mixture_p_value(np.negative(rows))
+    assert 0 < min(float(above), float(below)) <= 1
+    assert stats.mixture_p_value([*rows, 0.0]) == pytest.approx(above)
+
+
+@pytest.mark.parametrize("rows", [[0.5, 1.1], [-1.5], [], [float("nan")]])
+def test_a_mixture_refuses_what_it_cannot_bet_on(rows: list[float]) -> None:
+    with pytest.raises(DataError):
+        stats.mixture_p_value(rows)

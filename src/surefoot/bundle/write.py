@@ -131,6 +131,7 @@ def _verdict_json(key: str, contents: Contents, winner: str | None) -> dict[str,
         "found_slices": encode(contents.found_slices),
         "data": {name: d.fingerprint for name, d in contents.task.test.items()},
         "calibration": encode(contents.evidence.calibration),
+        "envelopes": encode(contents.evidence.envelopes),
     }
 
 

@@ -10,6 +10,9 @@ from typing import Any, Literal, NewType
 import numpy as np
 
 Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+Side = Literal["holds", "fails", "undecided"]
+Scenario = Literal["single_stream", "multi_stream", "server", "offline"]
+"""When requests arrive, by the names of MLPerf LoadGen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,84 @@ class LoadProfile:
     """(calls,) milliseconds on the clock; call i of every candidate had the same rows."""
     cpu_ms: np.ndarray
     """(calls,) milliseconds of CPU time, all threads of the process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What else a machine did during a measurement; None where the system does not tell."""
+
+    steal: float | None
+    """The share of all processors' time that a hypervisor gave to others."""
+    foreign: float | None
+    """The share of all processors' time that other processes used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedProfile:
+    """One candidate under one load, request by request in the order of their arrival."""
+
+    load: str
+    """The load's name."""
+    candidate: str
+    """The candidate's name."""
+    scenario: Scenario
+    """When requests arrived."""
+    runtime: str
+    """The runtime it ran in; empty at an endpoint."""
+    url: str | None = None
+    """The endpoint; None where it ran in process."""
+    batch: int
+    """Rows a request."""
+    threads: int
+    """Threads the runtime was given."""
+    target_qps: float | None
+    """Requests a second that were asked for; None where the candidate sets the pace."""
+    rows: np.ndarray
+    """(requests, batch) int64 positions in the data set."""
+    arrival_ms: np.ndarray
+    """(requests,) when each was to arrive, from the start of the run."""
+    wall_ms: np.ndarray
+    """(requests,) from its scheduled arrival to its answer; infinite without a good one."""
+    service_ms: np.ndarray
+    """(requests,) from when it was sent to its answer; infinite likewise."""
+    lateness_ms: np.ndarray
+    """(requests,) how much later it was sent than by a generator that never is; 0 if never sent."""
+    cpu_ms: np.ndarray
+    """(requests,) CPU time of the call, all threads of the process; NaN at an endpoint."""
+    answers: np.ndarray
+    """(requests, batch) int64 predicted classes; -1 where there is none."""
+    errors: Mapping[str, int] = field(default_factory=dict)
+    """What went wrong, and how often."""
+    achieved_qps: float
+    """Requests answered a second, until the last answer."""
+    waiting: int
+    """Requests without an answer when the last one arrived: what a queue that grows leaves."""
+    machine: Machine
+    """What else the machine did meanwhile."""
+    busy: float
+    """The share of one processor that the generator took; 0 in process, where it only waits."""
+    cold_ms: float | None = None
+    """From opening the model to its first answer, in a fresh process."""
+    memory_bytes: int | None = None
+    """Main memory at its peak, of a fresh process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadline:
+    """What a candidate is worth under a load if answers after a deadline are of no use."""
+
+    load: str
+    """The load's name."""
+    candidate: str
+    """The candidate's name."""
+    deadline_ms: float
+    """The deadline, from the scheduled arrival."""
+    in_time: Estimate
+    """The share of requests that are answered in time."""
+    accuracy: Estimate
+    """The share of right answers, where one that comes late is wrong."""
+    fallback: Estimate
+    """The same, where the baseline answers instead of whoever is late."""
 
 
 def place(dataset: str, shift: str, severity: float, part: str | None) -> str:
@@ -239,6 +320,57 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What was found at one value of an axis."""
+
+    at: float
+    """The value."""
+    side: Side
+    """Whether the limit is shown to be kept there, or to be broken."""
+    value: float
+    """What was measured: the drop of accuracy, the p99 in milliseconds."""
+    n: int
+    """Rows or calls that it took."""
+    reason: str = ""
+    """Why it could not be decided, where it is not for the numbers alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """How far one candidate holds along one axis."""
+
+    axis: str
+    """The axis."""
+    candidate: str
+    """The candidate's name, or the baseline's."""
+    dataset: str
+    """Where rows were taken from."""
+    limit: float
+    """What the axis allows: a drop, milliseconds, a share of late answers."""
+    holds_to: float | None
+    """The furthest value that is shown to hold; None where none is."""
+    fails_at: float | None
+    """The nearest value that is shown to fail; None where none is."""
+    estimate: float | None
+    """Where the measured values cross the limit; None where they do not."""
+    hardest: float
+    """Where the axis ends."""
+    harder_is: Literal["more", "less"] = "more"
+    """Whether a larger or a smaller value asks more of a model."""
+    level: float
+    """Confidence that the crossings of all axes and candidates lie between their ends."""
+    asked: int
+    """Rows or calls that were measured."""
+    grid: int
+    """Rows that measuring every value on every row would have taken; 0 where calls are timed."""
+    probes: tuple[Probe, ...]
+    """Every value that was tried, the easiest first."""
+    ratio: Estimate | None = None
+    """How far it holds over how far the baseline does; below 1 it fails first. None for the
+    baseline."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """Everything a gate looks at."""
 
@@ -250,6 +382,10 @@ class Evidence:
     """Every candidate in every data set and slice, against the baseline."""
     loads: tuple[LoadProfile, ...] = ()
     """Latencies of the baseline and the candidates."""
+    served: tuple[ServedProfile, ...] = ()
+    """The baseline and the candidates under load."""
+    deadlines: tuple[Deadline, ...] = ()
+    """Accuracy under load by deadline."""
     sizes: Mapping[str, int] = field(default_factory=dict)
     """Bytes to ship, by candidate."""
     memory: Mapping[str, int] = field(default_factory=dict)
@@ -258,6 +394,8 @@ class Evidence:
     """The noise floor of the answers."""
     calibration: Calibration | None = None
     """What confidence is worth; None where it was not measured."""
+    envelopes: tuple[Envelope, ...] = ()
+    """How far the baseline and the candidates hold, along every axis that the plan names."""
 
 
 SelectionEvidence = NewType("SelectionEvidence", Evidence)
@@ -287,6 +425,8 @@ class Budget:
     """Only under this shift; `*` means each of them; None means the inputs as they came."""
     batch: int = 1
     """For latencies and `speedup`: rows per call."""
+    load: str | None = None
+    """For latencies and `rows_per_s`: under this load, instead of call by call."""
     level: float = 0.95
     """One-sided confidence that a PASS needs."""
 

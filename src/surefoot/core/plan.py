@@ -12,10 +12,12 @@ from typing import Any
 
 from surefoot.core.budget import metrics
 from surefoot.core.dataset import TaskKind
-from surefoot.core.evidence import Budget
+from surefoot.core.evidence import Budget, Scenario
 from surefoot.core.model import Recipe, StepCall
 
 Table = dict[str, Any]
+TIMED_AXES = {"batch": 64, "arrival_rate": 256, "threads": None, "deadline": None}
+"""Axes of an envelope that are no shifts, and where they end unless the plan says."""
 OWN_SETS = ("train", "selection", "calibration", "out_of_scope")
 """The sets of `[task]` that are not test sets."""
 
@@ -116,6 +118,51 @@ class SearchPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnvelopePlan:
+    """One `[[evaluate.envelope]]` table: an axis, and what holds as far as a model holds."""
+
+    axis: str
+    """A shift that fits the inputs, or one of `TIMED_AXES`."""
+    max_drop: float | None = None
+    """Shifts: accuracy may lie below the baseline's on the rows as they came by at most this."""
+    at_most: float | None = None
+    """The other axes: milliseconds at the 99th percentile; `deadline`: share of late answers."""
+    dataset: str | None = None
+    """The test set that rows are taken from; the first by default."""
+    up_to: int | None = None
+    """`batch` and `arrival_rate`: where the axis ends."""
+    seconds: float = 20.0
+    """Timed axes: seconds at most for each value that is tried."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadPlan:
+    """One `evaluate.load.NAME` table."""
+
+    scenario: Scenario
+    """When requests arrive, as MLPerf LoadGen names it."""
+    target_qps: float | None = None
+    """`server`: requests a second."""
+    seconds: float = 30.0
+    """How long requests arrive."""
+    batch: int | None = None
+    """Rows a request; by default 8 for `multi_stream`, 32 for `offline`, else 1."""
+    threads: int = 1
+    """Threads a runtime may use."""
+    url: str | None = None
+    """The model at an endpoint of the Open Inference Protocol, version 2, instead of in process."""
+    candidate: str | None = None
+    """With `url`: the candidate that the endpoint serves."""
+    deadlines_ms: list[float] | None = None
+    """Deadlines of which the report tells the accuracy; 5 to 1,000 by default."""
+
+    @property
+    def rows(self) -> int:
+        """Rows a request."""
+        return self.batch or {"multi_stream": 8, "offline": 32}.get(self.scenario, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatePlan:
     """The `[evaluate]` table."""
 
@@ -135,6 +182,10 @@ class EvaluatePlan:
     """Processes that fill cells; by default one for each CPU, as far as memory allows."""
     latency: LatencyPlan = field(default_factory=LatencyPlan)
     """How latency is measured."""
+    envelope: list[EnvelopePlan] = field(default_factory=list)
+    """Axes along which it is found how far the baseline and the candidates hold."""
+    load: dict[str, LoadPlan] = field(default_factory=dict)
+    """Loads by name, under which latency is measured too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from surefoot.evaluate.calibration import (
 from surefoot.evaluate.cells import fill_cells, hollow
 from surefoot.evaluate.find_slices import Exploration, find_slices
 from surefoot.evaluate.latency import measure_latency, take_turns
+from surefoot.evaluate.load import measure_load, offered, serve_load
 from surefoot.evaluate.matrix import Filling, ask_again, fill_matrix
 from surefoot.evaluate.measured import Entrants, Measured, measure
 from surefoot.evaluate.memory import peak_memory
@@ -33,8 +34,11 @@ __all__ = [
     "hollow",
     "measure",
     "measure_latency",
+    "measure_load",
+    "offered",
     "peak_memory",
     "selection_evidence",
+    "serve_load",
     "shifted",
     "take_turns",
     "under_shifts",

@@ -203,5 +203,5 @@ def _unfitted(note: str, rows: int) -> Temperature:
     return Temperature(estimate=estimate, fitted=False, note=note)
 
 
-def _codes(dataset: Dataset) -> np.ndarray | None:
+def _codes(dataset: Examples) -> np.ndarray | None:
     return None if dataset.groups is None else np.unique(dataset.groups, return_inverse=True)[1]

@@ -13,6 +13,7 @@ from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.core.progress import Progress
 from surefoot.evaluate.calibration import beside_tests, calibration_evidence
+from surefoot.evaluate.envelope import measure_envelopes
 from surefoot.evaluate.latency import measure_latency
 from surefoot.evaluate.matrix import Filling, ask_again, fill_matrix
 from surefoot.evaluate.memory import peak_memory
@@ -81,6 +82,7 @@ def measure(
         reasons = "; ".join(f"{name}: {why}" for name, why in failed.items())
         raise ModelError(f"no candidate can be run: {reasons}", where=str(plan.path))
     first, wanted = next(iter(task.test.values())), plan.metrics()
+    envelopes = measure_envelopes(plan.evaluate, everyone, task.test, cells, store, progress)
     weighed = everyone if any(b.quantity == "memory_mb" for b in plan.budgets) else ()
     return Measured(
         candidates=everyone,
@@ -93,6 +95,7 @@ def measure(
             memory={c.name: peak_memory(c, first, store) for c in weighed},
             repeat=ask_again(baseline, task.test, how),
             calibration=calibration_evidence(cells, sets, beside, others, progress),
+            envelopes=envelopes,
         ),
     )
 
@@ -105,9 +108,7 @@ def _cells(
 ) -> tuple[Cells, Cells, dict[str, list[tuple[Cell, ...]]], dict[str, str]]:
     """The cells on test sets and beside them, of further seeds, and why somebody has none."""
     seeds = {
-        (name, i): again
-        for name, others in entrants.repeats.items()
-        for i, again in enumerate(others)
+        (name, i): again for name, made in entrants.repeats.items() for i, again in enumerate(made)
     }
     first = {c.name: c for c in (entrants.baseline, *entrants.candidates)}
     filled = fill_matrix({(name, None): c for name, c in first.items()} | seeds, sets, how)
@@ -122,8 +123,8 @@ def _cells(
             how.progress.note(f"{name} cannot be run: {why}")
     cells = {name: filled.cells[name, None] for name in first if name not in failed}
     repeats = {
-        name: [filled.cells[name, i] for i in range(len(others))]
-        for name, others in entrants.repeats.items()
+        name: [filled.cells[name, i] for i in range(len(made))]
+        for name, made in entrants.repeats.items()
         if name not in failed
     }
     return cells, {name: beside.cells[name] for name in cells}, repeats, failed

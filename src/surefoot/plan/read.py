@@ -13,6 +13,7 @@ from surefoot.core.errors import PlanError
 from surefoot.core.model import Recipe, StepCall
 from surefoot.core.plan import CandidatePlan, ModelPlan, Plan, Table, TaskPlan
 from surefoot.plan.calls import call_problems, step_call, unlabelled
+from surefoot.plan.envelope import envelope_problems
 from surefoot.plan.problems import (
     budget_problems,
     candidate_problems,
@@ -51,6 +52,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = ()) -> Plan:
         *path_problems(file, folder),
         *evaluate_problems(file.evaluate),
         *shift_problems(file),
+        *envelope_problems(file),
         *candidate_problems(file, folder),
         *budget_problems(file),
     ]

@@ -14,6 +14,7 @@ from surefoot.core.errors import nearest
 from surefoot.core.evidence import Budget
 from surefoot.core.plan import (
     CandidatePlan,
+    EnvelopePlan,
     EvaluatePlan,
     LatencyPlan,
     ModelPlan,
@@ -44,7 +45,8 @@ def typed(tables: Table) -> tuple[File, dict[str, str]]:
     """
     from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-    for kind in (TaskPlan, ModelPlan, CandidatePlan, LatencyPlan, EvaluatePlan, Budget, File):
+    parts = (TaskPlan, ModelPlan, CandidatePlan, LatencyPlan, EnvelopePlan, EvaluatePlan, Budget)
+    for kind in (*parts, File):
         with_config(ConfigDict(extra="forbid", strict=True))(kind)
     adapter, broken = TypeAdapter(File), dict[str, str]()
     while True:

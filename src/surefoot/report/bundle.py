@@ -12,6 +12,7 @@ from surefoot.core.evidence import Bundle, Use, Verdict, place
 from surefoot.gate import best, exit_code
 from surefoot.ledger import LEDGER
 from surefoot.report.calibration import calibration_lines
+from surefoot.report.envelope import envelope_lines, fails_first
 from surefoot.report.slices import found_lines, worst_line
 from surefoot.report.terminal import amount, deciding, findings_table, limit, table, verdict_line
 
@@ -22,7 +23,7 @@ def bundle_lines(path: Path) -> list[str]:
     first = best(bundle.verdicts, data["costs"])
     order = [v.candidate for v in sorted(bundle.verdicts, key=lambda v: data["costs"][v.candidate])]
     parts = [
-        [verdict_line(first)],
+        [verdict_line(first), *fails_first(data.get("envelopes", ()))],
         table(
             ("outcome", "candidate", "MB", "made in s", "decided by"),
             list(_candidates(bundle, data, order)),
@@ -30,6 +31,7 @@ def bundle_lines(path: Path) -> list[str]:
         _matrix(data["comparisons"], order),
         _latencies(data),
         calibration_lines(data["calibration"]),
+        envelope_lines(data.get("envelopes", ())),
         [
             f"{first.candidate}, budget by budget:",
             *findings_table(first),

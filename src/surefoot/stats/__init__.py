@@ -9,6 +9,7 @@ from surefoot.stats.bootstrap import (
     resample,
     resample_counts,
 )
+from surefoot.stats.bracket import Bracket, bracket, probes_needed
 from surefoot.stats.clusters import (
     clustered_inferiority,
     clustered_noninferiority,
@@ -51,12 +52,13 @@ from surefoot.stats.risk_control import (
     last_threshold,
     thresholds_passed,
 )
-from surefoot.stats.sequential import betting_interval, betting_p_value
+from surefoot.stats.sequential import betting_interval, betting_p_value, mixture_p_value
 from surefoot.stats.temperature import apply_temperature, temperature_interval
 
 __all__ = [
     "FEW",
     "Bins",
+    "Bracket",
     "Interval",
     "Resampled",
     "Variances",
@@ -70,6 +72,7 @@ __all__ = [
     "betting_p_value",
     "block_mean",
     "block_mean_at_most",
+    "bracket",
     "calibration_rows_needed",
     "calls_needed",
     "clustered_inferiority",
@@ -85,11 +88,13 @@ __all__ = [
     "max_t",
     "mcnemar",
     "mean_p_value",
+    "mixture_p_value",
     "newcombe10",
     "noninferiority",
     "paired_mean",
     "paired_proportions",
     "percentile_interval",
+    "probes_needed",
     "proportion_at_least",
     "proportion_at_most",
     "proportion_interval",
