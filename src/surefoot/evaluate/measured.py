@@ -13,7 +13,9 @@ from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.core.progress import Progress
 from surefoot.evaluate.cells import ask_again, fill_cells
+from surefoot.evaluate.deadlines import by_deadline
 from surefoot.evaluate.latency import measure_latency
+from surefoot.evaluate.loads import find_endpoints, measure_loads
 from surefoot.evaluate.memory import peak_memory
 from surefoot.evaluate.pairs import confirmation_evidence
 from surefoot.evaluate.shifted import under_shifts
@@ -64,6 +66,8 @@ def measure(
         ModelError: The baseline cannot be run, or no candidate can.
     """
     baseline, sets = entrants.baseline, under_shifts(task.test, plan.shifts)
+    loads, first = plan.evaluate.load, next(iter(task.test.values()))
+    endpoints = find_endpoints(loads, first)
 
     def fill(candidate: Candidate) -> tuple[Cell, ...]:
         batch = plan.evaluate.batch
@@ -84,7 +88,8 @@ def measure(
     if len(everyone) == 1:
         reasons = "; ".join(f"{name}: {why}" for name, why in failed.items())
         raise ModelError(f"no candidate can be run: {reasons}", where=str(plan.path))
-    first, wanted = next(iter(task.test.values())), plan.metrics()
+    wanted = plan.metrics()
+    served = measure_loads(everyone, first, store, loads, endpoints, progress)
     weighed = everyone if any(b.quantity == "memory_mb" for b in plan.budgets) else ()
     return Measured(
         candidates=everyone,
@@ -93,6 +98,8 @@ def measure(
         evidence=replace(
             confirmation_evidence(cells, sets, wanted, repeats=seeds),
             loads=measure_latency(everyone, first, store, plan.evaluate.latency, progress),
+            served=served,
+            deadlines=by_deadline(served, loads, first, cells[baseline.name][0]),
             sizes={c.name: c.model.size_bytes for c in everyone},
             memory={c.name: peak_memory(c, first, store) for c in weighed},
             repeat=ask_again(baseline, task.test, store, batch=plan.evaluate.batch),

@@ -2,6 +2,15 @@
 
 from surefoot.gate.finalists import finalists
 from surefoot.gate.latency import noise, summaries
+from surefoot.gate.load import load_summaries
 from surefoot.gate.verdict import best, exit_code, gate_evidence
 
-__all__ = ["best", "exit_code", "finalists", "gate_evidence", "noise", "summaries"]
+__all__ = [
+    "best",
+    "exit_code",
+    "finalists",
+    "gate_evidence",
+    "load_summaries",
+    "noise",
+    "summaries",
+]

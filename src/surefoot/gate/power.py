@@ -19,8 +19,8 @@ from surefoot.core.budget import EXACT, FRACTIONS, QUANTILES, TIMED
 from surefoot.core.dataset import Dataset
 from surefoot.core.errors import BudgetError
 from surefoot.core.evidence import Budget, Use
-from surefoot.gate.latency import BLOCKS, FEWEST
 from surefoot.gate.samples import POWER
+from surefoot.stats import BLOCKS, FEWEST
 
 FLIPS = (0.02, 0.05, 0.1)
 """Shares of answers that change, from a careful quantisation to another model."""

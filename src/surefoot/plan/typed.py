@@ -16,6 +16,7 @@ from surefoot.core.plan import (
     CandidatePlan,
     EvaluatePlan,
     LatencyPlan,
+    LoadPlan,
     ModelPlan,
     Table,
     TaskPlan,
@@ -44,7 +45,16 @@ def typed(tables: Table) -> tuple[File, dict[str, str]]:
     """
     from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-    for kind in (TaskPlan, ModelPlan, CandidatePlan, LatencyPlan, EvaluatePlan, Budget, File):
+    for kind in (
+        TaskPlan,
+        ModelPlan,
+        CandidatePlan,
+        LatencyPlan,
+        LoadPlan,
+        EvaluatePlan,
+        Budget,
+        File,
+    ):
         with_config(ConfigDict(extra="forbid", strict=True))(kind)
     adapter, broken = TypeAdapter(File), dict[str, str]()
     while True:

@@ -37,6 +37,8 @@ from surefoot.stats.proportions import (
     proportion_interval,
 )
 from surefoot.stats.quantiles import (
+    BLOCKS,
+    FEWEST,
     block_mean,
     block_mean_at_most,
     calls_needed,
@@ -52,7 +54,9 @@ from surefoot.stats.risk_control import (
 from surefoot.stats.sequential import betting_interval, betting_p_value
 
 __all__ = [
+    "BLOCKS",
     "FEW",
+    "FEWEST",
     "Interval",
     "Resampled",
     "Variances",
