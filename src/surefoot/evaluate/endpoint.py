@@ -6,7 +6,7 @@ import http.client
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,7 +53,8 @@ def find_endpoint(url: str, dataset: Dataset) -> Endpoint:
         ModelError: It does not answer, or takes something else.
     """
     try:
-        status, body = _exchange(_connection(url), "GET", urlsplit(url).path, None)
+        with closing(_connection(url)) as connection:
+            status, body = _exchange(connection, "GET", urlsplit(url).path, None)
     except (OSError, http.client.HTTPException) as error:
         raise ModelError(
             f"does not answer: {_reason(error)}", where=url, fix="start it, or correct the url"

@@ -59,8 +59,9 @@ def invalid(profile: ServedProfile, served: Served, baseline: str) -> str:
         served: All runs, for the baseline's two under the same load.
         baseline: The baseline's name.
     """
-    late, slow = (_slowest(values) for values in (profile.lateness_ms, profile.wall_ms))
-    allowed = max(LATEST_MS, LATEST * slow if np.isfinite(slow) else 0.0)
+    answered = profile.wall_ms[np.isfinite(profile.wall_ms)]
+    late = _slowest(profile.lateness_ms)
+    allowed = max(LATEST_MS, LATEST * _slowest(answered))
     if late > allowed:
         return (
             f"the generator could not keep up: it sent 1 % of the requests {late:.3g} ms late or"
@@ -161,6 +162,8 @@ def _noise(load: str, served: Served, baseline: str) -> str:
     ratio = again(load, served, baseline)
     if ratio is None or (ratio.low >= 1 / NOISIEST and ratio.high <= NOISIEST):
         return ""
+    if np.isinf(ratio.low) or np.isinf(ratio.high):
+        return f"too few requests show how noisy this machine is: the baseline answered {ratio.n}"
     return (
         f"this machine is too noisy: the baseline took {ratio.value:.2f}"
         f" [{ratio.low:.2f}, {ratio.high:.2f}] times as long as itself; up to {NOISIEST} is allowed"

@@ -60,24 +60,26 @@ def load_remarks(data: Mapping[str, Any]) -> Iterator[str]:
         if entry["invalid"]:
             yield f"{where}: proves nothing: {entry['invalid']}"
     for name, ratio in {e["load"]: e["again"] for e in data.get("loads", ())}.items():
-        if ratio:
+        if ratio and ratio["low"] is not None:
             yield f"noise floor: the baseline against itself under load {name}: {interval(ratio)} x"
 
 
 def _title(entry: Mapping[str, Any]) -> str:
     words = SCENARIO.get(entry["scenario"], f"{entry['target_qps'] or 0:g} requests a second")
-    place = f" at {entry['url']}" if entry["url"] else f", {entry['threads']} threads"
+    threads = f"{entry['threads']} thread{'s' * (entry['threads'] != 1)}"
+    place = f" at {entry['url']}" if entry["url"] else f", {threads}"
     rows = "1 row" if entry["batch"] == 1 else f"{entry['batch']} rows"
     return f"load {entry['load']} ({entry['scenario']}: {words}, {rows} a request{place}):"
 
 
 def _row(entry: Mapping[str, Any]) -> list[str]:
     failed, memory = sum(entry["errors"].values()), entry["memory_bytes"]
+    offline = entry["scenario"] == "offline"  # all are late from the start on
     state = "proves nothing" if entry["invalid"] else "queue grows" if entry["growing"] else ""
     return [
         entry["candidate"],
         f"{entry['achieved_qps']:.3g}",
-        *(interval(entry[key]) for key in ("p50_ms", "p99_ms")),
+        *("" if offline else interval(entry[key]) for key in ("p50_ms", "p99_ms")),
         f"{entry['late_ms']:.2g}",
         _known(entry["cpu_ms"]),
         f"{failed:,}" if failed else "",
