@@ -6,9 +6,7 @@ import json
 import socket
 import threading
 import time
-from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -22,43 +20,6 @@ from surefoot.evaluate.latency import WARM_UP
 from surefoot.evaluate.load import put_under_load
 
 LOAD = LoadPlan(scenario="server", target_qps=100, seconds=0.5, url="there", candidate="int8")
-METADATA = {
-    "name": "intent", "versions": ["1"], "platform": "test",
-    "inputs": [{"name": "row", "datatype": "FP32", "shape": [-1, 4]}],
-    "outputs": [{"name": "scores", "datatype": "FP32", "shape": [-1, 3]}],
-}  # fmt: skip
-
-
-def scores_of(rows):
-    """Three scores of which the first number of a row says which is highest."""
-    return [[1.0 * (int(abs(row[0]) * 100) % 3 == c) for c in range(3)] for row in rows]
-
-
-class Model(BaseHTTPRequestHandler):
-    """A small endpoint of the Open Inference Protocol; `answer` makes it a bad one."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def do_GET(self):
-        self.reply(200, json.dumps(self.server.metadata).encode())
-
-    def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append(asked)
-        self.server.paths.add(self.path)
-        answer = self.server.answer(self, asked["inputs"][0])
-        if answer is not None:
-            self.reply(*answer)
-
-    def reply(self, status, body):
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
 
 
 def outputs(data, shape=None, **more):
@@ -68,26 +29,22 @@ def outputs(data, shape=None, **more):
 
 
 def sound(_, tensor):
+    """An answer that is right, one score after another in the order of the rows."""
     return outputs(scores_of(np.reshape(tensor["data"], tensor["shape"]).tolist()))
 
 
-@contextmanager
-def serving(answer, metadata=METADATA):
-    with ThreadingHTTPServer(("127.0.0.1", 0), Model) as server:
-        server.answer, server.metadata, server.asked, server.paths = answer, metadata, [], set()
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        server.url = f"http://127.0.0.1:{server.server_port}/v2/models/intent"
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+def scores_of(rows):
+    """Three scores of which the first number of a row says which is highest."""
+    return [[1.0 * (int(abs(row[0]) * 100) % 3 == c) for c in range(3)] for row in rows]
+
+
+def taking(*inputs):
+    """Metadata of a model with these inputs, each a name and a type."""
+    return {"name": "x", "inputs": [{"name": n, "datatype": t, "shape": [-1]} for n, t in inputs]}
 
 
 @pytest.fixture
-def run(candidate, tree_set):
+def run(serving, candidate, tree_set):
     """Runs a load against an answer: `run(answer, **changes of the load)`."""
 
     def make(answer, lanes=module.LANES, **changes):
@@ -122,14 +79,13 @@ def test_rows_go_out_as_the_protocol_says_and_answers_come_back(run, batch):
     assert profile.busy > 0
 
 
-def test_texts_go_out_as_bytes(text_task, candidate):
+def test_texts_go_out_as_bytes(serving, text_task, candidate):
     rows = text_task.test["main"]
-    metadata = METADATA | {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1]}]}
 
     def answer(_, tensor):
         return outputs([[0.0, 1.0] for _ in tensor["data"]])
 
-    with serving(answer, metadata) as server:
+    with serving(answer, taking(("text", "BYTES"))) as server:
         load = replace(LOAD, url=server.url)
         with connected(find_endpoint(server.url, rows), rows) as there:
             profile = put_under_load(there, rows, load, name="live", candidate=candidate())
@@ -176,8 +132,10 @@ def test_a_stream_has_one_request_under_way(run):
         (lambda *_: (503, b"{}"), "HTTP 503"),
         (lambda *_: (200, b"<html>"), "not JSON"),
         (lambda *_: (200, b"[1, 2]"), "not an answer of the Open Inference Protocol"),
-        (lambda *_: (200, b'{"outputs": [{"shape": [1, 3]}]}'), "not an answer of the Open "
-         "Inference Protocol"),
+        (
+            lambda *_: (200, b'{"outputs": [{"shape": [1, 3]}]}'),
+            ("not an answer of the Open Inference Protocol"),
+        ),
         (lambda *_: (200, b'{"error": "no"}'), "not an answer of the Open Inference Protocol"),
         (lambda *_: outputs([[0.1, 0.9]]), "no output of shape [1, 3]"),
         (lambda *_: outputs([0.1, 0.9], [1, 3]), "not an answer of the Open Inference Protocol"),
@@ -185,10 +143,15 @@ def test_a_stream_has_one_request_under_way(run):
         (lambda *_: outputs([[0.1, None, 0.2]]), "a score that is not finite"),
         (lambda h, _: h.wfile.write(b"nonsense\r\n\r\n"), "not HTTP"),
         (lambda h, _: h.connection.shutdown(socket.SHUT_RDWR), "connection closed"),
-        (lambda h, _: h.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{")
-         and h.connection.shutdown(socket.SHUT_RDWR), "connection closed"),
+        (
+            lambda h, _: (
+                h.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{")
+                and h.connection.shutdown(socket.SHUT_RDWR)
+            ),
+            "connection closed",
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_error_is_counted_and_infinitely_late(run, answer, reason):
     """Every third request goes wrong; none is dropped, and none is taken for an answer."""
     turn = iter(range(10**6))
@@ -222,7 +185,7 @@ def test_an_answer_that_does_not_come_is_given_up(run, monkeypatch):
     assert profile.errors == {"no answer within 0.1 s": 1}
 
 
-def test_an_endpoint_that_dies_fails_every_later_request(candidate, tree_set):
+def test_an_endpoint_that_dies_fails_every_later_request(serving, candidate, tree_set):
     rows = tree_set()
     with serving(sound) as server:
         found = find_endpoint(server.url, rows)
@@ -268,28 +231,28 @@ def test_an_endpoint_that_is_not_there_is_one_clear_error(tree_set):
     [
         ([], "does not describe a model (HTTP 200)"),
         ({"name": "x"}, "does not describe a model (HTTP 200)"),
-        ({"inputs": []}, "takes nothing, but raw rows are one input of FP32 or FP64"),
-        ({"inputs": [{"name": "ids", "datatype": "INT64"}]}, "takes ids (INT64), but"),
-        ({"inputs": [{"name": n, "datatype": "FP32"} for n in "ab"]},
-         "takes a (FP32), b (FP32), but"),
+        (taking(), "takes nothing, but raw rows are one input of FP32 or FP64"),
+        (taking(("ids", "INT64")), "takes ids (INT64), but"),
+        (taking(("a", "FP32"), ("b", "FP32")), "takes a (FP32), b (FP32), but"),
     ],
-)  # fmt: skip
-def test_an_endpoint_that_takes_something_else_is_refused(tree_set, metadata, message):
+)
+def test_an_endpoint_that_takes_something_else_is_refused(serving, tree_set, metadata, message):
     with serving(sound, metadata) as server, pytest.raises(ModelError) as caught:
         find_endpoint(server.url, tree_set())
     assert message in str(caught.value)
     assert server.url in str(caught.value)
 
 
-def test_images_are_whole_numbers(tree_set):
+def test_images_are_whole_numbers(serving):
     rows = Dataset(
         name="main", ids=np.array(["a", "b"], np.dtypes.StringDType()),
         inputs=np.arange(8, dtype=np.uint8).reshape(2, 2, 2), labels=np.zeros(2, np.int64),
         classes=("x", "y"),
     )  # fmt: skip
-    metadata = METADATA | {"inputs": [{"name": "pixels", "datatype": "UINT8"}]}
-    with serving(sound, metadata) as server, connected(find_endpoint(server.url, rows), rows) as to:
-        count, body = to.request(np.array([1, 0]))
+    with serving(sound, taking(("pixels", "UINT8"))) as server:
+        found = find_endpoint(server.url, rows)
+    with connected(found, rows) as there:
+        count, body = there.request(np.array([1, 0]))
     (tensor,) = json.loads(body)["inputs"]
     assert (count, tensor["shape"]) == (2, [2, 2, 2])
     assert tensor["data"] == [4, 5, 6, 7, 0, 1, 2, 3]

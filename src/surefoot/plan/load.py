@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from urllib.parse import urlsplit
 
 from surefoot import stats
@@ -14,20 +14,25 @@ from surefoot.core.plan import LoadPlan
 from surefoot.plan.typed import File
 
 
-def load_problems(file: File, candidates: Sequence[str]) -> Iterator[str]:
+def load_problems(
+    file: File, candidates: Sequence[str], broken: Container[str] = ()
+) -> Iterator[str]:
     """Loads that cannot be run, and budgets that no load could decide.
 
     Args:
         file: The plan's tables.
         candidates: The names of all candidates, those of a standard set too.
+        broken: Keys of the file whose values had to be replaced.
     """
     for name, load in file.evaluate.load.items():
         key = f"evaluate.load.{name}"
+        if f"{key}.scenario" in broken:  # whether it needs a rate, nobody knows
+            continue
         yield from (f"{key}.{problem}" for problem in _pace(load))
         yield from (f"{key}.{problem}" for problem in _numbers(load))
         yield from (f"{key}.{problem}" for problem in _place(load, candidates))
     for i, budget in enumerate(file.budget):
-        if budget.load is not None:
+        if budget.load is not None and f"evaluate.load.{budget.load}.scenario" not in broken:
             found = _budget(budget, file.evaluate.load, len(candidates))
             yield from (f"budget[{i}].{problem}" for problem in found)
 

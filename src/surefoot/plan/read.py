@@ -54,7 +54,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = ()) -> Plan:
         *shift_problems(file),
         *candidate_problems(file, folder),
         *budget_problems(file),
-        *load_problems(file, [recipe.name for recipe in recipes]),
+        *load_problems(file, [recipe.name for recipe in recipes], broken),
     ]
     # What stands in for a broken value has problems of its own, which nobody needs to read.
     found += broken.values()
