@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +95,82 @@ def answers() -> Callable[[Candidate, np.ndarray], np.ndarray]:
         return likely / likely.sum(axis=1, keepdims=True)
 
     return compute
+
+
+METADATA = {
+    "name": "intent", "versions": ["1"], "platform": "test",
+    "inputs": [{"name": "row", "datatype": "FP32", "shape": [-1, 4]}],
+    "outputs": [{"name": "scores", "datatype": "FP32", "shape": [-1, 3]}],
+}  # fmt: skip
+
+
+def scores_of(rows):
+    """Three scores of which the first number of a row says which is highest."""
+    return [[1.0 * (int(abs(row[0]) * 100) % 3 == c) for c in range(3)] for row in rows]
+
+
+class Server(ThreadingHTTPServer):
+    """Takes many connections at once, as a real one does."""
+
+    request_queue_size = 128
+    daemon_threads = True
+
+
+class Model(BaseHTTPRequestHandler):
+    """A small endpoint of the Open Inference Protocol; `answer` makes it a bad one."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_GET(self):
+        self.reply(200, json.dumps(self.server.metadata).encode())
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append(asked)
+        self.server.paths.add(self.path)
+        answer = self.server.answer(self, asked["inputs"][0])
+        if answer is not None:
+            self.reply(*answer)
+
+    def reply(self, status, body):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def sound(_: object, tensor: dict) -> tuple[int, bytes]:
+    rows = np.reshape(tensor["data"], tensor["shape"]).tolist()
+    data = scores_of(rows)
+    shape = [len(data), 3]
+    answer = {
+        "name": "scores",
+        "shape": shape,
+        "datatype": "FP32",
+        "data": [score for row in data for score in row],
+    }
+    return 200, json.dumps({"model_name": "intent", "outputs": [answer]}).encode()
+
+
+@contextmanager
+def _serving(answer: Callable = sound, metadata: object = METADATA) -> Iterator:
+    with Server(("127.0.0.1", 0), Model) as server:
+        server.answer, server.metadata, server.asked, server.paths = answer, metadata, [], set()
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        server.url = f"http://127.0.0.1:{server.server_port}/v2/models/intent"
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(scope="session")
+def serving() -> Callable:
+    """Serves at `.url` while its block lasts: `serving(answer, metadata)`; sound without either."""
+    return _serving

@@ -110,7 +110,7 @@ def test_quantiles_outside_0_to_1_are_refused(q: float) -> None:
     ("values", "blocks", "line"),
     [
         ([], None, "the series has no values"),
-        ([1.0, float("inf")], None, "the series is inf at position 1"),
+        ([1.0, float("nan")], None, "the series is nan at position 1"),
         ([1.0, 2.0], 3, "2 calls cannot be cut into 3 blocks"),
         ([1.0, 2.0], 1, "2 calls cannot be cut into 1 blocks"),
     ],
@@ -121,3 +121,30 @@ def test_series_that_say_nothing_are_refused(
     with pytest.raises(DataError) as error:
         stats.quantile_interval(values, 0.5, blocks=blocks)
     assert line in str(error.value)
+
+
+@pytest.mark.parametrize("blocks", [None, 10])
+def test_an_infinite_call_is_later_than_any_limit(blocks: int | None) -> None:
+    """As a finite one that is larger than all others, for intervals and for both p-values."""
+    rng = np.random.default_rng(8)
+    calls = rng.exponential(size=1000)
+    never, late = calls.copy(), calls.copy()
+    never[rng.permutation(1000)[:4]] = np.inf
+    late[np.isinf(never)] = 1e9
+    for q in (0.5, 0.99):
+        one, two = (stats.quantile_interval(x, q, 0.9, blocks=blocks) for x in (never, late))
+        assert (one.value, one.low) == (two.value, two.low)
+        assert one.high == (np.inf if two.high == 1e9 else two.high)
+        for judge in (stats.quantile_at_most, stats.quantile_above):
+            assert judge(never, q, 3.0, blocks=blocks) == judge(late, q, 3.0, blocks=blocks)
+
+
+def test_a_quantile_may_be_infinite_and_errors_of_one_stretch_are_few() -> None:
+    """2 % of errors make p99 infinite; whether for good depends on how they are spread."""
+    spread, burst = np.ones(2000), np.ones(2000)
+    spread[::50], burst[400:440] = np.inf, np.inf
+    found = [stats.quantile_interval(x, 0.99, 0.9, blocks=10) for x in (spread, burst)]
+    assert [float(x.value) for x in found] == [np.inf, np.inf]
+    assert [float(x.low) for x in found] == [np.inf, 1.0]
+    assert stats.quantile_above(spread, 0.99, 5.0, blocks=10) < 0.01
+    assert stats.quantile_above(burst, 0.99, 5.0, blocks=10) > 0.1

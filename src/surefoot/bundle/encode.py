@@ -47,10 +47,11 @@ def _finding(data: Mapping[str, Any]) -> Finding:
 
 
 def _estimate(data: Mapping[str, Any]) -> Estimate:
-    low, high = data["low"], data["high"]
+    value, low, high = data["value"], data["low"], data["high"]
     return Estimate(
         **{
             **data,
+            "value": math.inf if value is None else value,  # answers that never came
             "low": -math.inf if low is None else low,
             "high": math.inf if high is None else high,
         }

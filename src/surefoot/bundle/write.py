@@ -13,6 +13,7 @@ import numpy as np
 
 from surefoot.bundle.encode import encode
 from surefoot.bundle.environment import environment
+from surefoot.bundle.load import write_served
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.evidence import Bundle, Cell, Evidence, LoadProfile, Verdict
 from surefoot.core.hashing import hash_file
@@ -20,7 +21,7 @@ from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.data.columns import write_parquet
 from surefoot.evaluate import Exploration, by_row
-from surefoot.gate import Worst, best, noise, summaries
+from surefoot.gate import Worst, best, load_summaries, noise, summaries
 from surefoot.store import whole_folder
 
 HIDDEN = shutil.ignore_patterns(".*")
@@ -76,6 +77,7 @@ def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
         for cell in contents.cells:
             _write_cell(folder / "cells" / cell.candidate, cell, contents)
         _write_loads(folder / "latency.parquet", contents.evidence.loads)
+        write_served(folder / "load.parquet", contents.evidence.served, contents.task)
         for candidate in contents.candidates:
             if candidate.name in (contents.candidates[0].name, winner):
                 target = folder / "models" / candidate.name
@@ -125,6 +127,8 @@ def _verdict_json(key: str, contents: Contents, winner: str | None) -> dict[str,
         "comparisons": encode(contents.evidence.paired),
         "latencies": encode(summaries(contents.evidence.loads)),
         "noise": encode(noise(contents.evidence.loads)),
+        "loads": encode(load_summaries(contents.evidence.served, contents.evidence.baseline)),
+        "deadlines": encode(contents.evidence.deadlines),
         "repeat": encode(contents.evidence.repeat),
         "memory": dict(contents.evidence.memory),
         "worst": encode(contents.worst),

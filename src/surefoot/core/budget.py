@@ -15,6 +15,8 @@ QUANTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p99_ms": 0.99}
 TIMED = {**dict.fromkeys(QUANTILES, "at_most"), "speedup": "at_least"}
 """Quantities of calls, and the limit that each takes."""
 TIMED |= {"rows_per_s": "at_least", "cpu_hours": "at_most"}
+UNDER_LOAD = (*QUANTILES, "rows_per_s")
+"""Quantities that a budget may hold under a load."""
 EXACT = ("size_mb", "memory_mb")
 """Quantities that are read off, not estimated."""
 LIMITS = ("at_most", "at_least", "max_drop")
@@ -68,6 +70,10 @@ def _place_problems(budget: Budget) -> Iterator[str]:
     for key in ("dataset", "slice", "shift") if timed or budget.quantity in EXACT else ():
         if getattr(budget, key) is not None:
             yield f"{key}: '{budget.quantity}' is the same everywhere; leave {key} out"
+    if budget.load is not None and budget.quantity not in UNDER_LOAD:
+        yield f"load: '{budget.quantity}' is not measured under load; {nearest('', UNDER_LOAD)}"
+    if budget.load is not None and budget.batch != 1:
+        yield "batch: the load says how many rows a request has; leave batch out"
     if budget.batch != 1 and not timed:
         yield f"batch: '{budget.quantity}' does not depend on it; leave batch out"
 
@@ -77,7 +83,8 @@ def _meet(one: Budget, other: Budget) -> bool:
     slices, names = {one.slice, other.slice}, (str(one.dataset), str(other.dataset))
     parts = is_part(*names) or is_part(*reversed(names))
     return (
-        (one.quantity, one.batch, one.shift) == (other.quantity, other.batch, other.shift)
+        (one.quantity, one.batch, one.shift, one.load)
+        == (other.quantity, other.batch, other.shift, other.load)
         and (one.dataset == other.dataset or None in (one.dataset, other.dataset) or parts)
         and (len(slices) == 1 or ("*" in slices and None not in slices))
     )

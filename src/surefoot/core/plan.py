@@ -154,7 +154,7 @@ class LoadPlan:
     candidate: str | None = None
     """With `url`: the candidate that the endpoint serves."""
     deadlines_ms: list[float] | None = None
-    """Deadlines of which the report tells the accuracy; 5 to 1,000 by default."""
+    """Deadlines of which the report tells the accuracy; 10 to 500 by default."""
 
     @property
     def rows(self) -> int:

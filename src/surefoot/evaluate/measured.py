@@ -13,8 +13,10 @@ from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.core.progress import Progress
 from surefoot.evaluate.calibration import beside_tests, calibration_evidence
+from surefoot.evaluate.deadlines import by_deadline
 from surefoot.evaluate.envelope import measure_envelopes
 from surefoot.evaluate.latency import measure_latency
+from surefoot.evaluate.loads import find_endpoints, measure_loads
 from surefoot.evaluate.matrix import Filling, ask_again, fill_matrix
 from surefoot.evaluate.memory import peak_memory
 from surefoot.evaluate.pairs import confirmation_evidence
@@ -69,6 +71,8 @@ def measure(
         ModelError: The baseline cannot be run, or no candidate can.
     """
     baseline, sets = entrants.baseline, under_shifts(task.test, plan.shifts)
+    loads, first = plan.evaluate.load, next(iter(task.test.values()))
+    endpoints = find_endpoints(loads, first)
     how = Filling(
         store=store,
         batch=plan.evaluate.batch,
@@ -81,8 +85,9 @@ def measure(
     if len(everyone) == 1:
         reasons = "; ".join(f"{name}: {why}" for name, why in failed.items())
         raise ModelError(f"no candidate can be run: {reasons}", where=str(plan.path))
-    first, wanted = next(iter(task.test.values())), plan.metrics()
+    wanted = plan.metrics()
     envelopes = measure_envelopes(plan.evaluate, everyone, task.test, cells, store, progress)
+    served = measure_loads(everyone, first, store, loads, endpoints, progress)
     weighed = everyone if any(b.quantity == "memory_mb" for b in plan.budgets) else ()
     return Measured(
         candidates=everyone,
@@ -91,6 +96,8 @@ def measure(
         evidence=replace(
             confirmation_evidence(cells, sets, wanted, repeats=seeds),
             loads=measure_latency(everyone, first, store, plan.evaluate.latency, progress),
+            served=served,
+            deadlines=by_deadline(served, loads, first, cells[baseline.name][0]),
             sizes={c.name: c.model.size_bytes for c in everyone},
             memory={c.name: peak_memory(c, first, store) for c in weighed},
             repeat=ask_again(baseline, task.test, how),

@@ -1,4 +1,4 @@
-"""Main memory at its peak, of a fresh process that opens a model and answers a few batches."""
+"""A fresh process that opens a model and answers a few batches: its memory, and its cold start."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import os
 import resource
 import subprocess
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,16 @@ from surefoot.store import Store
 
 PROCESSES = 3
 BATCHES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fresh:
+    """What fresh processes showed."""
+
+    peak_bytes: int
+    """Main memory at the peak: the most of them."""
+    cold_ms: float
+    """From opening the model to its first answer: the median of them."""
 
 
 def peak_memory(candidate: Candidate, dataset: Dataset, store: Store, *, batch: int = 32) -> int:
@@ -36,6 +48,24 @@ def peak_memory(candidate: Candidate, dataset: Dataset, store: Store, *, batch: 
     Raises:
         ModelError: The model cannot be run in a process of its own.
     """
+    return fresh(candidate, dataset, store, batch=batch).peak_bytes
+
+
+def fresh(candidate: Candidate, dataset: Dataset, store: Store, *, batch: int) -> Fresh:
+    """Open a model and answer a few batches in three fresh processes, one after another.
+
+    The cold start counts from the call that opens the model, its golden vectors included, and not
+    from the start of Python. The file may lie in the system's cache.
+
+    Args:
+        candidate: The candidate.
+        dataset: Where rows are taken from.
+        store: Where the figures are kept.
+        batch: Rows per call.
+
+    Raises:
+        ModelError: The model cannot be run in a process of its own.
+    """
     key = {
         "memory": candidate.model.fingerprint,
         "runtime": candidate.runtime,
@@ -45,21 +75,22 @@ def peak_memory(candidate: Candidate, dataset: Dataset, store: Store, *, batch: 
     }
 
     def write(folder: Path) -> None:
-        peaks = [
-            _peak(candidate, dataset.inputs[: BATCHES * batch], batch) for _ in range(PROCESSES)
-        ]
-        (folder / "peaks.json").write_text(json.dumps(peaks))
+        inputs = dataset.inputs[: BATCHES * batch]
+        seen = [_process(candidate, inputs, batch) for _ in range(PROCESSES)]
+        (folder / "fresh.json").write_text(json.dumps(seen))
 
-    kept = store.kept("memory", key, _most)
-    return _most(store.make("memory", key, write)) if kept is None else kept
-
-
-def _most(folder: Path) -> int:
-    peaks: list[int] = json.loads((folder / "peaks.json").read_text())
-    return max(peaks)
+    kept = store.kept("memory", key, _read)
+    return _read(store.make("memory", key, write)) if kept is None else kept
 
 
-def _peak(candidate: Candidate, inputs: np.ndarray, batch: int) -> int:
+def _read(folder: Path) -> Fresh:
+    seen: list[tuple[int, float]] = json.loads((folder / "fresh.json").read_text())
+    peaks, cold = zip(*seen, strict=True)
+    return Fresh(peak_bytes=max(peaks), cold_ms=float(np.median(cold)))
+
+
+def _process(candidate: Candidate, inputs: np.ndarray, batch: int) -> list[float]:
+    """Bytes at the peak and milliseconds to the first answer."""
     plain = np.array(inputs.tolist(), np.str_) if inputs.dtype.kind == "T" else inputs
     buffer = io.BytesIO()
     np.save(buffer, plain, allow_pickle=False)
@@ -73,7 +104,8 @@ def _peak(candidate: Candidate, inputs: np.ndarray, batch: int) -> int:
     if done.returncode:
         line = done.stderr.decode(errors="replace").strip().rpartition("\n")[2][:300]
         raise ModelError(f"cannot be run in a process of its own: {line}", where=candidate.name)
-    return int(done.stdout)
+    found: list[float] = json.loads(done.stdout)
+    return found
 
 
 def _main() -> None:
@@ -82,9 +114,12 @@ def _main() -> None:
     if inputs.dtype.kind == "U":
         inputs = inputs.astype(np.dtypes.StringDType())
     # Whoever started this process has admitted the model.
-    with open_model(read_model(Path(path), trust=True), runtime=runtime) as predict:
+    model, began = read_model(Path(path), trust=True), time.perf_counter()
+    with open_model(model, runtime=runtime) as predict:
+        predict.run_batch(inputs[: int(batch)])
+        cold_ms = (time.perf_counter() - began) * 1000
         predict(inputs, batch=int(batch))
-    print(_own_peak())  # noqa: T201  (its only output)
+    print(json.dumps([_own_peak(), cold_ms]))  # noqa: T201  (its only output)
 
 
 def _own_peak() -> int:

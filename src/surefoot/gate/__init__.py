@@ -2,6 +2,7 @@
 
 from surefoot.gate.finalists import finalists
 from surefoot.gate.latency import noise, summaries
+from surefoot.gate.load import load_summaries
 from surefoot.gate.verdict import best, exit_code, gate_evidence
 from surefoot.gate.worst import Worst, worst_slices
 
@@ -11,6 +12,7 @@ __all__ = [
     "exit_code",
     "finalists",
     "gate_evidence",
+    "load_summaries",
     "noise",
     "summaries",
     "worst_slices",

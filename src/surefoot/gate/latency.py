@@ -9,11 +9,9 @@ import numpy as np
 from surefoot import stats
 from surefoot.core.evidence import Estimate, LoadProfile
 from surefoot.evaluate.latency import AGAIN
+from surefoot.stats import BLOCKS, FEWEST
 
 LEVEL = 0.95
-BLOCKS = 10
-FEWEST = 10 * BLOCKS
-"""With fewer calls nothing shows how alike neighbours are, and no latency is judged."""
 NOISIEST = 1.1
 """A machine on which two equal models appear further apart than this certifies no latency."""
 
@@ -28,9 +26,9 @@ def summaries(loads: Sequence[LoadProfile]) -> list[Mapping[str, object]]:
             "candidate": load.candidate,
             "batch": load.batch,
             "threads": load.threads,
-            "p50_ms": _quantile(load.wall_ms, 0.5),
-            "p99_ms": _quantile(load.wall_ms, 0.99),
-            "p50_cpu_ms": _quantile(load.cpu_ms, 0.5),
+            "p50_ms": quantile(load.wall_ms, 0.5),
+            "p99_ms": quantile(load.wall_ms, 0.99),
+            "p50_cpu_ms": quantile(load.cpu_ms, 0.5),
         }
         for load in loads
     ]
@@ -42,7 +40,7 @@ def noise(loads: Sequence[LoadProfile]) -> list[Mapping[str, object]]:
     return [
         {
             "batch": batch,
-            "ratio": _quantile(load.wall_ms / twins[name.removesuffix(AGAIN), batch].wall_ms, 0.5),
+            "ratio": quantile(load.wall_ms / twins[name.removesuffix(AGAIN), batch].wall_ms, 0.5),
         }
         for (name, batch), load in twins.items()
         if name.endswith(AGAIN)
@@ -60,7 +58,7 @@ def machine_noise(loads: Mapping[tuple[str, int], LoadProfile], baseline: str, b
     one, again = loads.get((baseline, batch)), loads.get((baseline + AGAIN, batch))
     if one is None or again is None:
         return ""
-    ratio = _quantile(again.wall_ms / one.wall_ms, 0.5)
+    ratio = quantile(again.wall_ms / one.wall_ms, 0.5)
     if ratio.low >= 1 / NOISIEST and ratio.high <= NOISIEST:
         return ""
     return (
@@ -74,7 +72,8 @@ def time_blocks(calls: int) -> int | None:
     return BLOCKS if calls >= FEWEST else None
 
 
-def _quantile(values: np.ndarray, q: float) -> Estimate:
+def quantile(values: np.ndarray, q: float) -> Estimate:
+    """A quantile of calls in the order they were made, with its interval."""
     interval = stats.quantile_interval(values, q, level=LEVEL, blocks=time_blocks(len(values)))
     return Estimate(
         value=float(interval.value),

@@ -21,8 +21,8 @@ from surefoot.core.errors import BudgetError
 from surefoot.core.evidence import Budget, Use, place
 from surefoot.core.model import StepCall
 from surefoot.core.parts import speaks_of
-from surefoot.gate.latency import BLOCKS, FEWEST
 from surefoot.gate.samples import POWER
+from surefoot.stats import BLOCKS, FEWEST
 
 FLIPS = (0.02, 0.05, 0.1)
 """Shares of answers that change, from a careful quantisation to another model."""

@@ -12,6 +12,7 @@ from surefoot.core.budget import EXACT, QUANTILES, TIMED
 from surefoot.core.errors import BudgetError
 from surefoot.core.evidence import Budget, Evidence, LoadProfile, Paired, place
 from surefoot.core.parts import speaks_of
+from surefoot.gate import load as under
 from surefoot.gate.latency import machine_noise
 from surefoot.gate.samples import Calls, Counted, Drawn, Exact, Rows, Sample, Series, Share, negated
 
@@ -39,6 +40,8 @@ class Question:
     """The rows behind it, where there are any."""
     noise: str = ""
     """Why it cannot be answered here, if it cannot."""
+    no_pass: str = ""
+    """Why it cannot pass whatever its numbers, if it cannot."""
 
 
 class Questions:
@@ -54,6 +57,7 @@ class Questions:
         for paired in evidence.paired:
             self._paired[paired.candidate].append(paired)
         self._loads = {(load.candidate, load.batch): load for load in evidence.loads}
+        self._served = {(one.load, one.candidate): one for one in evidence.served}
 
     def about(self, candidate: str, budgets: Sequence[Budget]) -> list[Question]:
         """Every budget in every place of one candidate that it speaks of.
@@ -72,6 +76,8 @@ class Questions:
     def _of(self, budget: Budget, candidate: str) -> list[Question]:
         if budget.quantity in EXACT:
             return [self._exact(budget, candidate)]
+        if budget.load is not None:
+            return [self._under_load(budget, candidate, budget.load)]
         if budget.quantity in TIMED:
             return [self._timed(budget, candidate)]
         found = [_on_rows(paired, budget) for paired in self._places(budget, candidate)]
@@ -126,6 +132,28 @@ class Questions:
             sample=sample,
             shown=shown,
             noise=machine_noise(self._loads, self._evidence.baseline, batch),
+        )
+
+    def _under_load(self, budget: Budget, candidate: str, load: str) -> Question:
+        """A latency or a rate under a load; an endpoint serves one candidate alone."""
+        baseline, (limit, _) = self._evidence.baseline, _limit(budget)
+        others = [name for where, name in self._served if where == load]
+        if not others:
+            raise BudgetError(f"nothing measured under the load '{load}'")
+        subject, profile = f"{budget.quantity} under {load}", self._served.get((load, candidate))
+        if profile is None:
+            never = Calls(values=np.array([np.inf]), q=0.5, limit=limit, at_least=False)
+            why = f"not measured: {load} was put on '{others[0]}' alone"
+            return Question(budget=budget, subject=subject, limit=limit, sample=never, noise=why)
+        rate = budget.quantity == "rows_per_s"
+        return Question(
+            budget=budget,
+            subject=subject,
+            limit=limit,
+            sample=under.sample(profile, budget, limit),
+            shown=_per_second(profile.batch) if rate else None,
+            noise=under.invalid(profile, self._served, baseline),
+            no_pass=under.growing(profile),
         )
 
     def _load(self, candidate: str, batch: int) -> LoadProfile:

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from surefoot import stats
-from surefoot.gate.latency import BLOCKS, FEWEST, time_blocks
+from surefoot.gate.latency import time_blocks
+from surefoot.stats import BLOCKS, FEWEST
 
 FEWEST_UNITS = 10
 """With fewer rows or groups a bootstrap is wrong twice as often as it says, and more."""

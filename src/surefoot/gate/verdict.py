@@ -114,6 +114,7 @@ def p_values(questions: Sequence[Question]) -> np.ndarray:
 
     p = per_kind([q.sample for q in questions], judge)
     p[[bool(q.noise) for q in questions]] = 1.0
+    p[[bool(q.no_pass) for q in questions], 0] = 1.0
     return p
 
 
@@ -238,7 +239,9 @@ def estimated(question: Question, ends: Sequence[float], level: float) -> Estima
 
 
 def _reason(question: Question, outcome: Outcome, alpha: float) -> str:
-    """What the numbers alone do not say about an open question."""
+    """What the numbers alone do not say about an open question, or about a queue that grew."""
+    if outcome == "FAIL":
+        return question.no_pass
     if outcome != "INCONCLUSIVE":
         return ""
     return _hopeless(question, alpha) or _too_few(question, alpha)
@@ -246,8 +249,8 @@ def _reason(question: Question, outcome: Outcome, alpha: float) -> str:
 
 def _hopeless(question: Question, alpha: float) -> str:
     """Why no further rows or calls of this kind would decide; empty where they would."""
-    if question.noise:
-        return question.noise
+    if question.noise or question.no_pass:
+        return question.noise or question.no_pass
     if isinstance(question.sample, Rows) and question.sample.units() < 2:
         return "needs rows of more than one group"
     if not isinstance(question.sample, Drawn):

@@ -171,7 +171,7 @@ def budget_problems(file: File) -> Iterator[str]:
             if name is not None and name not in names and not _known_later(file, what, name):
                 yield f"{key}.{what}: no {what} called '{name}'; {nearest(name, names)}"
         batches = file.evaluate.latency.batch
-        if budget.quantity in TIMED and budget.batch not in batches:
+        if budget.quantity in TIMED and not budget.load and budget.batch not in batches:
             yield f"{key}.batch: {budget.batch} is not one of evaluate.latency.batch, {batches}"
     for i, j in contradictions(file.budget):
         yield f"budget[{j}]: contradicts budget[{i}]: no {file.budget[j].quantity} can keep both"

@@ -14,6 +14,7 @@ from surefoot.core.model import Recipe, StepCall
 from surefoot.core.plan import CandidatePlan, ModelPlan, Plan, Table, TaskPlan
 from surefoot.plan.calls import call_problems, step_call, unlabelled
 from surefoot.plan.envelope import envelope_problems
+from surefoot.plan.load import load_problems
 from surefoot.plan.problems import (
     budget_problems,
     candidate_problems,
@@ -55,6 +56,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = ()) -> Plan:
         *envelope_problems(file),
         *candidate_problems(file, folder),
         *budget_problems(file),
+        *load_problems(file, [recipe.name for recipe in recipes], broken),
     ]
     # What stands in for a broken value has problems of its own, which nobody needs to read.
     found += broken.values()

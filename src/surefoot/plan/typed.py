@@ -17,6 +17,7 @@ from surefoot.core.plan import (
     EnvelopePlan,
     EvaluatePlan,
     LatencyPlan,
+    LoadPlan,
     ModelPlan,
     Table,
     TaskPlan,
@@ -45,8 +46,8 @@ def typed(tables: Table) -> tuple[File, dict[str, str]]:
     """
     from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-    parts = (TaskPlan, ModelPlan, CandidatePlan, LatencyPlan, EnvelopePlan, EvaluatePlan, Budget)
-    for kind in (*parts, File):
+    called = (CandidatePlan, LatencyPlan, LoadPlan, EnvelopePlan)
+    for kind in (TaskPlan, ModelPlan, *called, EvaluatePlan, Budget, File):
         with_config(ConfigDict(extra="forbid", strict=True))(kind)
     adapter, broken = TypeAdapter(File), dict[str, str]()
     while True:

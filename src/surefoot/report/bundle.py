@@ -13,8 +13,17 @@ from surefoot.gate import best, exit_code
 from surefoot.ledger import LEDGER
 from surefoot.report.calibration import calibration_lines
 from surefoot.report.envelope import envelope_lines, fails_first
+from surefoot.report.load import deadline_lines, load_lines, load_remarks
 from surefoot.report.slices import found_lines, worst_line
-from surefoot.report.terminal import amount, deciding, findings_table, limit, table, verdict_line
+from surefoot.report.terminal import (
+    amount,
+    deciding,
+    findings_table,
+    interval,
+    limit,
+    table,
+    verdict_line,
+)
 
 
 def bundle_lines(path: Path) -> list[str]:
@@ -30,6 +39,8 @@ def bundle_lines(path: Path) -> list[str]:
         ),
         _matrix(data["comparisons"], order),
         _latencies(data),
+        load_lines(data),
+        deadline_lines(data),
         calibration_lines(data["calibration"]),
         envelope_lines(data.get("envelopes", ())),
         [
@@ -112,7 +123,7 @@ def _latencies(data: Mapping[str, Any]) -> list[str]:
         [
             entry["candidate"],
             str(entry["batch"]),
-            *(_interval(entry[key]) for key in ("p50_ms", "p99_ms", "p50_cpu_ms")),
+            *(interval(entry[key]) for key in ("p50_ms", "p99_ms", "p50_cpu_ms")),
             str(entry["p50_ms"]["n"]),
         ]
         for entry in data["latencies"]
@@ -121,21 +132,14 @@ def _latencies(data: Mapping[str, Any]) -> list[str]:
     return table(header, rows)
 
 
-def _interval(estimate: Mapping[str, Any]) -> str:
-    if estimate["low"] is None:
-        return "too few calls"
-    if estimate["high"] is None:  # too few calls for an upper end, so no point estimate either
-        return f"at least {estimate['low']:.3g}"
-    return f"{estimate['value']:.3g} [{estimate['low']:.3g}, {estimate['high']:.3g}]"
-
-
 def _remarks(bundle: Bundle, data: Mapping[str, Any]) -> Iterator[str]:
     if data["repeat"]:
         rows, flips = data["repeat"]["rows"], data["repeat"]["flips"]
         yield f"noise floor: asked again, the baseline gave {flips} of {rows:,} rows another answer"
     for entry in data["noise"]:
-        ratio = _interval(entry["ratio"])
+        ratio = interval(entry["ratio"])
         yield f"noise floor: the baseline against itself at batch {entry['batch']}: {ratio} x"
+    yield from load_remarks(data)
     yield f"answers were taken {data['batch']} rows a call; dynamic int8 can depend on that"
     for line in data["warnings"]:
         yield f"warning: {line}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from surefoot.core.evidence import Finding, Verdict
 
@@ -60,7 +61,9 @@ def need(finding: Finding) -> str:
         return f"no number of {what} would decide: the estimate lies on the limit"
     needs = f"needs about {finding.needed:,} {what}"
     if what == "calls":
-        needs += " (evaluate.latency.calls, and seconds enough)"
+        load = finding.budget.load
+        calls = "evaluate.latency.calls, and seconds enough"
+        needs += f" ({f'evaluate.load.{load}.seconds' if load else calls})"
     return f"{needs}; {finding.reason}" if finding.reason else needs
 
 
@@ -73,7 +76,7 @@ def findings_table(verdict: Verdict) -> list[str]:
             amount(f),
             limit(f),
             _flips(f),
-            need(f) if f.outcome == "INCONCLUSIVE" else "",
+            need(f) if f.outcome == "INCONCLUSIVE" else f.reason,
         )
         for f in verdict.findings
     ]
@@ -90,6 +93,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
         "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip()
         for line in (head, rule, *lines)
     ]
+
+
+def interval(estimate: Mapping[str, Any]) -> str:
+    """An estimate of calls as it stands in verdict.json; an end that is missing is infinite."""
+    if estimate["low"] is None:
+        return "too few calls"
+    if estimate["high"] is None:  # too few calls for an upper end, so no point estimate either
+        return f"at least {estimate['low']:.3g}"
+    return f"{estimate['value']:.3g} [{estimate['low']:.3g}, {estimate['high']:.3g}]"
 
 
 def limit(finding: Finding) -> str:

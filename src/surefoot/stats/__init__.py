@@ -39,6 +39,8 @@ from surefoot.stats.proportions import (
     proportion_interval,
 )
 from surefoot.stats.quantiles import (
+    BLOCKS,
+    FEWEST,
     block_mean,
     block_mean_at_most,
     calls_needed,
@@ -56,7 +58,9 @@ from surefoot.stats.sequential import betting_interval, betting_p_value, mixture
 from surefoot.stats.temperature import apply_temperature, temperature_interval
 
 __all__ = [
+    "BLOCKS",
     "FEW",
+    "FEWEST",
     "Bins",
     "Bracket",
     "Interval",

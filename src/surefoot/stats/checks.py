@@ -65,6 +65,17 @@ def finite(values: ArrayLike, name: str) -> np.ndarray:
     return array
 
 
+def ordered(values: ArrayLike, name: str) -> np.ndarray:
+    """Numbers as float64 that can be put in order: infinity may be one, NaN not.
+
+    Raises:
+        DataError: A value is NaN, or there is none.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    finite(np.where(np.isinf(array), 0.0, array), name)
+    return array
+
+
 def finite_limit(value: ArrayLike, name: str) -> np.ndarray:
     """A margin or limit as float64.
 

@@ -19,8 +19,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from surefoot.core.errors import DataError
-from surefoot.stats.checks import finite, finite_limit, open_share
+from surefoot.stats.checks import finite, finite_limit, open_share, ordered
 from surefoot.stats.interval import Interval
+
+BLOCKS = 10
+"""Into how many stretches of time latencies are cut, everywhere."""
+FEWEST = 10 * BLOCKS
+"""With fewer calls nothing shows how alike neighbours are, and no latency is judged."""
 
 
 def quantile_interval(
@@ -32,7 +37,7 @@ def quantile_interval(
     Meeker 1991, "Statistical intervals".
 
     Args:
-        values: (..., n) measurements, in the order they were made.
+        values: (..., n) measurements, in the order they were made; infinite where none ended.
         q: Which quantile, in (0, 1).
         level: Two-sided confidence.
         blocks: For calls that resemble their neighbours; None for independent ones.
@@ -47,16 +52,16 @@ def quantile_interval(
     """
     from scipy.stats import binom
 
-    series, q = finite(values, "the series"), float(open_share(q, "quantile"))
+    series, q = ordered(values, "the series"), float(open_share(q, "quantile"))
     alpha = _alpha((1 - float(open_share(level, "level"))) / 2, blocks)
-    ordered, n = np.sort(series, axis=-1), series.shape[-1]
-    value = ordered[..., _rank(q, n) - 1]
+    ranked, n = np.sort(series, axis=-1), series.shape[-1]
+    value = ranked[..., _rank(q, n) - 1]
     worth = _worth(series, q, value, blocks)
     low, high = binom.ppf(alpha, worth, q), binom.ppf(1 - alpha, worth, q) + 1
     below = np.where(low >= 1, np.floor(low * n / worth), 0).astype(int)
     above = np.where(high <= worth, np.ceil(high * n / worth), n + 1).astype(int)
-    edge = np.full((*ordered.shape[:-1], 1), np.inf)
-    padded = np.concatenate([-edge, ordered, edge], axis=-1)
+    edge = np.full((*ranked.shape[:-1], 1), np.inf)
+    padded = np.concatenate([-edge, ranked, edge], axis=-1)
     ends = [np.take_along_axis(padded, at[..., None], axis=-1)[..., 0] for at in (below, above)]
     return Interval(value=value, low=ends[0], high=ends[1])
 
@@ -176,7 +181,8 @@ def _worth(series: np.ndarray, q: float, value: np.ndarray, blocks: int | None) 
         return np.full(series.shape[:-1], n)
     if blocks < 2 or n < blocks:
         raise DataError(f"{n} calls cannot be cut into {blocks} blocks")
-    below = (series <= value[..., None])[..., n % blocks :]
+    # Of a quantile that is infinite, what ended at all tells how alike neighbours are.
+    below = (np.isfinite(series) & (series <= value[..., None]))[..., n % blocks :]
     shares = below.reshape(*series.shape[:-1], blocks, n // blocks).mean(axis=-1)
     error = np.maximum(shares.var(axis=-1, ddof=1) / blocks, q * (1 - q) / n)
     calls = np.maximum(np.floor(q * (1 - q) / error + 1e-9), 1)
@@ -203,7 +209,7 @@ def _within(
     values: ArrayLike, q: float, limit: ArrayLike, blocks: int | None
 ) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
     """The series, the quantile, how many calls are within the limit and what all are worth."""
-    series, q = finite(values, "the series"), float(open_share(q, "quantile"))
+    series, q = ordered(values, "the series"), float(open_share(q, "quantile"))
     bound = np.asarray(limit, dtype=np.float64)
     if np.isnan(bound).any():
         raise DataError("the limit is not a number")

@@ -1,0 +1,143 @@
+"""All loads of a plan, on everybody they are meant for; what the store holds is not run again."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surefoot.core.dataset import Dataset
+from surefoot.core.evidence import Machine, ServedProfile
+from surefoot.core.model import Candidate
+from surefoot.core.plan import LoadPlan
+from surefoot.core.progress import Progress
+from surefoot.evaluate.endpoint import LANES, Endpoint, connected, find_endpoint
+from surefoot.evaluate.latency import AGAIN
+from surefoot.evaluate.load import measure_load, put_under_load
+from surefoot.evaluate.memory import fresh
+from surefoot.store import Store
+
+ARRAYS, REST = "requests.npz", "run.json"
+_COLUMNS = tuple(f.name for f in fields(ServedProfile) if f.type == "np.ndarray")
+
+
+def find_endpoints(loads: Mapping[str, LoadPlan], dataset: Dataset) -> dict[str, Endpoint]:
+    """The endpoints that loads name, by load: asked before any work, so that none is in vain.
+
+    Raises:
+        ModelError: One does not answer, or takes something else than raw rows.
+    """
+    return {name: find_endpoint(load.url, dataset) for name, load in loads.items() if load.url}
+
+
+def measure_loads(
+    candidates: Sequence[Candidate],
+    dataset: Dataset,
+    store: Store,
+    loads: Mapping[str, LoadPlan],
+    endpoints: Mapping[str, Endpoint],
+    progress: Progress,
+) -> tuple[ServedProfile, ...]:
+    """Put everybody under every load, one after another on the same arrivals and rows.
+
+    Of a load in process the baseline takes the first and the last turn: the two say how far apart
+    two equal things appear over the time that all of them took.
+
+    Args:
+        candidates: The baseline first.
+        dataset: Where rows are drawn from.
+        store: Where profiles are kept.
+        loads: The plan's loads by name.
+        endpoints: What those with a `url` take, by load.
+        progress: Told of every second.
+
+    Raises:
+        ModelError: A model fails.
+    """
+    found = []
+    for name, load in loads.items():
+        for title, candidate in _turns(candidates, load):
+            one = replace(candidate, name=title)
+            profile = _kept(one, dataset, store, name, load, endpoints.get(name), progress)
+            if not load.url:
+                start = fresh(candidate, dataset, store, batch=load.rows)
+                profile = replace(profile, cold_ms=start.cold_ms, memory_bytes=start.peak_bytes)
+            found.append(profile)
+    return tuple(found)
+
+
+def _turns(candidates: Sequence[Candidate], load: LoadPlan) -> list[tuple[str, Candidate]]:
+    """Who is put under a load, by the name of the profile."""
+    if load.url:
+        return [(c.name, c) for c in candidates if c.name == load.candidate]
+    first = candidates[0]
+    return [*((c.name, c) for c in candidates), (first.name + AGAIN, first)]
+
+
+def _kept(  # size: what is measured, where it is kept, and what it is called
+    candidate: Candidate,
+    dataset: Dataset,
+    store: Store,
+    name: str,
+    load: LoadPlan,
+    endpoint: Endpoint | None,
+    progress: Progress,
+) -> ServedProfile:
+    key = {
+        "model": [candidate.name, candidate.model.fingerprint, candidate.runtime],
+        "rows": dataset.fingerprint,
+        "load": [load.scenario, load.target_qps, load.seconds, load.rows, load.threads],
+        "endpoint": endpoint and [endpoint.url, endpoint.metadata],
+        "machine": os.uname()[1:],
+    }
+    profile = store.kept("load", key, _read)
+    if profile is None:
+        if endpoint is None:
+            made = measure_load(candidate, dataset, load, name=name, progress=progress)
+        else:
+            made = _at_endpoint(endpoint, candidate, dataset, load, name, progress)
+        profile = _read(store.make("load", key, partial(_write, made)))
+    return replace(profile, load=name)
+
+
+def _at_endpoint(
+    endpoint: Endpoint,
+    candidate: Candidate,
+    dataset: Dataset,
+    load: LoadPlan,
+    name: str,
+    progress: Progress,
+) -> ServedProfile:
+    # A stream has one request under way, and all others as many as there are.
+    lanes = 1 if load.scenario in ("single_stream", "multi_stream") else LANES
+    with connected(endpoint, dataset, lanes=lanes) as server:
+        return put_under_load(
+            server, dataset, load, name=name, candidate=candidate, progress=progress
+        )
+
+
+def _write(profile: ServedProfile, folder: Path) -> None:
+    rest = {f.name: getattr(profile, f.name) for f in fields(profile) if f.name not in _COLUMNS}
+    rest["machine"] = [profile.machine.steal, profile.machine.foreign]
+    (folder / REST).write_text(json.dumps(rest))
+    columns: dict[str, Any] = dict(_arrays(profile))
+    np.savez(folder / ARRAYS, allow_pickle=False, **columns)
+
+
+def _arrays(profile: ServedProfile) -> Iterator[tuple[str, np.ndarray]]:
+    for name in _COLUMNS:
+        yield name, getattr(profile, name)
+
+
+def _read(folder: Path) -> ServedProfile:
+    rest: dict[str, Any] = json.loads((folder / REST).read_text())
+    steal, foreign = rest.pop("machine")
+    with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
+        columns = {name: arrays[name] for name in _COLUMNS}
+    return ServedProfile(**rest, **columns, machine=Machine(steal=steal, foreign=foreign))

@@ -1,0 +1,186 @@
+"""What can be said of a candidate under load, and what keeps a run from saying anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from surefoot import stats
+from surefoot.core.budget import QUANTILES
+from surefoot.core.evidence import Budget, Estimate, ServedProfile
+from surefoot.evaluate.latency import AGAIN
+from surefoot.evaluate.load import offered
+from surefoot.gate.latency import NOISIEST, quantile
+from surefoot.gate.samples import Calls, Sample, Series
+
+LATEST_MS = 1.0
+"""So late may the generator send its latest 1 % of requests, in milliseconds."""
+LATEST = 0.1
+"""Or so late, as a share of the latency of the slowest 1 %, if that is more."""
+BUSIEST = 0.7
+"""A generator that takes more of one processor than this may be what is slow."""
+MOST_STEAL = 0.02
+"""The most of all processors' time that a hypervisor may give to others."""
+MOST_FOREIGN = 0.2
+"""The most of all processors' time that other processes may use where a model runs in process."""
+MOST_WAITING = 0.05
+"""A queue that holds more of the run's requests than this when the last one arrives is growing."""
+FEW_WAITING = 10
+"""So many may wait in any case."""
+
+Served = Mapping[tuple[str, str], ServedProfile]
+"""By load and candidate."""
+
+
+def sample(profile: ServedProfile, budget: Budget, limit: float) -> Sample:
+    """The numbers of a budget under load, in the order of arrival.
+
+    Args:
+        profile: What was measured.
+        budget: A latency quantile or `rows_per_s`.
+        limit: Its limit.
+    """
+    if budget.quantity in QUANTILES:
+        return Calls(
+            values=profile.wall_ms, q=QUANTILES[budget.quantity], limit=limit, at_least=False
+        )
+    # At least so many rows a second: answers at most so far apart, in the mean.
+    return Series(values=_gaps(profile), limit=1000 * profile.batch / limit)
+
+
+def invalid(profile: ServedProfile, served: Served, baseline: str) -> str:
+    """Why a run proves nothing, whoever was under load; empty where it does.
+
+    The generator was late, or the machine was not its own.
+
+    Args:
+        profile: The run.
+        served: All runs, for the baseline's two under the same load.
+        baseline: The baseline's name.
+    """
+    answered = profile.wall_ms[np.isfinite(profile.wall_ms)]
+    late = _slowest(profile.lateness_ms)
+    allowed = max(LATEST_MS, LATEST * _slowest(answered))
+    if late > allowed:
+        return (
+            f"the generator could not keep up: it sent 1 % of the requests {late:.3g} ms late or"
+            f" more; up to {allowed:.3g} ms is allowed"
+        )
+    if profile.busy > BUSIEST:
+        return (
+            f"the generator could not keep up: it took {profile.busy:.0%} of a processor; up to"
+            f" {BUSIEST:.0%} is allowed"
+        )
+    return _machine(profile) or _noise(profile.load, served, baseline)
+
+
+def growing(profile: ServedProfile) -> str:
+    """Why a candidate cannot pass under a load that it does not keep up with; empty where it does.
+
+    Its queue grows for as long as the load lasts, so that every latency is that of a short run.
+    """
+    if profile.target_qps is None:
+        return ""
+    work = offered(profile)
+    allowed = max(FEW_WAITING, MOST_WAITING * len(profile.wall_ms))
+    if work < 1 and profile.waiting <= allowed:
+        return ""
+    at_work = f", each took {work / profile.target_qps * 1000:.3g} ms" if work >= 1 else ""
+    return (
+        f"it does not keep up with {profile.target_qps:g} requests a second: it answered"
+        f" {profile.achieved_qps:.3g} a second{at_work}, and {profile.waiting:,} were waiting when"
+        " the last one arrived"
+    )
+
+
+def load_summaries(profiles: Sequence[ServedProfile], baseline: str) -> list[dict[str, object]]:
+    """One entry per candidate and load, for tables; the baseline's second run is its noise."""
+    served = {(p.load, p.candidate): p for p in profiles}
+    return [
+        {
+            "load": p.load,
+            "candidate": p.candidate,
+            "scenario": p.scenario,
+            "url": p.url,
+            "batch": p.batch,
+            "threads": p.threads,
+            "target_qps": p.target_qps,
+            "achieved_qps": p.achieved_qps,
+            "requests": len(p.wall_ms),
+            "p50_ms": quantile(p.wall_ms, 0.5),
+            "p99_ms": quantile(p.wall_ms, 0.99),
+            "late_ms": _slowest(p.lateness_ms),
+            "cpu_ms": _mean(p.cpu_ms),
+            "errors": dict(p.errors),
+            "waiting": p.waiting,
+            "cold_ms": p.cold_ms,
+            "memory_bytes": p.memory_bytes,
+            "steal": p.machine.steal,
+            "foreign": p.machine.foreign,
+            "again": again(p.load, served, baseline),
+            "invalid": invalid(p, served, baseline),
+            "growing": growing(p),
+        }
+        for p in profiles
+        if not p.candidate.endswith(AGAIN)
+    ]
+
+
+def again(load: str, served: Served, baseline: str) -> Estimate | None:
+    """How far apart the baseline appears from itself under a load: the median of the ratios.
+
+    Of the times at work, request by request, since waits repeat what made them over and over.
+    """
+    one, two = served.get((load, baseline)), served.get((load, baseline + AGAIN))
+    if one is None or two is None:
+        return None
+    both = min(len(one.service_ms), len(two.service_ms))
+    first, second = one.service_ms[:both], two.service_ms[:both]
+    answered = np.isfinite(first) & np.isfinite(second)
+    if not answered.any():
+        return None
+    return quantile(second[answered] / first[answered], 0.5)
+
+
+def _machine(profile: ServedProfile) -> str:
+    steal, foreign = profile.machine.steal, profile.machine.foreign
+    if steal is not None and steal > MOST_STEAL:
+        return (
+            f"this machine is too noisy: the hypervisor gave {steal:.1%} of the processors' time to"
+            f" others; up to {MOST_STEAL:.0%} is allowed"
+        )
+    if not profile.url and foreign is not None and foreign > MOST_FOREIGN:
+        return (
+            f"this machine is too noisy: other processes used {foreign:.0%} of the processors'"
+            f" time; up to {MOST_FOREIGN:.0%} is allowed"
+        )
+    return ""
+
+
+def _noise(load: str, served: Served, baseline: str) -> str:
+    ratio = again(load, served, baseline)
+    if ratio is None or (ratio.low >= 1 / NOISIEST and ratio.high <= NOISIEST):
+        return ""
+    if np.isinf(ratio.low) or np.isinf(ratio.high):
+        return f"too few requests show how noisy this machine is: the baseline answered {ratio.n}"
+    return (
+        f"this machine is too noisy: the baseline took {ratio.value:.2f}"
+        f" [{ratio.low:.2f}, {ratio.high:.2f}] times as long as itself; up to {NOISIEST} is allowed"
+    )
+
+
+def _gaps(profile: ServedProfile) -> np.ndarray:
+    """Milliseconds from each answer to the next, the first one's from the start of the run."""
+    done = np.sort((profile.arrival_ms + profile.wall_ms)[np.isfinite(profile.wall_ms)])
+    return np.diff(done, prepend=0.0) if len(done) else np.array([np.finfo(np.float64).max])
+
+
+def _slowest(values: np.ndarray) -> float:
+    """The value that the highest 1 % reach."""
+    return float(stats.quantile_interval(values, 0.99).value) if len(values) else 0.0
+
+
+def _mean(values: np.ndarray) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else None
