@@ -112,6 +112,7 @@ def _foreign_plugins(plan: Plan) -> dict[str, str]:
     named += [("metric", name) for name in plan.metrics()]
     named += [("source", call["use"]) for call in plan.task.sources().values()]
     named += [("shift", call.use) for call in plan.shifts]
+    named += [("check", call.use) for call in plan.checks]
     named += [("runtime", name) for name in (plan.model.runtime, *plan.runtimes.values()) if name]
     return {
         f"{kind} {name}": plugins.version(kind, name)

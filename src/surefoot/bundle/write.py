@@ -13,6 +13,7 @@ import numpy as np
 
 from surefoot.bundle.encode import encode
 from surefoot.bundle.environment import environment
+from surefoot.core.checks import CheckResult
 from surefoot.core.dataset import Task
 from surefoot.core.evidence import Bundle, Cell, Evidence, LoadProfile, Verdict
 from surefoot.core.hashing import hash_file
@@ -20,7 +21,7 @@ from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.data.columns import write_parquet
 from surefoot.evaluate import by_row
-from surefoot.gate import best, noise, summaries
+from surefoot.gate import best, check_summaries, noise, summaries
 from surefoot.store import whole_folder
 
 HIDDEN = shutil.ignore_patterns(".*")
@@ -72,6 +73,8 @@ def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
         for cell in contents.cells:
             _write_cell(folder / "cells" / cell.candidate, cell, contents)
         _write_loads(folder / "latency.parquet", contents.evidence.loads)
+        for result in contents.evidence.checks:
+            _write_check(folder / "checks" / result.candidate, result)
         for candidate in contents.candidates:
             if candidate.name in (contents.candidates[0].name, winner):
                 target = folder / "models" / candidate.name
@@ -123,6 +126,7 @@ def _verdict_json(key: str, contents: Contents, winner: str | None) -> dict[str,
         "noise": encode(noise(contents.evidence.loads)),
         "repeat": encode(contents.evidence.repeat),
         "memory": dict(contents.evidence.memory),
+        "checks": encode(check_summaries(contents.evidence.checks)),
     }
 
 
@@ -148,6 +152,21 @@ def _write_cell(folder: Path, cell: Cell, contents: Contents) -> None:
             "confidence": cell.scores[rows, cell.predicted],
             **({} if dataset.groups is None else {"group": dataset.groups}),
             **{f"slice_{name}": mask for name, mask in dataset.slices.items()},
+        },
+    )
+
+
+def _write_check(folder: Path, result: CheckResult) -> None:
+    """One row for each row asked; nothing where the check could not be run."""
+    if result.checked is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    write_parquet(
+        folder / f"{result.check}.parquet",
+        {
+            "id": result.checked.ids,
+            "failed": result.checked.failed,
+            "detail": np.array(result.checked.details, dtype=object),
         },
     )
 

@@ -9,6 +9,8 @@ from typing import Any, Literal, NewType
 
 import numpy as np
 
+from surefoot.core.checks import CheckResult
+
 Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
 
@@ -170,6 +172,8 @@ class Evidence:
     """Bytes of main memory at the peak, by candidate."""
     repeat: Repeat | None = None
     """The noise floor of the answers."""
+    checks: tuple[CheckResult, ...] = ()
+    """Every behaviour check on the baseline and every candidate."""
 
 
 SelectionEvidence = NewType("SelectionEvidence", Evidence)
@@ -184,7 +188,7 @@ class Budget:
 
     quantity: str
     """A metric, or one of `flips`, `lost`, `won`, `other`, `p50_ms`, `p90_ms`, `p99_ms`, `speedup`,
-    `rows_per_s`, `cpu_hours`, `size_mb`, `memory_mb`."""
+    `rows_per_s`, `cpu_hours`, `size_mb`, `memory_mb`, or a behaviour check."""
     at_most: float | None = None
     """The quantity must be at most this."""
     at_least: float | None = None

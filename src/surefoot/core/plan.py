@@ -107,6 +107,10 @@ class EvaluatePlan:
     """Slice name to an SQL condition over the columns of the data."""
     shifts: list[str | Table] = field(default_factory=list)
     """Shifts that every test set is measured under too: names, or tables with a `severity`."""
+    checks: list[str | Table] = field(default_factory=list)
+    """Behaviour checks of every candidate: names, or tables with `use` and the check's options."""
+    check_rows: int = 1000
+    """Rows that checks ask about, drawn from all test sets; a small limit takes many."""
     seeds: int = 1
     """How often a candidate with a step that draws at random is made, each with its own seed."""
     batch: int = 32
@@ -133,6 +137,8 @@ class Plan:
     """What is measured."""
     shifts: tuple[StepCall, ...]
     """What every test set is measured under too."""
+    checks: tuple[StepCall, ...]
+    """What every candidate's behaviour is checked for."""
     budgets: tuple[Budget, ...]
     """What has to hold."""
     text: str
@@ -151,7 +157,7 @@ class Plan:
 
     def metrics(self) -> tuple[str, ...]:
         """The metrics that have to be measured: the task's own first, then those of budgets."""
-        return metrics(self.budgets, self.task.metric)
+        return metrics(self.budgets, self.task.metric, [call.use for call in self.checks])
 
     def shown(self, path: Path) -> str:
         """A path as seen from the plan's folder: where that folder lies must not matter."""

@@ -13,6 +13,7 @@ from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.core.progress import Progress
 from surefoot.evaluate.cells import ask_again, fill_cells
+from surefoot.evaluate.checking import run_checks
 from surefoot.evaluate.latency import measure_latency
 from surefoot.evaluate.memory import peak_memory
 from surefoot.evaluate.pairs import confirmation_evidence
@@ -95,6 +96,7 @@ def measure(
             loads=measure_latency(everyone, first, store, plan.evaluate.latency, progress),
             sizes={c.name: c.model.size_bytes for c in everyone},
             memory={c.name: peak_memory(c, first, store) for c in weighed},
+            checks=run_checks(plan, task, everyone, cells, store, progress),
             repeat=ask_again(baseline, task.test, store, batch=plan.evaluate.batch),
         ),
     )

@@ -1,7 +1,16 @@
 """Budgets and evidence in, verdicts out: PASS, FAIL or INCONCLUSIVE."""
 
+from surefoot.gate.checks import check_summaries
 from surefoot.gate.finalists import finalists
 from surefoot.gate.latency import noise, summaries
 from surefoot.gate.verdict import best, exit_code, gate_evidence
 
-__all__ = ["best", "exit_code", "finalists", "gate_evidence", "noise", "summaries"]
+__all__ = [
+    "best",
+    "check_summaries",
+    "exit_code",
+    "finalists",
+    "gate_evidence",
+    "noise",
+    "summaries",
+]

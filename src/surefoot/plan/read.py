@@ -16,6 +16,7 @@ from surefoot.plan.calls import call_problems, step_call
 from surefoot.plan.problems import (
     budget_problems,
     candidate_problems,
+    check_problems,
     evaluate_problems,
     model_format,
     path_problems,
@@ -51,6 +52,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = ()) -> Plan:
         *path_problems(file, folder),
         *evaluate_problems(file.evaluate),
         *shift_problems(file),
+        *check_problems(file),
         *candidate_problems(file, folder),
         *budget_problems(file),
     ]
@@ -67,6 +69,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = ()) -> Plan:
         runtimes={c.name: c.runtime for c in file.candidate},
         evaluate=file.evaluate,
         shifts=tuple(map(step_call, file.evaluate.shifts)),
+        checks=tuple(map(step_call, file.evaluate.checks)),
         budgets=tuple(file.budget),
         text=text + "".join(f"\n# overridden: --set {override}\n" for override in overrides),
     )

@@ -56,6 +56,7 @@ def typed(tables: Table) -> tuple[File, dict[str, str]]:
                 # Below a step stand the names of the types that it could have had.
                 place = error["loc"][:4] if error["loc"][2:3] == ("steps",) else error["loc"]
                 place = place[:3] if place[:2] == ("evaluate", "shifts") else place
+                place = place[:3] if place[:2] == ("evaluate", "checks") else place
                 if not _dotted(place).startswith(tuple(broken)):
                     broken[_dotted(place)] = _explain(place, error["type"], error["input"])
                 _mend(tables, place)

@@ -11,6 +11,7 @@ from surefoot.bundle import read_bundle, read_verdict_json
 from surefoot.core.evidence import Bundle, Use, Verdict, place
 from surefoot.gate import best, exit_code
 from surefoot.ledger import LEDGER
+from surefoot.report.checks import check_lines
 from surefoot.report.terminal import amount, deciding, findings_table, limit, table, verdict_line
 
 
@@ -27,6 +28,7 @@ def bundle_lines(path: Path) -> list[str]:
         ),
         _matrix(data["comparisons"], order),
         _latencies(data),
+        check_lines(data.get("checks", [])),
         [f"{first.candidate}, budget by budget:", *findings_table(first)],
         list(_remarks(bundle, data)),
         [verdict_line(first)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from surefoot import plugins
 from surefoot.core.evidence import Finding, Verdict
 
 PERCENT = ("accuracy", "macro_f1", "flips", "lost", "won", "other")
@@ -53,7 +54,8 @@ def amount(finding: Finding) -> str:
 
 def need(finding: Finding) -> str:
     """What an INCONCLUSIVE finding would take to be decided."""
-    what = "calls" if finding.paired is None else "rows"
+    check = _is_check(finding)
+    what = "calls" if finding.paired is None and not check else "rows"
     if finding.needed is None and finding.reason:
         return finding.reason
     if finding.needed is None:
@@ -61,6 +63,8 @@ def need(finding: Finding) -> str:
     needs = f"needs about {finding.needed:,} {what}"
     if what == "calls":
         needs += " (evaluate.latency.calls, and seconds enough)"
+    if check:
+        needs += " asked (evaluate.check_rows)"
     return f"{needs}; {finding.reason}" if finding.reason else needs
 
 
@@ -104,9 +108,13 @@ def _flips(finding: Finding) -> str:
     return "" if finding.paired is None else f"{finding.paired.lost}/{finding.paired.won}"
 
 
+def _is_check(finding: Finding) -> bool:
+    return finding.budget.quantity in plugins.names("check")
+
+
 def _unit(finding: Finding) -> str:
     quantity = finding.budget.quantity
-    if quantity in PERCENT:
+    if quantity in PERCENT or _is_check(finding):
         return "pp" if finding.budget.max_drop is not None else "%"
     return UNITS.get(quantity, "")
 
@@ -114,7 +122,7 @@ def _unit(finding: Finding) -> str:
 def _number(value: float, finding: Finding) -> str:
     value += 0.0  # no "-0"
     sign = "+" if finding.budget.max_drop is not None else ""
-    if finding.budget.quantity in PERCENT:
+    if finding.budget.quantity in PERCENT or _is_check(finding):
         return f"{value * 100:{sign}.{_decimals(finding)}f}"
     return f"{value:{sign}.3g}" if abs(value) < 100 else f"{value:{sign}.0f}"
 
