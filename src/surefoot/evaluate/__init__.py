@@ -1,6 +1,7 @@
 """Measures candidates: cells example by example, latency in turns, memory at its peak."""
 
 from surefoot.evaluate.cells import ask_again, fill_cells, hollow
+from surefoot.evaluate.checking import asked_rows, run_checks
 from surefoot.evaluate.latency import measure_latency, take_turns
 from surefoot.evaluate.measured import Entrants, Measured, measure
 from surefoot.evaluate.memory import peak_memory
@@ -11,6 +12,7 @@ __all__ = [
     "Entrants",
     "Measured",
     "ask_again",
+    "asked_rows",
     "by_row",
     "confirmation_evidence",
     "fill_cells",
@@ -18,6 +20,7 @@ __all__ = [
     "measure",
     "measure_latency",
     "peak_memory",
+    "run_checks",
     "selection_evidence",
     "take_turns",
     "under_shifts",

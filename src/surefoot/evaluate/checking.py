@@ -87,6 +87,22 @@ def run_checks(
     return tuple(found)
 
 
+def asked_rows(plan: Plan, rows: int) -> dict[str, int]:
+    """How many rows each check of a plan asks about at most; 0 where they are a fixed list.
+
+    Args:
+        plan: The plan.
+        rows: How many rows its test sets have together.
+    """
+    found = {}
+    for call in plan.checks:
+        exact = getattr(plugins.module("check", call.use), "EXACT", False)
+        own = plugins.options("check", call.use).get("rows")
+        most = rows if own is None else int(dict(call.options).get("rows", own.default))
+        found[call.use] = 0 if exact else min(rows, plan.evaluate.check_rows, most)
+    return found
+
+
 def draw(task: Task, rows: int) -> Sample:
     """Rows of all test sets, each as likely as any other, and as many of the training rows.
 
@@ -180,7 +196,7 @@ class _One:
         rng = np.random.default_rng(list(digest))
         try:
             checked = plugins.find("check", call.use)(subject, rng, **dict(call.options))
-            _sound(checked, call.use)
+            sound(checked, call.use)
         except CRASHES as error:
             self.progress.note(f"{call.use} of {self.candidate.name} cannot be run: {error}")
             return _reason(error)
@@ -250,7 +266,12 @@ def _opened(candidate: Candidate, threads: int) -> Iterator[Opened]:
     with open_model(
         candidate.model, runtime=candidate.runtime, threads=threads, golden=False
     ) as predictor:
-        yield Opened(one_call=partial(predictor.run_batch, finite=False))
+
+        def one_call(inputs: np.ndarray) -> np.ndarray:
+            with np.errstate(all="ignore"):  # infinite and missing numbers are asked on purpose
+                return predictor.run_batch(inputs, finite=False)
+
+        yield Opened(one_call=one_call)
 
 
 def _golden(model: Model) -> Golden | None:
@@ -262,7 +283,7 @@ def _golden(model: Model) -> Golden | None:
     return Golden(inputs=inputs, probabilities=expected, broken=broken)
 
 
-def _sound(checked: Any, check: str) -> None:
+def sound(checked: Any, check: str) -> None:
     """Make sure that a plugin gave what its contract says.
 
     Raises:

@@ -11,7 +11,7 @@ REPEATS = 40
 
 
 def batch_invariance(subject: Subject, rng: np.random.Generator, *, batch: int = 32) -> Checked:
-    """Each row alone, in a batch, among other mates, and beside a very long one: same answer?
+    """Each row alone, in a batch, among other mates, beside a long one: the answer must stay.
 
     A row fails if any of them changes its answer. Dynamic int8 takes one scale for all rows of a
     call and fails by design; an attention mask that leaks fails beside the long mate. Source: He

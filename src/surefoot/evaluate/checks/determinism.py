@@ -11,7 +11,7 @@ INPUTS = ("text", "image", "numeric")
 
 
 def determinism(subject: Subject, rng: np.random.Generator, *, batch: int = 32) -> Checked:
-    """The same calls in two fresh openings of the model: same answer?
+    """The same calls in two fresh openings of the model: the answer must stay.
 
     A row fails if its answer differs; the note counts rows that differ in any bit.
 

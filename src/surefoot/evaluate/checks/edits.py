@@ -24,7 +24,7 @@ MOST_WORDS = 60
 def edits(
     subject: Subject, rng: np.random.Generator, *, most: int = 2, rows: int = 100, tries: int = 60
 ) -> Checked:
-    """Typing errors where they hurt most, a few a text: does the answer stay right?
+    """Typing errors where they hurt most, a few a text: a right answer must stay right.
 
     Only rows that the model has right are attacked. Words are ranked by what leaving one out costs
     the right class; then, one edit at a time, the worst of many (two letters swapped, one dropped,

@@ -12,7 +12,7 @@ FEWEST = 20
 
 
 def group_harm(subject: Subject, rng: np.random.Generator) -> Checked:
-    """The class or declared slice that loses most right answers to compression: how many are lost?
+    """The share of right answers lost in the class or slice that compression harms most.
 
     It is chosen on one half of the rows and measured on the other, so that the choice does not
     flatter the figure or blacken it. A row of the group fails if the baseline has it right and the

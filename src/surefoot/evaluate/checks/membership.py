@@ -13,7 +13,7 @@ NEEDS_TRAIN = True
 def membership(
     subject: Subject, rng: np.random.Generator, *, dataset: str | None = None
 ) -> Checked:
-    """Does the confidence in the right class tell training rows from test rows?
+    """How often the confidence in the right class tells training rows from test rows; 0.5 is best.
 
     A threshold on it is fitted on half of the rows and guesses the other half, as many of either
     kind: a row fails if it is guessed right, so that 0.5 means that nothing leaks this way. The
@@ -61,7 +61,8 @@ def _threshold(members: np.ndarray, others: np.ndarray) -> float:
     """The confidence from which on most rows of either kind are guessed right."""
     if not len(members) or not len(others):
         return 1.0
-    limits = np.unique(np.concatenate([members, others]))
+    values = np.unique(np.concatenate([members, others]))
+    limits = np.concatenate([values[:1], (values[1:] + values[:-1]) / 2])
     caught = 1 - np.searchsorted(np.sort(members), limits) / len(members)
     spared = np.searchsorted(np.sort(others), limits) / len(others)
     return float(limits[int(np.argmax(caught + spared))])

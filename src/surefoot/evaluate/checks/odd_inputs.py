@@ -28,7 +28,7 @@ TEXTS = {
 
 
 def odd_inputs(subject: Subject, rng: np.random.Generator) -> Checked:
-    """Empty, blank, endless, unreadable or impossible inputs: a finite answer, the same twice?
+    """Empty, endless, unreadable or impossible inputs must get a finite answer, the same twice.
 
     A fixed list for each kind of input. An input fails if the model crashes on it, gives no finite
     output, gives another one the second time, or spoils the outputs of ordinary rows in its call.

@@ -46,7 +46,7 @@ Terms = dict[str, str]
 def term_swaps(
     subject: Subject, rng: np.random.Generator, *, swaps: list[tuple[str, str]] | None = None
 ) -> Checked:
-    """Terms of people swapped for their counterparts, such as he and she: same answer?
+    """Terms of people swapped for their counterparts, he for she: the answer must stay.
 
     Only rows that hold a term are asked, each alone, before and after; whole words are swapped,
     both ways at once, and keep their capitals. A term with a capital of its own, such as a name,

@@ -9,7 +9,7 @@ INPUTS = ("text", "image", "numeric")
 
 
 def thread_invariance(subject: Subject, rng: np.random.Generator, *, batch: int = 32) -> Checked:
-    """The same calls on one thread and on all of them: same answer?
+    """The same calls on one thread and on all of them: the answer must stay.
 
     Sums in another order round otherwise, so that probabilities may differ in their last digits;
     a row fails if its answer does.
