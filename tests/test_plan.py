@@ -399,3 +399,49 @@ def test_out_of_scope_rows_are_a_source_that_needs_no_label(folder):
 )
 def test_what_is_wrong_with_out_of_scope_rows(folder, call, line):
     assert any(problem.startswith(line) for problem in problems(folder, with_outside(call)))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ('evaluate.checks=["golde"]', "evaluate.checks[0].use: no check called 'golde'; did you"),
+        ('evaluate.checks=[{use="edits",row=1}]', "checks[0].row: unknown option of check 'edits'"),
+        ('evaluate.checks=[{use="edits",rows="many"}]', "checks[0].rows: should be a whole number"),
+        ('evaluate.checks=[{use="edits",rows=0}]', "checks[0].rows: must be at least 1, found 0"),
+        ('evaluate.checks=[{use="term_swaps",swaps=["he"]}]', "checks[0].swaps: should be a list"),
+        ('evaluate.checks=["golden","golden"]', "evaluate.checks[1]: 'golden' is given twice"),
+        ("evaluate.checks=[3]", "evaluate.checks[0]: should be"),
+        ('evaluate.checks=["membership"]', "'membership' asks training rows too; name them as"),
+        (
+            'evaluate.checks=[{use="membership",dataset="mein"}]',
+            "checks[0].dataset: no test set 'mein'; did you mean 'main'?",
+        ),
+        ("evaluate.check_rows=0", "evaluate.check_rows: must be at least 1, found 0"),
+        ('budget.0.quantity="golden"', "budget[0].quantity: add 'golden' to evaluate.checks"),
+    ],
+)
+def test_a_wrong_check_is_named(folder, change, said):
+    with pytest.raises(PlanError) as caught:
+        plan(folder, GOOD, change)
+    assert said in str(caught.value)
+
+
+def test_a_check_that_does_not_fit_the_inputs_is_named(folder):
+    changes = ('task.kind="image-classification"', 'evaluate.checks=["edits"]')
+    said = problems(folder, GOOD, *changes)
+    assert "evaluate.checks[0].use: 'edits' checks text inputs, and the task's are image" in said
+
+
+def test_a_check_may_stand_in_a_budget(folder):
+    swaps = 'evaluate.checks=["golden",{use="term_swaps",swaps=[["he","she"]]}]'
+    limit = 'budget.0={quantity="term_swaps",at_most=0.01}'
+    read = plan(folder, GOOD, swaps, limit)
+    assert [(call.use, dict(call.options)) for call in read.checks] == [
+        ("golden", {}), ("term_swaps", {"swaps": (("he", "she"),)}),
+    ]  # fmt: skip
+    assert read.metrics() == ("accuracy",)
+    assert hash(read.checks[1])
+    wrong = 'budget.0={quantity="term_swaps",at_most=0.01,slice="*"}'
+    assert problems(folder, GOOD, swaps, wrong)[0].startswith(
+        "budget[0].slice: 'term_swaps' asks rows of its own; leave slice out"
+    )

@@ -337,3 +337,48 @@ def test_rows_that_a_shift_chose_are_those_of_the_bundle(cli, tmp_path, tiny_skl
 def rows_of(name: str, place: str) -> list[tuple]:
     columns = 'id, label, predicted, correct, "group", slice_high'
     return duckdb.sql(f"SELECT {columns} FROM '{BUNDLE}/cells/{name}/{place}.parquet'").fetchall()
+
+
+def test_behaviour_checks_from_plan_to_report(cli, tmp_path, linear):
+    """A model of probabilities, and a candidate that loses what the checks look for."""
+    inputs = numbers(300)
+    answers = (inputs @ weight_of(linear(tmp_path / "model.onnx"))).argmax(axis=1)
+    write_numbers(tmp_path / "test.csv", inputs, some_wrong(answers, 3, every=10))
+    plan = PLAN.replace(
+        "[evaluate]",
+        '[evaluate]\nchecks = ["batch_invariance", "odd_inputs", "golden", "group_harm"]'
+        '\nslices = { left = "a < 0" }\ncheck_rows = 200',
+    )
+    plan += candidate("same", runtime="openvino") + budget("batch_invariance", at_most=0.05)
+    plan += budget("golden", at_most=0.01) + budget("odd_inputs", at_most=0.05)
+    (tmp_path / "plan.toml").write_text(plan)
+    said = cli("run", "plan.toml")
+    assert said.code == 1, said.err
+    (same,) = verdicts().values()
+    found = {f["subject"]: f for f in same["findings"]}
+    assert found["batch_invariance"]["outcome"] == found["golden"]["outcome"] == "PASS"
+    # A matrix product has no answer to missing numbers, so that list is not passed.
+    assert found["odd_inputs"]["outcome"] == "FAIL"
+    share = found["odd_inputs"]["estimate"]["value"]
+    rows = duckdb.sql(f"SELECT * FROM '{BUNDLE}/checks/same/odd_inputs.parquet'").fetchnumpy()
+    failed = dict(zip(rows["id"].tolist(), rows["failed"].tolist(), strict=True))
+    assert share == pytest.approx(np.mean(list(failed.values())))
+    assert failed["missing"]
+    assert not failed["zeros"]
+    written = json.loads((BUNDLE / "verdict.json").read_text())["checks"]
+    entries = {(entry["candidate"], entry["check"]): entry for entry in written}
+    assert len(entries) == 8
+    batch = entries["same", "batch_invariance"]
+    assert (batch["asked"], batch["failed"], batch["largest"] < 1e-5) == (200, 0, True)
+    # Clopper and Pearson: no failure in n rows.
+    assert batch["rate"]["high"] == pytest.approx(1 - 0.025 ** (1 / 200))
+    assert "left" in batch["slices"]
+    lines = said.out.splitlines()
+    header = next(line for line in lines if line.startswith("rows that fail a check"))
+    assert header.split()[-2:] == ["baseline", "same"]
+    shown = next(line for line in lines if line.startswith("batch_invariance  "))
+    assert "0 of 200: 0.0 % [0.0, 1.8]" in shown
+    assert any(line.startswith("same: odd_inputs: failed by ") for line in lines)
+    assert cli("run", "plan.toml").err.count("batch_invariance") == 0
+    outlook = cli("power", "plan.toml")
+    assert "batch_invariance on the rows asked" in outlook.out

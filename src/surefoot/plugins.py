@@ -25,6 +25,7 @@ FOLDERS = {
     "step": "compress/steps",
     "metric": "evaluate/metrics",
     "shift": "evaluate/shifts",
+    "check": "evaluate/checks",
     "log": "evaluate/logs",
     "format": "models/formats",
     "runtime": "models/runtimes",

@@ -146,6 +146,7 @@ def _foreign_plugins(plan: Plan) -> dict[str, str]:
     named += [("shift", call.use) for call in plan.shifts]
     axes = (wanted.axis for wanted in plan.evaluate.envelope)
     named += [("shift", axis) for axis in axes if axis not in TIMED_AXES]
+    named += [("check", call.use) for call in plan.checks]
     named += [("runtime", name) for name in (plan.model.runtime, *plan.runtimes.values()) if name]
     return {
         f"{kind} {name}": plugins.version(kind, name)

@@ -14,24 +14,29 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from surefoot import models, plan, plugins
+from surefoot.core.checks import Checked, Golden, Opened, Subject
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import DataError, PlanError, PluginError
 from surefoot.core.hashing import hash_arrays, hash_file, hash_json
-from surefoot.core.model import Model
+from surefoot.core.model import InputKind, Model
 from surefoot.data import fingerprint, read
 from surefoot.data.fingerprint import row_hashes
+from surefoot.evaluate.checking import sound
 from surefoot.evaluate.pairs import of_sets
 
 CONSTANTS = {
     "step": ("NEEDS", "GIVES"),
     "metric": ("HIGHER_IS_BETTER",),
     "shift": ("INPUT",),
+    "check": ("INPUTS",),
     "log": ("recognises",),
     "format": ("SUFFIXES",),
     "runtime": ("FORMATS",),
@@ -160,6 +165,81 @@ def _drawn_inputs(kind: str) -> np.ndarray:
     words = ["the", "quick", "Brown", "fox", "jumps", "over", "lazy", "dog's", "house", "mood."]
     texts = [" ".join(rng.choice(words, 12 + i).tolist()) for i in range(60)]
     return np.array(texts, np.dtypes.StringDType())
+
+
+def check_check(name: str) -> None:
+    """Check a behaviour check on a drawn model: a reason each, the same twice, few rows.
+
+    Raises:
+        PluginError: It does not keep its contract.
+    """
+    owes, check = _owes("check", name), plugins.find("check", name)
+    for kind in plugins.module("check", name).INPUTS:
+        subject = _drawn_subject(kind, 40)
+        before = hash_arrays(subject.dataset.inputs, subject.scores)
+
+        def made(asked: Subject) -> Checked:
+            found = check(asked, np.random.default_rng(0))
+            sound(found, name)
+            said = np.array([bool(line) for line in found.details], dtype=bool)
+            owes(np.array_equal(said, found.failed), "it must give a detail for a failed row alone")
+            return found  # type: ignore[no-any-return]
+
+        once, again = made(subject), made(subject)
+        same = once.failed.tolist() == again.failed.tolist() and once.details == again.details
+        owes(same and once.ids.tolist() == again.ids.tolist(), "the same draw must give the same")
+        after = hash_arrays(subject.dataset.inputs, subject.scores)
+        owes(before == after, "it must leave its subject as it is")
+        for rows in (0, 1):
+            made(_drawn_subject(kind, rows))
+
+
+def _drawn_subject(kind: InputKind, rows: int) -> Subject:
+    """A linear model of simple features, always right, whatever shares a call."""
+    inputs, classes = _drawn_inputs(kind)[:rows], ("a", "b", "c")
+    text = np.dtypes.StringDType()
+
+    def one_call(asked: np.ndarray) -> np.ndarray:
+        if kind == "text":
+            counts = [[one.lower().count(c) for c in "aeiouth"] for one in asked.tolist()]
+            features = np.array(counts, np.float64).reshape(len(asked), 7)
+        else:
+            flat = asked.reshape(len(asked), int(np.prod(asked.shape[1:])))
+            features = flat[:, :5].astype(np.float64)
+        weight = np.random.default_rng(1).normal(0, 0.1, (features.shape[1], len(classes)))
+        # Row by row, since a product of matrices may round otherwise for other numbers of rows.
+        with np.errstate(all="ignore"):
+            logits = (features[:, :, None] * weight).sum(axis=1)
+            likely = np.exp(logits - logits.max(axis=1, keepdims=True))
+            found: np.ndarray = (likely / likely.sum(axis=1, keepdims=True)).astype(np.float32)
+        return found
+
+    model, scores = Opened(one_call=one_call), one_call(inputs)
+    dataset = Dataset(
+        name="drawn",
+        ids=np.array([f"drawn/{i}" for i in range(len(inputs))], text),
+        inputs=inputs,
+        labels=scores.argmax(axis=1),
+        classes=classes,
+        slices={"even": np.arange(len(inputs)) % 2 == 0},
+    )
+    return Subject(
+        kind=kind,
+        classes=classes,
+        dataset=dataset,
+        sets=np.full(len(inputs), "drawn", dtype=text),
+        scores=scores,
+        baseline_scores=scores,
+        train=replace(dataset, ids=np.array([f"train/{i}" for i in range(len(inputs))], text)),
+        model=model,
+        reopened=lambda _: nullcontext(model),
+        threads=2,
+        golden=Golden(
+            inputs=inputs[:3],
+            probabilities=scores[:3],
+            broken=lambda found: np.abs(found - scores[:3]).max(axis=1, initial=0) > 0.05,
+        ),
+    )
 
 
 def check_source(name: str, options: Mapping[str, Any]) -> None:

@@ -38,6 +38,11 @@ def test_shift(name):
     testing.check_shift(name)
 
 
+@pytest.mark.parametrize("name", plugins.names("check"))
+def test_check(name):
+    testing.check_check(name)
+
+
 def _table(rows):
     return [
         {"text": f"text {i}", "label": "ab"[i % 2], "id": f"r{i}", "x": i / 7} for i in range(rows)

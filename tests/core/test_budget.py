@@ -72,3 +72,22 @@ def test_the_metrics_to_measure_are_the_tasks_own_and_those_of_budgets():
     named = ["flips", "log_loss", "p99_ms", "speedup", "size_mb", "accuracy", "log_loss", "ece"]
     budgets = [Budget(quantity=quantity, at_most=0.5) for quantity in named]
     assert metrics(budgets, "accuracy") == ("accuracy", "log_loss", "ece")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"at_least": 0.1}, "at_least: 'golden' takes at_most"),
+        ({"max_drop": 0.1}, "max_drop: 'golden' takes at_most"),
+        ({"at_most": 1.0}, "at_most: must be between 0 and 1"),
+        ({"at_most": 0.1, "batch": 2}, "batch: 'golden' does not depend on it"),
+        ({"at_most": 0.1, "dataset": "a"}, "dataset: 'golden' asks rows of its own"),
+    ],
+)
+def test_a_check_takes_a_limit_on_its_share(given, said):
+    (found,) = problems(Budget(quantity="golden", **given), KNOWN, ["golden"])
+    assert said in found
+    assert not list(problems(Budget(quantity="golden", at_most=0.1), KNOWN, ["golden"]))
+    assert metrics([Budget(quantity="golden", at_most=0.1)], "accuracy", ["golden"]) == (
+        "accuracy",
+    )

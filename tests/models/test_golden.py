@@ -8,7 +8,14 @@ import pytest
 
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Model
-from surefoot.models import add_golden, open_model, read_model, seal
+from surefoot.models import (
+    add_golden,
+    golden_broken,
+    open_model,
+    read_golden,
+    read_model,
+    seal,
+)
 from surefoot.models.golden import MARGIN, TOLERANCE, check_golden
 
 
@@ -85,3 +92,16 @@ def test_an_answer_may_change_only_where_two_classes_were_level(lexicon: Model) 
     apart = stored(lexicon, [0.5 + MARGIN, 0.5 - MARGIN])
     with pytest.raises(ModelError, match="row 0 differs"):
         check_golden(lexicon, lambda _: apart[:, ::-1])
+
+
+def test_a_check_may_open_what_no_longer_holds_and_count_its_rows(lexicon: Model) -> None:
+    stored(lexicon, [0.999, 0.001])
+    with pytest.raises(ModelError, match="golden row 0"), open_model(lexicon):
+        pass
+    inputs, expected = read_golden(lexicon)
+    with open_model(lexicon, golden=False) as predict:
+        assert golden_broken(predict.run_batch(inputs), expected).tolist() == [True]
+    assert golden_broken(expected, expected).tolist() == [False]
+    assert golden_broken(np.full_like(expected, np.nan), expected).tolist() == [True]
+    (lexicon.path / "golden.npz").unlink()
+    assert read_golden(lexicon) is None

@@ -106,6 +106,9 @@ def test_outputs_that_are_not_finite_name_the_first_row(linear) -> None:
             predict(inputs, batch=8)
         with pytest.raises(ModelError, match="row 17"):
             predict.run_batch(inputs)
+        found = predict.run_batch(inputs, finite=False)
+        assert np.flatnonzero(np.isnan(found).all(axis=1)).tolist() == [17, 33]
+        np.testing.assert_array_equal(found[:17], predict.run_batch(inputs[:17]))
 
 
 def test_large_logits_do_not_overflow(linear) -> None:

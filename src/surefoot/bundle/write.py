@@ -14,6 +14,7 @@ import numpy as np
 from surefoot.bundle.encode import encode
 from surefoot.bundle.environment import environment
 from surefoot.bundle.load import write_served
+from surefoot.core.checks import CheckResult
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.evidence import Bundle, Cell, Evidence, LoadProfile, Verdict
 from surefoot.core.hashing import hash_file
@@ -21,7 +22,7 @@ from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.data.columns import write_parquet
 from surefoot.evaluate import Exploration, by_row
-from surefoot.gate import Worst, best, load_summaries, noise, summaries
+from surefoot.gate import Worst, best, check_summaries, load_summaries, noise, summaries
 from surefoot.store import whole_folder
 
 HIDDEN = shutil.ignore_patterns(".*")
@@ -78,6 +79,8 @@ def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
             _write_cell(folder / "cells" / cell.candidate, cell, contents)
         _write_loads(folder / "latency.parquet", contents.evidence.loads)
         write_served(folder / "load.parquet", contents.evidence.served, contents.task)
+        for result in contents.evidence.checks:
+            _write_check(folder / "checks" / result.candidate, result)
         for candidate in contents.candidates:
             if candidate.name in (contents.candidates[0].name, winner):
                 target = folder / "models" / candidate.name
@@ -136,6 +139,7 @@ def _verdict_json(key: str, contents: Contents, winner: str | None) -> dict[str,
         "data": {name: d.fingerprint for name, d in contents.task.test.items()},
         "calibration": encode(contents.evidence.calibration),
         "envelopes": encode(contents.evidence.envelopes),
+        "checks": encode(check_summaries(contents.evidence.checks)),
     }
 
 
@@ -177,6 +181,21 @@ def _rows_of(cell: Cell, task: Task) -> Dataset:
         return dataset
     kept = set(cell.ids.tolist())
     return dataset.rows(np.array([name in kept for name in dataset.ids.tolist()]))
+
+
+def _write_check(folder: Path, result: CheckResult) -> None:
+    """One row for each row asked; nothing where the check could not be run."""
+    if result.checked is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    write_parquet(
+        folder / f"{result.check}.parquet",
+        {
+            "id": result.checked.ids,
+            "failed": result.checked.failed,
+            "detail": np.array(result.checked.details, dtype=object),
+        },
+    )
 
 
 def _write_loads(path: Path, loads: Sequence[LoadProfile]) -> None:

@@ -34,6 +34,7 @@ def command(
     """Look ahead: exit code 0 if every budget can be decided, else 3."""
     from surefoot.bundle.encode import encode
     from surefoot.data import sketch
+    from surefoot.evaluate import asked_rows
     from surefoot.gate.power import FLIPS, Design, foresee, places
     from surefoot.ledger import LEDGER, planned_use
     from surefoot.plan import read_plan
@@ -47,6 +48,7 @@ def command(
         calls=checked.evaluate.latency.calls,
         use=planned_use(checked.path.parent / LEDGER, sketches),
         seeds=checked.evaluate.seeds,
+        checks=asked_rows(checked, sum(map(len, tests.values()))),
     )
     outlook = foresee(checked.budgets, places(tests, checked.shifts), design, flips or FLIPS)
     if as_json:

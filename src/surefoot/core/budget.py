@@ -22,26 +22,28 @@ EXACT = ("size_mb", "memory_mb")
 LIMITS = ("at_most", "at_least", "max_drop")
 
 
-def metrics(budgets: Iterable[Budget], main: str) -> tuple[str, ...]:
+def metrics(budgets: Iterable[Budget], main: str, checks: Sequence[str] = ()) -> tuple[str, ...]:
     """The metrics that have to be measured: the task's own first, then those of budgets."""
-    others = (b.quantity for b in budgets if b.quantity not in (*FRACTIONS, *TIMED, *EXACT))
+    none = (*FRACTIONS, *TIMED, *EXACT, *checks)
+    others = (b.quantity for b in budgets if b.quantity not in none)
     return tuple(dict.fromkeys([main, *others]))
 
 
-def problems(budget: Budget, known: Sequence[str]) -> Iterator[str]:
+def problems(budget: Budget, known: Sequence[str], checks: Sequence[str] = ()) -> Iterator[str]:
     """Everything wrong with one budget, each as `key: what; fix` with the key inside the budget.
 
     Args:
         budget: The budget.
         known: The metrics that budgets may name.
+        checks: The behaviour checks that are run.
     """
-    quantity, every = budget.quantity, (*known, *FRACTIONS, *TIMED, *EXACT)
+    quantity, every = budget.quantity, (*known, *FRACTIONS, *TIMED, *EXACT, *checks)
     if not 0.5 < budget.level < 1:
         yield f"level: must be between 0.5 and 1, found {budget.level}"
     if quantity not in every:
         yield f"quantity: '{quantity}' is not measured; {nearest(quantity, every)}"
         return
-    yield from _place_problems(budget)
+    yield from _place_problems(budget, checks)
     given = [name for name in LIMITS if getattr(budget, name) is not None]
     if len(given) != 1:
         found = ", ".join(given) or "none"
@@ -51,7 +53,7 @@ def problems(budget: Budget, known: Sequence[str]) -> Iterator[str]:
     value = getattr(budget, given[0])
     if given[0] not in allowed:
         yield f"{given[0]}: '{quantity}' takes {' or '.join(allowed)}"
-    share = quantity in (*FRACTIONS, "accuracy")
+    share = quantity in (*FRACTIONS, "accuracy", *checks)
     if not 0 < value < (1 if share else float("inf")):
         yield f"{given[0]}: must be {'between 0 and 1' if share else 'above 0'}, found {value}"
 
@@ -64,12 +66,13 @@ def contradictions(budgets: Sequence[Budget]) -> Iterator[tuple[int, int]]:
                 yield j, i
 
 
-def _place_problems(budget: Budget) -> Iterator[str]:
+def _place_problems(budget: Budget, checks: Sequence[str]) -> Iterator[str]:
     """A data set or slice where calls are timed, or a batch size where rows are counted."""
-    timed = budget.quantity in TIMED
-    for key in ("dataset", "slice", "shift") if timed or budget.quantity in EXACT else ():
+    timed, check = budget.quantity in TIMED, budget.quantity in checks
+    why = "asks rows of its own" if check else "is the same everywhere"
+    for key in ("dataset", "slice", "shift") if timed or check or budget.quantity in EXACT else ():
         if getattr(budget, key) is not None:
-            yield f"{key}: '{budget.quantity}' is the same everywhere; leave {key} out"
+            yield f"{key}: '{budget.quantity}' {why}; leave {key} out"
     if budget.load is not None and budget.quantity not in UNDER_LOAD:
         yield f"load: '{budget.quantity}' is not measured under load; {nearest('', UNDER_LOAD)}"
     if budget.load is not None and budget.batch != 1:

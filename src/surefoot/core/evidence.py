@@ -9,6 +9,8 @@ from typing import Any, Literal, NewType
 
 import numpy as np
 
+from surefoot.core.checks import CheckResult
+
 Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 Side = Literal["holds", "fails", "undecided"]
 Scenario = Literal["single_stream", "multi_stream", "server", "offline"]
@@ -396,6 +398,8 @@ class Evidence:
     """What confidence is worth; None where it was not measured."""
     envelopes: tuple[Envelope, ...] = ()
     """How far the baseline and the candidates hold, along every axis that the plan names."""
+    checks: tuple[CheckResult, ...] = ()
+    """Every behaviour check on the baseline and every candidate."""
 
 
 SelectionEvidence = NewType("SelectionEvidence", Evidence)
@@ -410,7 +414,7 @@ class Budget:
 
     quantity: str
     """A metric, or one of `flips`, `lost`, `won`, `other`, `p50_ms`, `p90_ms`, `p99_ms`, `speedup`,
-    `rows_per_s`, `cpu_hours`, `size_mb`, `memory_mb`."""
+    `rows_per_s`, `cpu_hours`, `size_mb`, `memory_mb`, or a behaviour check."""
     at_most: float | None = None
     """The quantity must be at most this."""
     at_least: float | None = None

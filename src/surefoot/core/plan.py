@@ -174,6 +174,10 @@ class EvaluatePlan:
     """Whether to look for slices that nobody declared; a table has `depth` and `least_rows`."""
     shifts: list[str | Table] = field(default_factory=list)
     """Shifts that every test set is measured under too: names, or tables with a `severity`."""
+    checks: list[str | Table] = field(default_factory=list)
+    """Behaviour checks of every candidate: names, or tables with `use` and the check's options."""
+    check_rows: int = 1000
+    """Rows that checks ask about, drawn from all test sets; a small limit takes many."""
     seeds: int = 1
     """How often a candidate with a step that draws at random is made, each with its own seed."""
     batch: int = 32
@@ -206,6 +210,8 @@ class Plan:
     """What is measured."""
     shifts: tuple[StepCall, ...]
     """What every test set is measured under too."""
+    checks: tuple[StepCall, ...]
+    """What every candidate's behaviour is checked for."""
     budgets: tuple[Budget, ...]
     """What has to hold."""
     text: str
@@ -224,7 +230,7 @@ class Plan:
 
     def metrics(self) -> tuple[str, ...]:
         """The metrics that have to be measured: the task's own first, then those of budgets."""
-        return metrics(self.budgets, self.task.metric)
+        return metrics(self.budgets, self.task.metric, [call.use for call in self.checks])
 
     def slice_search(self) -> SearchPlan | None:
         """How to look for slices that nobody declared; None where the plan does not ask for it."""

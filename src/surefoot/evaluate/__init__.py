@@ -7,6 +7,7 @@ from surefoot.evaluate.calibration import (
     fit_temperature,
 )
 from surefoot.evaluate.cells import fill_cells, hollow
+from surefoot.evaluate.checking import asked_rows, run_checks
 from surefoot.evaluate.find_slices import Exploration, find_slices
 from surefoot.evaluate.latency import measure_latency, take_turns
 from surefoot.evaluate.load import measure_load, offered, serve_load
@@ -23,6 +24,7 @@ __all__ = [
     "Measured",
     "apply_temperature",
     "ask_again",
+    "asked_rows",
     "beside_tests",
     "by_row",
     "calibration_evidence",
@@ -37,6 +39,7 @@ __all__ = [
     "measure_load",
     "offered",
     "peak_memory",
+    "run_checks",
     "selection_evidence",
     "serve_load",
     "shifted",

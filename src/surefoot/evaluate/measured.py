@@ -13,6 +13,7 @@ from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.core.progress import Progress
 from surefoot.evaluate.calibration import beside_tests, calibration_evidence
+from surefoot.evaluate.checking import run_checks
 from surefoot.evaluate.deadlines import by_deadline
 from surefoot.evaluate.envelope import measure_envelopes
 from surefoot.evaluate.latency import measure_latency
@@ -100,6 +101,7 @@ def measure(
             deadlines=by_deadline(served, loads, first, cells[baseline.name][0]),
             sizes={c.name: c.model.size_bytes for c in everyone},
             memory={c.name: peak_memory(c, first, store) for c in weighed},
+            checks=run_checks(plan, task, everyone, cells, store, progress),
             repeat=ask_again(baseline, task.test, how),
             calibration=calibration_evidence(cells, sets, beside, others, progress),
             envelopes=envelopes,

@@ -1,5 +1,6 @@
 """Budgets and evidence in, verdicts out: PASS, FAIL or INCONCLUSIVE."""
 
+from surefoot.gate.checks import check_summaries
 from surefoot.gate.finalists import finalists
 from surefoot.gate.latency import noise, summaries
 from surefoot.gate.load import load_summaries
@@ -9,6 +10,7 @@ from surefoot.gate.worst import Worst, worst_slices
 __all__ = [
     "Worst",
     "best",
+    "check_summaries",
     "exit_code",
     "finalists",
     "gate_evidence",

@@ -8,7 +8,7 @@ gets worse in truth, and a PASS is what should come out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Literal
 
@@ -79,6 +79,8 @@ class Design:
     """Which use of the test sets it would be; None where nobody counts."""
     seeds: int = 1
     """How often a candidate is made."""
+    checks: Mapping[str, int] = field(default_factory=dict)
+    """By behaviour check, the rows that it asks at most; 0 where its rate is read off a list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,7 +260,7 @@ def _of(
     budget: Budget, where: Sequence[Place], design: Design, flips: tuple[float, ...]
 ) -> Iterator[Prospect]:
     alpha = _alpha(budget, design)
-    if budget.quantity in EXACT:
+    if budget.quantity in EXACT or design.checks.get(budget.quantity) == 0:
         yield Prospect(
             budget=budget,
             subject=budget.quantity,
@@ -269,6 +271,11 @@ def _of(
         )
     elif budget.quantity in TIMED:
         yield _timed(budget, alpha, design.calls, len(flips))
+    elif budget.quantity in design.checks:
+        # A check may find fewer rows to ask than there are; only a run tells.
+        asked = Place(dataset="the rows asked", rows=design.checks[budget.quantity])
+        limit = float(budget.at_most or 0)
+        yield _foreseen(budget, asked, alpha, limit, (limit * HALF,) * len(flips))
     else:
         found = [place for place in where if _speaks_of(budget, place)]
         if not found:

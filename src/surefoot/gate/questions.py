@@ -13,6 +13,7 @@ from surefoot.core.errors import BudgetError
 from surefoot.core.evidence import Budget, Evidence, LoadProfile, Paired, place
 from surefoot.core.parts import speaks_of
 from surefoot.gate import load as under
+from surefoot.gate.checks import rate_sample, unanswered
 from surefoot.gate.latency import machine_noise
 from surefoot.gate.samples import Calls, Counted, Drawn, Exact, Rows, Sample, Series, Share, negated
 
@@ -58,6 +59,7 @@ class Questions:
             self._paired[paired.candidate].append(paired)
         self._loads = {(load.candidate, load.batch): load for load in evidence.loads}
         self._served = {(one.load, one.candidate): one for one in evidence.served}
+        self._checks = {(found.candidate, found.check): found for found in evidence.checks}
 
     def about(self, candidate: str, budgets: Sequence[Budget]) -> list[Question]:
         """Every budget in every place of one candidate that it speaks of.
@@ -80,6 +82,8 @@ class Questions:
             return [self._under_load(budget, candidate, budget.load)]
         if budget.quantity in TIMED:
             return [self._timed(budget, candidate)]
+        if (candidate, budget.quantity) in self._checks:
+            return [self._checked(budget, candidate)]
         found = [_on_rows(paired, budget) for paired in self._places(budget, candidate)]
         if not found:
             raise BudgetError(
@@ -107,6 +111,18 @@ class Questions:
         value = known[candidate] / MEGABYTE
         sample = Exact(value=value, limit=limit)
         return Question(budget=budget, subject=budget.quantity, limit=limit, sample=sample)
+
+    def _checked(self, budget: Budget, candidate: str) -> Question:
+        found, (limit, _) = self._checks[candidate, budget.quantity], _limit(budget)
+        sample = rate_sample(found, limit)
+        return Question(
+            budget=budget,
+            subject=budget.quantity,
+            limit=limit,
+            sample=sample,
+            shown=_negative if isinstance(sample, Rows) else None,
+            noise=unanswered(found),
+        )
 
     def _timed(self, budget: Budget, candidate: str) -> Question:
         load, (limit, at_least) = self._load(candidate, budget.batch), _limit(budget)

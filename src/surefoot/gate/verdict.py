@@ -58,7 +58,8 @@ def gate_evidence(
     if not budgets:
         raise BudgetError("no budget, so there is nothing to judge")
     known = list(dict.fromkeys(paired.metric for paired in evidence.paired))
-    wrong = [problem for budget in budgets for problem in problems(budget, known)]
+    checks = list(dict.fromkeys(found.check for found in evidence.checks))
+    wrong = [problem for budget in budgets for problem in problems(budget, known, checks)]
     if wrong:
         raise BudgetError("; ".join(dict.fromkeys(wrong)), where="budgets")
     names, askable = evidence.candidates, Questions(evidence)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from surefoot.models.adopt import adopt, source_files
 from surefoot.models.baseline import adopt_baseline
+from surefoot.models.golden import golden_broken, read_golden
 from surefoot.models.heads import fit_linear_head
 from surefoot.models.open import Predictor, add_golden, default_runtime, open_model, runtimes_for
 from surefoot.models.signatures import class_names
@@ -18,8 +19,10 @@ __all__ = [
     "copy_preprocessing",
     "default_runtime",
     "fit_linear_head",
+    "golden_broken",
     "moved",
     "open_model",
+    "read_golden",
     "read_model",
     "runtimes_for",
     "seal",

@@ -36,30 +36,49 @@ def check_golden(model: Model, predict: Callable[[np.ndarray], np.ndarray]) -> N
     Raises:
         ModelError: A row whose probability moved, or whose answer changed by more than a hair.
     """
-    path = model.path / GOLDEN
-    if not path.exists():
+    golden, path = read_golden(model), model.path / GOLDEN
+    if golden is None:
         return
-    try:
-        # Through a buffer: numpy leaves the file open when it is no archive.
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            inputs, expected = stored["inputs"], stored["probabilities"]
-    except (BadZipFile, OSError, ValueError, KeyError, EOFError) as error:
-        raise ModelError(
-            f"cannot be read: {error}", where=str(path), fix="make the model again"
-        ) from error
+    inputs, expected = golden
     found = predict(inputs)
     if found.shape != expected.shape:
         raise ModelError(
             f"the model gives {found.shape} outputs, once {expected.shape}", where=str(path)
         )
     difference = np.abs(found - expected).max(axis=1, initial=0)
-    wrong = np.flatnonzero((difference > TOLERANCE) | _flipped(found, expected))
+    wrong = np.flatnonzero(golden_broken(found, expected))
     if len(wrong):
         raise ModelError(
             f"golden row {wrong[0]} differs by {difference[wrong[0]]:.3g} in probability",
             where=str(path),
             fix="weights, tokenizer or runtime are not those the model was made with",
         )
+
+
+def read_golden(model: Model) -> tuple[np.ndarray, np.ndarray] | None:
+    """The golden inputs of a model and their probabilities; None where it has none.
+
+    Raises:
+        ModelError: The file cannot be read.
+    """
+    path = model.path / GOLDEN
+    if not path.exists():
+        return None
+    try:
+        # Through a buffer: numpy leaves the file open when it is no archive.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+            return stored["inputs"], stored["probabilities"]
+    except (BadZipFile, OSError, ValueError, KeyError, EOFError) as error:
+        raise ModelError(
+            f"cannot be read: {error}", where=str(path), fix="make the model again"
+        ) from error
+
+
+def golden_broken(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """(n,) bool: the rows whose probability moved, or whose answer changed by more than a hair."""
+    difference = np.abs(found - expected).max(axis=1, initial=0)
+    moved = ~(difference <= TOLERANCE)  # NaN too
+    return np.asarray(moved | _flipped(found, expected))
 
 
 def _flipped(found: np.ndarray, expected: np.ndarray) -> np.ndarray:

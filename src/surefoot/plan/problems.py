@@ -82,11 +82,37 @@ def shift_problems(file: File) -> Iterator[str]:
         seen.add((use, severity))
 
 
+def check_problems(file: File) -> Iterator[str]:
+    """Checks that do not fit the inputs, are given twice, or need data that the plan lacks."""
+    kind, seen = INPUTS[file.task.kind], set()
+    for i, call in enumerate(file.evaluate.checks):
+        key, (use, table) = f"evaluate.checks[{i}]", named(call)
+        found = list(call_problems("check", table, key))
+        yield from found
+        if found:
+            continue
+        module = plugins.module("check", use)
+        if kind not in module.INPUTS:
+            takes = " or ".join(module.INPUTS)
+            yield f"{key}.use: '{use}' checks {takes} inputs, and the task's are {kind}"
+        if getattr(module, "NEEDS_TRAIN", False) and file.task.train is None:
+            yield f"{key}.use: '{use}' asks training rows too; name them as task.train"
+        if use in seen:
+            yield f"{key}: '{use}' is given twice; leave one out"
+        seen.add(use)
+        asked = table.get("dataset")
+        if asked is not None and asked not in file.task.test:
+            yield f"{key}.dataset: no test set '{asked}'; {nearest(asked, file.task.test)}"
+        for name, value in table.items():
+            if isinstance(value, int) and not isinstance(value, bool) and value < 1:
+                yield f"{key}.{name}: must be at least 1, found {value}"
+
+
 def evaluate_problems(evaluate: EvaluatePlan) -> Iterator[str]:
     """Counts and seconds that are out of range."""
     latency = evaluate.latency
     least = {"batch": evaluate.batch, "latency.calls": latency.calls, "seeds": evaluate.seeds}
-    least |= {"latency.threads": latency.threads}
+    least |= {"latency.threads": latency.threads, "check_rows": evaluate.check_rows}
     least |= {} if evaluate.processes is None else {"processes": evaluate.processes}
     least |= {f"latency.batch[{i}]": batch for i, batch in enumerate(latency.batch)}
     for key, value in least.items():
@@ -160,7 +186,11 @@ def budget_problems(file: File) -> Iterator[str]:
     """Budgets on what is not measured, and budgets that contradict each other."""
     for i, budget in enumerate(file.budget):
         key = f"budget[{i}]"
-        yield from (f"{key}.{problem}" for problem in problems(budget, plugins.names("metric")))
+        metrics, checks = plugins.names("metric"), [named(c)[0] for c in file.evaluate.checks]
+        if budget.quantity in plugins.names("check") and budget.quantity not in checks:
+            yield f"{key}.quantity: add '{budget.quantity}' to evaluate.checks, which measures it"
+            continue
+        yield from (f"{key}.{problem}" for problem in problems(budget, metrics, checks))
         some = file.evaluate.slices or file.evaluate.class_slices
         slices = {"*": "", **file.evaluate.slices} if some else {}
         shifts = [name for name, *_ in map(named, file.evaluate.shifts)]

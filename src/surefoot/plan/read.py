@@ -18,6 +18,7 @@ from surefoot.plan.load import load_problems
 from surefoot.plan.problems import (
     budget_problems,
     candidate_problems,
+    check_problems,
     evaluate_problems,
     model_format,
     path_problems,
@@ -54,6 +55,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = ()) -> Plan:
         *evaluate_problems(file.evaluate),
         *shift_problems(file),
         *envelope_problems(file),
+        *check_problems(file),
         *candidate_problems(file, folder),
         *budget_problems(file),
         *load_problems(file, [recipe.name for recipe in recipes], broken),
@@ -71,6 +73,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = ()) -> Plan:
         runtimes={c.name: c.runtime for c in file.candidate},
         evaluate=file.evaluate,
         shifts=tuple(map(step_call, file.evaluate.shifts)),
+        checks=tuple(map(step_call, file.evaluate.checks)),
         budgets=tuple(file.budget),
         text=text + "".join(f"\n# overridden: --set {override}\n" for override in overrides),
     )

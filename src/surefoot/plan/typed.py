@@ -58,8 +58,9 @@ def typed(tables: Table) -> tuple[File, dict[str, str]]:
             for error in errors.errors():
                 # Below a step stand the names of the types that it could have had.
                 place = error["loc"][:4] if error["loc"][2:3] == ("steps",) else error["loc"]
-                place = place[:3] if place[:2] == ("evaluate", "shifts") else place
                 place = place[:2] if place[1:2] == ("find_slices",) else place
+                plugged = ("evaluate", "shifts"), ("evaluate", "checks")
+                place = place[:3] if place[:2] in plugged else place
                 if not _dotted(place).startswith(tuple(broken)):
                     broken[_dotted(place)] = _explain(place, error["type"], error["input"])
                 _mend(tables, place)

@@ -12,6 +12,7 @@ from surefoot.core.evidence import Bundle, Use, Verdict, place
 from surefoot.gate import best, exit_code
 from surefoot.ledger import LEDGER
 from surefoot.report.calibration import calibration_lines
+from surefoot.report.checks import check_lines
 from surefoot.report.envelope import envelope_lines, fails_first
 from surefoot.report.load import deadline_lines, load_lines, load_remarks
 from surefoot.report.slices import found_lines, worst_line
@@ -42,6 +43,7 @@ def bundle_lines(path: Path) -> list[str]:
         load_lines(data),
         deadline_lines(data),
         calibration_lines(data["calibration"]),
+        check_lines(data.get("checks", [])),
         envelope_lines(data.get("envelopes", ())),
         [
             f"{first.candidate}, budget by budget:",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from surefoot import plugins
 from surefoot.core.evidence import Finding, Verdict
 
 PERCENT = ("accuracy", "macro_f1", "flips", "lost", "won", "other")
@@ -54,7 +55,8 @@ def amount(finding: Finding) -> str:
 
 def need(finding: Finding) -> str:
     """What an INCONCLUSIVE finding would take to be decided."""
-    what = "calls" if finding.paired is None else "rows"
+    check = _is_check(finding)
+    what = "calls" if finding.paired is None and not check else "rows"
     if finding.needed is None and finding.reason:
         return finding.reason
     if finding.needed is None:
@@ -64,6 +66,8 @@ def need(finding: Finding) -> str:
         load = finding.budget.load
         calls = "evaluate.latency.calls, and seconds enough"
         needs += f" ({f'evaluate.load.{load}.seconds' if load else calls})"
+    if check:
+        needs += " asked (evaluate.check_rows)"
     return f"{needs}; {finding.reason}" if finding.reason else needs
 
 
@@ -116,6 +120,10 @@ def _flips(finding: Finding) -> str:
     return "" if finding.paired is None else f"{finding.paired.lost}/{finding.paired.won}"
 
 
+def _is_check(finding: Finding) -> bool:
+    return finding.budget.quantity in plugins.names("check")
+
+
 def _unit(finding: Finding) -> str:
     quantity = finding.budget.quantity
     if _percent(finding):
@@ -125,7 +133,7 @@ def _unit(finding: Finding) -> str:
 
 def _percent(finding: Finding) -> bool:
     """Whether the quantity is a share, shown in percent."""
-    named = finding.budget.quantity in PERCENT
+    named = finding.budget.quantity in PERCENT or _is_check(finding)
     return named or (finding.paired is not None and finding.paired.share)
 
 
