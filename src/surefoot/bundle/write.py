@@ -14,7 +14,7 @@ import numpy as np
 from surefoot.bundle.encode import encode
 from surefoot.bundle.environment import environment
 from surefoot.core.dataset import Task
-from surefoot.core.evidence import Bundle, Cell, Evidence, LoadProfile, Verdict
+from surefoot.core.evidence import Bundle, Cell, ConfirmationEvidence, LoadProfile, Verdict
 from surefoot.core.hashing import hash_file
 from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
@@ -42,14 +42,14 @@ class Contents:
     """Candidates that could not be made, with the reason."""
     cells: Sequence[Cell]
     """Every candidate on every test set."""
-    evidence: Evidence
+    evidence: ConfirmationEvidence
     """What the verdicts rest on."""
-    verdicts: tuple[Verdict, ...]
-    """One a candidate."""
     warnings: Sequence[str]
     """What a reader of the verdict should know."""
     metrics: Sequence[str]
     """The metrics that were compared, the task's own first."""
+    verdicts: tuple[Verdict, ...] = ()
+    """One a candidate; none where nothing was judged."""
 
 
 def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
@@ -68,7 +68,7 @@ def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
         (folder / "plan.toml").write_text(contents.plan.text)
         _write_json(folder / "plan.json", contents.plan.resolved())
         _write_json(folder / "environment.json", environment())
-        _write_json(folder / "verdict.json", _verdict_json(key, contents, winner))
+        _write_json(folder / "verdict.json", {**described(key, contents), "winner": winner})
         for cell in contents.cells:
             _write_cell(folder / "cells" / cell.candidate, cell, contents)
         _write_loads(folder / "latency.parquet", contents.evidence.loads)
@@ -96,11 +96,16 @@ def _winner(contents: Contents) -> str | None:
     return first.candidate if first.outcome == "PASS" else None
 
 
-def _verdict_json(key: str, contents: Contents, winner: str | None) -> dict[str, Any]:
+def described(key: str, contents: Contents) -> dict[str, Any]:
+    """What was measured and judged as JSON-able data: `verdict.json`, but for the winner.
+
+    Args:
+        key: The hash of everything that went into it.
+        contents: What to describe.
+    """
     return {
         "format": FORMAT,
         "key": key,
-        "winner": winner,
         "batch": contents.plan.evaluate.batch,
         "costs": costs(contents.candidates, contents.evidence.loads),
         "candidates": [
@@ -123,6 +128,8 @@ def _verdict_json(key: str, contents: Contents, winner: str | None) -> dict[str,
         "noise": encode(noise(contents.evidence.loads)),
         "repeat": encode(contents.evidence.repeat),
         "memory": dict(contents.evidence.memory),
+        "rows": {name: d.fingerprint for name, d in contents.task.test.items()},
+        "diagnoses": encode(contents.evidence.diagnoses),
     }
 
 

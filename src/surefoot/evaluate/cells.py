@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.core.cpus import usable_cpus
 from surefoot.core.dataset import Dataset
 from surefoot.core.evidence import Cell, Repeat
 from surefoot.core.model import Candidate
@@ -157,7 +157,7 @@ def hollow(cells: Sequence[Cell], baseline: str) -> tuple[str, ...]:
 
 
 def _threads() -> int:
-    return os.cpu_count() or 1
+    return usable_cpus()
 
 
 def _write(scores: np.ndarray, folder: Path) -> None:

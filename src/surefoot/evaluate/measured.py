@@ -13,6 +13,7 @@ from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.core.progress import Progress
 from surefoot.evaluate.cells import ask_again, fill_cells
+from surefoot.evaluate.diagnosis import diagnose
 from surefoot.evaluate.latency import measure_latency
 from surefoot.evaluate.memory import peak_memory
 from surefoot.evaluate.pairs import confirmation_evidence
@@ -85,6 +86,7 @@ def measure(
         reasons = "; ".join(f"{name}: {why}" for name, why in failed.items())
         raise ModelError(f"no candidate can be run: {reasons}", where=str(plan.path))
     first, wanted = next(iter(task.test.values())), plan.metrics()
+    loads = measure_latency(everyone, first, store, plan.evaluate.latency, progress)
     weighed = everyone if any(b.quantity == "memory_mb" for b in plan.budgets) else ()
     return Measured(
         candidates=everyone,
@@ -92,9 +94,10 @@ def measure(
         cells=[c for filled in (*cells.values(), *chain(*seeds.values())) for c in filled],
         evidence=replace(
             confirmation_evidence(cells, sets, wanted, repeats=seeds),
-            loads=measure_latency(everyone, first, store, plan.evaluate.latency, progress),
+            loads=loads,
             sizes={c.name: c.model.size_bytes for c in everyone},
             memory={c.name: peak_memory(c, first, store) for c in weighed},
             repeat=ask_again(baseline, task.test, store, batch=plan.evaluate.batch),
+            diagnoses=diagnose(everyone, first, loads, store),
         ),
     )

@@ -25,12 +25,13 @@ from surefoot.plan.problems import (
 from surefoot.plan.typed import File, typed
 
 
-def read_plan(path: Path | str, overrides: Iterable[str] = ()) -> Plan:
+def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool = True) -> Plan:
     """Read and check a plan.
 
     Args:
         path: The TOML file.
         overrides: `table.key=value` settings that win over the file; values are TOML.
+        judged: Whether there must be a budget to judge by.
 
     Raises:
         PlanError: Anything is wrong with it; the error lists every problem found.
@@ -52,7 +53,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = ()) -> Plan:
         *evaluate_problems(file.evaluate),
         *shift_problems(file),
         *candidate_problems(file, folder),
-        *budget_problems(file),
+        *budget_problems(file, needed=judged),
     ]
     # What stands in for a broken value has problems of its own, which nobody needs to read.
     found += broken.values()

@@ -11,6 +11,7 @@ from surefoot.bundle import read_bundle, read_verdict_json
 from surefoot.core.evidence import Bundle, Use, Verdict, place
 from surefoot.gate import best, exit_code
 from surefoot.ledger import LEDGER
+from surefoot.report.diagnosis import diagnosis_lines
 from surefoot.report.terminal import amount, deciding, findings_table, limit, table, verdict_line
 
 
@@ -23,13 +24,34 @@ def bundle_lines(path: Path) -> list[str]:
         [verdict_line(first)],
         table(
             ("outcome", "candidate", "MB", "made in s", "decided by"),
-            list(_candidates(bundle, data, order)),
+            list(_candidates(bundle.verdicts, data, order)),
         ),
         _matrix(data["comparisons"], order),
         _latencies(data),
+        diagnosis_lines(data.get("diagnoses", ())),
         [f"{first.candidate}, budget by budget:", *findings_table(first)],
         list(_remarks(bundle, data)),
         [verdict_line(first)],
+    ]
+    return "\n\n".join("\n".join(part) for part in parts if part).splitlines()
+
+
+def evaluation_lines(data: Mapping[str, Any], use: Use) -> list[str]:
+    """What was measured for the terminal, without a verdict.
+
+    Args:
+        data: As `bundle.described` gives it.
+        use: Which use of the test sets it was.
+    """
+    everyone = [c["name"] for c in data["candidates"]]
+    order = sorted(everyone[1:], key=data["costs"].__getitem__)
+    rows = [row[1:] for row in _candidates((), data, order)]
+    parts = [
+        table(("candidate", "MB", "made in s"), [row[:3] for row in rows]),
+        _matrix(data["comparisons"], order),
+        _latencies(data),
+        diagnosis_lines(data["diagnoses"]),
+        [*_measured(data), *_spent(use), "nothing was judged: surefoot run does that"],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part).splitlines()
 
@@ -41,9 +63,9 @@ def bundle_exit_code(path: Path) -> int:
 
 
 def _candidates(
-    bundle: Bundle, data: Mapping[str, Any], order: Sequence[str]
+    judged: Sequence[Verdict], data: Mapping[str, Any], order: Sequence[str]
 ) -> Iterator[list[str]]:
-    verdicts = {v.candidate: v for v in bundle.verdicts}
+    verdicts = {v.candidate: v for v in judged}
     listed = {c["name"]: c for c in data["candidates"]}
     for name in (data["candidates"][0]["name"], *order):
         made = listed[name]["made_in"]["wall_s"]
@@ -119,7 +141,8 @@ def _interval(estimate: Mapping[str, Any]) -> str:
     return f"{estimate['value']:.3g} [{estimate['low']:.3g}, {estimate['high']:.3g}]"
 
 
-def _remarks(bundle: Bundle, data: Mapping[str, Any]) -> Iterator[str]:
+def _measured(data: Mapping[str, Any]) -> Iterator[str]:
+    """What to know of the measurements."""
     if data["repeat"]:
         rows, flips = data["repeat"]["rows"], data["repeat"]["flips"]
         yield f"noise floor: asked again, the baseline gave {flips} of {rows:,} rows another answer"
@@ -131,12 +154,16 @@ def _remarks(bundle: Bundle, data: Mapping[str, Any]) -> Iterator[str]:
         yield f"warning: {line}"
     for name, why in data["failed"].items():
         yield f"not made: {name}: {why}"
+    for comparison in data["comparisons"]:
+        yield from _seeds(comparison)
+
+
+def _remarks(bundle: Bundle, data: Mapping[str, Any]) -> Iterator[str]:
+    yield from _measured(data)
     if len(bundle.verdicts) > 1:
         tried = len(bundle.verdicts)
         yield f"{tried} candidates were judged on the same rows and share their alpha (Holm)."
     yield from _spent(bundle.verdicts[0].use)
-    for comparison in data["comparisons"]:
-        yield from _seeds(comparison)
     yield f"evidence: {bundle.path}"
 
 
