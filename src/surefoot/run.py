@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from surefoot import plugins
 from surefoot.bundle import (
     Contents,
+    described,
     environment_key,
     missing_files,
     read_bundle,
@@ -16,7 +19,7 @@ from surefoot.bundle import (
 from surefoot.compress import compress_all
 from surefoot.core.dataset import Sketch, Task
 from surefoot.core.errors import BundleError
-from surefoot.core.evidence import Bundle
+from surefoot.core.evidence import Bundle, Use
 from surefoot.core.hashing import hash_json
 from surefoot.core.plan import TIMED_AXES, Plan
 from surefoot.core.progress import Progress, Silent
@@ -53,44 +56,10 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
         if finished:
             return finished, False
         check_replaceable(out / "bundle")
-        raw = read_task(plan, watch)
-        sketches = {name: sketch(dataset.inputs) for name, dataset in raw.test.items()}
-        _warn_of_small_sets(plan, raw, sketches, watch)
-        baseline = adopt_baseline(plan.model, raw, store, BASELINE)
-        task = for_classes(raw, baseline.model.signature.classes)
-        recipes = [(recipe, plan.runtimes.get(recipe.name)) for recipe in plan.recipes]
-        seeds = plan.evaluate.seeds
-        made = compress_all(baseline.model, recipes, task, store, seeds=seeds, progress=watch)
-        entrants = Entrants(
-            baseline=baseline,
-            candidates=made.candidates,
-            repeats=made.repeats,
-            failed=made.failed,
-        )
-        measured = measure(plan, task, entrants, store, watch)
-        calibration = measured.evidence.calibration
-        use = record_use(plan.path.parent / LEDGER, key, sketches)
-        contents = Contents(
-            plan=plan,
-            task=task,
-            candidates=measured.candidates,
-            failed=measured.failed,
-            cells=measured.cells,
-            evidence=measured.evidence,
-            verdicts=gate_evidence(
-                measured.evidence, plan.budgets, use=use, tried=len(plan.recipes)
-            ),
-            warnings=(
-                *task.notes,
-                *leaks(task),
-                *hollow(measured.cells, baseline.name),
-                *(calibration.warnings if calibration else ()),
-            ),
-            metrics=plan.metrics(),
-            worst=worst_slices(measured.evidence, measured.cells, task.test, task.metric),
-            found_slices=_explored(plan, task, measured),
-        )
-        bundle = write_bundle(out / "bundle", key, contents)
+        contents, use = _measured(plan, key, store, watch)
+        tried = len(plan.recipes)
+        verdicts = gate_evidence(contents.evidence, plan.budgets, use=use, tried=tried)
+        bundle = write_bundle(out / "bundle", key, replace(contents, verdicts=verdicts))
         store.keep_digests()
         return bundle, True
 
@@ -104,6 +73,72 @@ def _warn_of_small_sets(
     design = Design(candidates=len(plan.recipes), calls=calls, use=use)
     for found in too_small(plan.budgets, places(task.test, plan.shifts), design):
         watch.note(f"note: {too_small_line(found)}")
+
+
+def evaluate_plan(
+    plan: Plan, out: Path, progress: Progress | None = None
+) -> tuple[dict[str, Any], Use]:
+    """Make and measure everything that a plan asks for, and judge nothing.
+
+    A run of the same plan afterwards has nothing left to measure. The test sets are looked at as
+    they are in a run, so the ledger counts it as one: as the same use, where the plan is the same.
+
+    Args:
+        plan: The plan; it need not have budgets.
+        out: The folder of finished stages.
+        progress: Told of every stage.
+
+    Returns:
+        What was measured, as `verdict.json` holds it, and which use of the test sets it was.
+
+    Raises:
+        SurefootError: A file, a model or the folder is at fault.
+    """
+    store = Store(out, environment_key())
+    with store.locked():
+        key = run_key(plan, store)
+        contents, use = _measured(plan, key, store, progress or Silent())
+        store.keep_digests()
+    return described(key, contents), use
+
+
+def _measured(plan: Plan, key: str, store: Store, watch: Progress) -> tuple[Contents, Use]:
+    """Every stage before the verdict, and its line in the ledger."""
+    raw = read_task(plan, watch)
+    sketches = {name: sketch(dataset.inputs) for name, dataset in raw.test.items()}
+    _warn_of_small_sets(plan, raw, sketches, watch)
+    baseline = adopt_baseline(plan.model, raw, store, BASELINE)
+    task = for_classes(raw, baseline.model.signature.classes)
+    recipes = [(recipe, plan.runtimes.get(recipe.name)) for recipe in plan.recipes]
+    seeds = plan.evaluate.seeds
+    made = compress_all(baseline.model, recipes, task, store, seeds=seeds, progress=watch)
+    entrants = Entrants(
+        baseline=baseline,
+        candidates=made.candidates,
+        repeats=made.repeats,
+        failed=made.failed,
+    )
+    measured = measure(plan, task, entrants, store, watch)
+    calibration = measured.evidence.calibration
+    use = record_use(plan.path.parent / LEDGER, key, sketches)
+    contents = Contents(
+        plan=plan,
+        task=task,
+        candidates=measured.candidates,
+        failed=measured.failed,
+        cells=measured.cells,
+        evidence=measured.evidence,
+        warnings=(
+            *task.notes,
+            *leaks(task),
+            *hollow(measured.cells, baseline.name),
+            *(calibration.warnings if calibration else ()),
+        ),
+        metrics=plan.metrics(),
+        worst=worst_slices(measured.evidence, measured.cells, task.test, task.metric),
+        found_slices=_explored(plan, task, measured),
+    )
+    return contents, use
 
 
 def finished_bundle(plan: Plan, out: Path) -> Bundle:

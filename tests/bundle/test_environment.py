@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import surefoot
-from surefoot.bundle import environment, environment_key
+from surefoot.bundle import changes, environment, environment_key
 from surefoot.bundle.environment import LIBRARIES
 
 
@@ -44,7 +44,7 @@ def test_it_is_plain_json_that_names_what_is_installed():
     found = environment()
     assert json.loads(json.dumps(found)) == found
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
-    assert found["cpus"] == os.cpu_count()
+    assert found["cpus"] == len(os.sched_getaffinity(0))
     assert found["libraries"]["numpy"] == np.__version__
     assert found["libraries"]["surefoot"] == metadata.version("surefoot")
     assert set(found["libraries"]) == set(LIBRARIES)
@@ -93,3 +93,21 @@ def test_the_instruction_sets_are_those_of_the_processor():
         assert (name in found["cpu_flags"]) == (name in listed), name
     assert found["system"].endswith(platform.machine())
     assert found["cpu"]
+
+
+def test_every_change_has_a_name_of_its_own():
+    here = environment()
+    there = json.loads(json.dumps(here))
+    there["libraries"] |= {"onnxruntime": "1.0", "torch": None}
+    there["threads"] = {"OMP_NUM_THREADS": "3"}
+    there["cpu_flags"] = [*here["cpu_flags"], "amx_one_day"]
+    there["cpus"] = 64
+    found = {change.what: (change.there, change.here) for change in changes(there, here)}
+    assert found.pop("torch") == ("none", here["libraries"]["torch"])
+    assert found == {
+        "onnxruntime": ("1.0", here["libraries"]["onnxruntime"]),
+        "OMP_NUM_THREADS": ("3", here["threads"].get("OMP_NUM_THREADS", "none")),
+        "instruction set amx_one_day": ("yes", "none"),
+        "cpus": ("64", str(here["cpus"])),
+    }
+    assert changes(here, here) == ()

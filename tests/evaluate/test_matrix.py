@@ -148,7 +148,7 @@ def test_there_are_as_many_processes_as_there_is_memory_for(candidate, sets, how
 
 def test_little_work_stays_in_this_process(candidate, tree_set, how, monkeypatch):
     asked = []
-    monkeypatch.setattr("surefoot.evaluate.matrix._cpus", lambda: asked.append(1) or 1)
+    monkeypatch.setattr("surefoot.evaluate.matrix.usable_cpus", lambda: asked.append(1) or 1)
     fill_matrix({"a": candidate("a")}, {"main": tree_set(50)}, how)
     assert not asked
     fill_matrix({"a": candidate("a")}, {"main": tree_set(WORTH + 1)}, how)

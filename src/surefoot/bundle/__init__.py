@@ -1,12 +1,14 @@
 """The evidence on disk."""
 
-from surefoot.bundle.environment import environment, environment_key
+from surefoot.bundle.environment import changes, environment, environment_key
 from surefoot.bundle.read import missing_files, read_bundle, read_environment, read_verdict_json
-from surefoot.bundle.write import Contents, cell_file, write_bundle
+from surefoot.bundle.write import Contents, cell_file, described, write_bundle
 
 __all__ = [
     "Contents",
     "cell_file",
+    "changes",
+    "described",
     "environment",
     "environment_key",
     "missing_files",

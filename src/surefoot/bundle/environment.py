@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import surefoot
+from surefoot.core.cpus import usable_cpus
+from surefoot.core.drift import Change
 from surefoot.core.hashing import hash_file, hash_json
 
 LIBRARIES = (
@@ -25,11 +28,40 @@ def environment() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu(),
         "cpu_flags": _cpu_flags(),
-        "cpus": os.cpu_count(),
+        "cpus": usable_cpus(),
         "threads": {k: v for k, v in sorted(os.environ.items()) if k.endswith("_NUM_THREADS")},
         "libraries": {name: _version(name) for name in LIBRARIES},
         "surefoot": _own_source(),
     }
+
+
+def changes(there: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[Change, ...]:
+    """What differs between two environments that `environment` gave, in its order.
+
+    Args:
+        there: The earlier one, of a bundle.
+        here: The other one.
+    """
+    old, new = _flat(there), _flat(here)
+    return tuple(
+        Change(what=key, there=old.get(key, "none"), here=new.get(key, "none"))
+        for key in dict.fromkeys([*old, *new])
+        if old.get(key, "none") != new.get(key, "none")
+    )
+
+
+def _flat(found: Mapping[str, Any]) -> dict[str, str]:
+    """Each library, setting and instruction set by a name of its own."""
+    flat: dict[str, str] = {}
+    for key, value in found.items():
+        if isinstance(value, Mapping):
+            prefix = "" if key in ("libraries", "threads") else f"{key} "
+            flat |= {prefix + name: str(part or "none") for name, part in value.items()}
+        elif isinstance(value, list):
+            flat |= {f"instruction set {name}": "yes" for name in value}
+        else:
+            flat["surefoot's code" if key == "surefoot" else key] = str(value)[:40]
+    return flat
 
 
 def environment_key() -> str:

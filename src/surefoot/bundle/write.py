@@ -16,7 +16,7 @@ from surefoot.bundle.environment import environment
 from surefoot.bundle.load import write_served
 from surefoot.core.checks import CheckResult
 from surefoot.core.dataset import Dataset, Task
-from surefoot.core.evidence import Bundle, Cell, Evidence, LoadProfile, Verdict
+from surefoot.core.evidence import Bundle, Cell, ConfirmationEvidence, LoadProfile, Verdict
 from surefoot.core.hashing import hash_file
 from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
@@ -44,10 +44,8 @@ class Contents:
     """Candidates that could not be made, with the reason."""
     cells: Sequence[Cell]
     """Every candidate on every test set."""
-    evidence: Evidence
+    evidence: ConfirmationEvidence
     """What the verdicts rest on."""
-    verdicts: tuple[Verdict, ...]
-    """One a candidate."""
     warnings: Sequence[str]
     """What a reader of the verdict should know."""
     metrics: Sequence[str]
@@ -56,6 +54,8 @@ class Contents:
     """Where each candidate lost most."""
     found_slices: Exploration | None = None
     """What a search for slices found; None where none was asked for."""
+    verdicts: tuple[Verdict, ...] = ()
+    """One a candidate; none where nothing was judged."""
 
 
 def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
@@ -74,7 +74,7 @@ def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
         (folder / "plan.toml").write_text(contents.plan.text)
         _write_json(folder / "plan.json", contents.plan.resolved())
         _write_json(folder / "environment.json", environment())
-        _write_json(folder / "verdict.json", _verdict_json(key, contents, winner))
+        _write_json(folder / "verdict.json", {**described(key, contents), "winner": winner})
         for cell in contents.cells:
             _write_cell(folder / "cells" / cell.candidate, cell, contents)
         _write_loads(folder / "latency.parquet", contents.evidence.loads)
@@ -105,11 +105,16 @@ def _winner(contents: Contents) -> str | None:
     return first.candidate if first.outcome == "PASS" else None
 
 
-def _verdict_json(key: str, contents: Contents, winner: str | None) -> dict[str, Any]:
+def described(key: str, contents: Contents) -> dict[str, Any]:
+    """What was measured and judged as JSON-able data: `verdict.json`, but for the winner.
+
+    Args:
+        key: The hash of everything that went into it.
+        contents: What to describe.
+    """
     return {
         "format": FORMAT,
         "key": key,
-        "winner": winner,
         "batch": contents.plan.evaluate.batch,
         "costs": costs(contents.candidates, contents.evidence.loads),
         "candidates": [
@@ -136,10 +141,11 @@ def _verdict_json(key: str, contents: Contents, winner: str | None) -> dict[str,
         "memory": dict(contents.evidence.memory),
         "worst": encode(contents.worst),
         "found_slices": encode(contents.found_slices),
-        "data": {name: d.fingerprint for name, d in contents.task.test.items()},
         "calibration": encode(contents.evidence.calibration),
         "envelopes": encode(contents.evidence.envelopes),
         "checks": encode(check_summaries(contents.evidence.checks)),
+        "rows": {name: d.fingerprint for name, d in contents.task.test.items()},
+        "diagnoses": encode(contents.evidence.diagnoses),
     }
 
 

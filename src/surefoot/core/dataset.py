@@ -31,6 +31,10 @@ class Examples(Protocol):
         """(n,) int64."""
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names that `labels` counts into."""
+
+    @property
     def slices(self) -> Mapping[str, np.ndarray]:
         """Slice name to a (n,) bool mask."""
 

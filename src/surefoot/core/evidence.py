@@ -10,6 +10,7 @@ from typing import Any, Literal, NewType
 import numpy as np
 
 from surefoot.core.checks import CheckResult
+from surefoot.core.profile import Profile
 
 Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 Side = Literal["holds", "fails", "undecided"]
@@ -226,6 +227,22 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """Why one candidate is not shown to be faster than the baseline."""
+
+    candidate: str
+    """The candidate's name."""
+    runtime: str
+    """The runtime it ran in."""
+    speedup: Estimate
+    """Median of baseline time over candidate time."""
+    profile: Profile
+    """Where its time goes, at the batch size at which it gained least."""
+    reasons: tuple[str, ...]
+    """In plain words, what costs most first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
     """Which use of its confirmation data a verdict is, as the ledger counts them."""
 
@@ -400,6 +417,8 @@ class Evidence:
     """How far the baseline and the candidates hold, along every axis that the plan names."""
     checks: tuple[CheckResult, ...] = ()
     """Every behaviour check on the baseline and every candidate."""
+    diagnoses: tuple[Diagnosis, ...] = ()
+    """Why candidates are not faster, where they are not."""
 
 
 SelectionEvidence = NewType("SelectionEvidence", Evidence)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,6 +10,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from surefoot.core.cpus import usable_cpus
 from surefoot.core.dataset import Examples
 from surefoot.core.errors import ModelError
 from surefoot.core.evidence import Cell, Repeat
@@ -152,7 +152,7 @@ def _round(jobs: Sequence[Job], how: Filling) -> dict[str, str]:
     """Do jobs, the longest first, so that nobody waits for a long one at the end."""
     ordered = sorted(jobs, key=lambda job: -job.rows)
     total = sum(job.rows for job in ordered)
-    processes, memory = _room(ordered, how.processes or (_cpus() if total >= WORTH else 1))
+    processes, memory = _room(ordered, how.processes or (usable_cpus() if total >= WORTH else 1))
     cells = sum(len(job.candidates) for job in ordered)
     how.progress.start(f"{cells:,} cells" if cells > 1 else "a cell", total)
 
@@ -180,10 +180,6 @@ def _room(jobs: Sequence[Job], wanted: int) -> tuple[int, int]:
     rows = 2 * max(job.examples.nbytes for job in jobs)  # as they came, and shifted
     processes = max(1, min(wanted, len(jobs), free // (PER_PROCESS + model + rows)))
     return processes, max(free // processes - PER_PROCESS - rows, 0)
-
-
-def _cpus() -> int:
-    return os.cpu_count() or 1
 
 
 def _free_memory() -> int:

@@ -15,6 +15,7 @@ from surefoot.core.progress import Progress
 from surefoot.evaluate.calibration import beside_tests, calibration_evidence
 from surefoot.evaluate.checking import run_checks
 from surefoot.evaluate.deadlines import by_deadline
+from surefoot.evaluate.diagnosis import diagnose
 from surefoot.evaluate.envelope import measure_envelopes
 from surefoot.evaluate.latency import measure_latency
 from surefoot.evaluate.loads import find_endpoints, measure_loads
@@ -88,6 +89,7 @@ def measure(
         raise ModelError(f"no candidate can be run: {reasons}", where=str(plan.path))
     wanted = plan.metrics()
     envelopes = measure_envelopes(plan.evaluate, everyone, task.test, cells, store, progress)
+    timed = measure_latency(everyone, first, store, plan.evaluate.latency, progress)
     served = measure_loads(everyone, first, store, loads, endpoints, progress)
     weighed = everyone if any(b.quantity == "memory_mb" for b in plan.budgets) else ()
     return Measured(
@@ -96,7 +98,7 @@ def measure(
         cells=[c for filled in (*cells.values(), *chain(*seeds.values())) for c in filled],
         evidence=replace(
             confirmation_evidence(cells, sets, wanted, repeats=seeds),
-            loads=measure_latency(everyone, first, store, plan.evaluate.latency, progress),
+            loads=timed,
             served=served,
             deadlines=by_deadline(served, loads, first, cells[baseline.name][0]),
             sizes={c.name: c.model.size_bytes for c in everyone},
@@ -105,6 +107,7 @@ def measure(
             repeat=ask_again(baseline, task.test, how),
             calibration=calibration_evidence(cells, sets, beside, others, progress),
             envelopes=envelopes,
+            diagnoses=diagnose(everyone, first, timed, store),
         ),
     )
 

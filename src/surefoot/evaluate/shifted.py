@@ -38,15 +38,16 @@ class Shifted:
     fingerprint: str
     """A hash of what the inputs are made from."""
     name: str = field(init=False)
-    """As in `rows`; so are the ids, labels, slices and groups."""
+    """As in `rows`; so are the ids, labels, classes, slices and groups."""
     ids: np.ndarray = field(init=False)
     labels: np.ndarray = field(init=False)
+    classes: tuple[str, ...] = field(init=False)
     slices: Mapping[str, np.ndarray] = field(init=False)
     groups: np.ndarray | None = field(init=False)
 
     def __post_init__(self) -> None:
         """Take over what a shift leaves alone."""
-        for key in ("name", "ids", "labels", "slices", "groups"):
+        for key in ("name", "ids", "labels", "classes", "slices", "groups"):
             object.__setattr__(self, key, getattr(self.rows, key))
 
     def __len__(self) -> int:

@@ -182,7 +182,7 @@ def _order_problems(candidate: CandidatePlan, key: str, has: str | None) -> Iter
             yield f"{key}.runtime: '{runtime}' runs {' or '.join(runs)}, but the steps give {has}"
 
 
-def budget_problems(file: File) -> Iterator[str]:
+def budget_problems(file: File, *, needed: bool = True) -> Iterator[str]:
     """Budgets on what is not measured, and budgets that contradict each other."""
     for i, budget in enumerate(file.budget):
         key = f"budget[{i}]"
@@ -205,7 +205,7 @@ def budget_problems(file: File) -> Iterator[str]:
             yield f"{key}.batch: {budget.batch} is not one of evaluate.latency.batch, {batches}"
     for i, j in contradictions(file.budget):
         yield f"budget[{j}]: contradicts budget[{i}]: no {file.budget[j].quantity} can keep both"
-    if not file.budget:
+    if needed and not file.budget:
         yield "budget: none, so there is nothing to judge; add [[budget]] with quantity and a limit"
 
 

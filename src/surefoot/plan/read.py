@@ -28,12 +28,13 @@ from surefoot.plan.problems import (
 from surefoot.plan.typed import File, typed
 
 
-def read_plan(path: Path | str, overrides: Iterable[str] = ()) -> Plan:
+def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool = True) -> Plan:
     """Read and check a plan.
 
     Args:
         path: The TOML file.
         overrides: `table.key=value` settings that win over the file; values are TOML.
+        judged: Whether there must be a budget to judge by.
 
     Raises:
         PlanError: Anything is wrong with it; the error lists every problem found.
@@ -57,7 +58,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = ()) -> Plan:
         *envelope_problems(file),
         *check_problems(file),
         *candidate_problems(file, folder),
-        *budget_problems(file),
+        *budget_problems(file, needed=judged),
         *load_problems(file, [recipe.name for recipe in recipes], broken),
     ]
     # What stands in for a broken value has problems of its own, which nobody needs to read.

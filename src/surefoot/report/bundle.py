@@ -13,6 +13,7 @@ from surefoot.gate import best, exit_code
 from surefoot.ledger import LEDGER
 from surefoot.report.calibration import calibration_lines
 from surefoot.report.checks import check_lines
+from surefoot.report.diagnosis import diagnosis_lines
 from surefoot.report.envelope import envelope_lines, fails_first
 from surefoot.report.load import deadline_lines, load_lines, load_remarks
 from surefoot.report.slices import found_lines, worst_line
@@ -36,15 +37,11 @@ def bundle_lines(path: Path) -> list[str]:
         [verdict_line(first), *fails_first(data.get("envelopes", ()))],
         table(
             ("outcome", "candidate", "MB", "made in s", "decided by"),
-            list(_candidates(bundle, data, order)),
+            list(_candidates(bundle.verdicts, data, order)),
         ),
         _matrix(data["comparisons"], order),
         _latencies(data),
-        load_lines(data),
-        deadline_lines(data),
-        calibration_lines(data["calibration"]),
-        check_lines(data.get("checks", [])),
-        envelope_lines(data.get("envelopes", ())),
+        *_regimes(data),
         [
             f"{first.candidate}, budget by budget:",
             *findings_table(first),
@@ -57,6 +54,27 @@ def bundle_lines(path: Path) -> list[str]:
     return "\n\n".join("\n".join(part) for part in parts if part).splitlines()
 
 
+def evaluation_lines(data: Mapping[str, Any], use: Use) -> list[str]:
+    """What was measured for the terminal, without a verdict.
+
+    Args:
+        data: As `bundle.described` gives it.
+        use: Which use of the test sets it was.
+    """
+    everyone = [c["name"] for c in data["candidates"]]
+    order = sorted(everyone[1:], key=data["costs"].__getitem__)
+    rows = [row[1:] for row in _candidates((), data, order)]
+    parts = [
+        table(("candidate", "MB", "made in s"), [row[:3] for row in rows]),
+        _matrix(data["comparisons"], order),
+        _latencies(data),
+        *_regimes(data),
+        found_lines(data["found_slices"]),
+        [*_measured(data), *_spent(use), "nothing was judged: surefoot run does that"],
+    ]
+    return "\n\n".join("\n".join(part) for part in parts if part).splitlines()
+
+
 def bundle_exit_code(path: Path) -> int:
     """The exit code of a bundle's best verdict."""
     bundle, data = read_bundle(path), read_verdict_json(path)
@@ -64,9 +82,9 @@ def bundle_exit_code(path: Path) -> int:
 
 
 def _candidates(
-    bundle: Bundle, data: Mapping[str, Any], order: Sequence[str]
+    judged: Sequence[Verdict], data: Mapping[str, Any], order: Sequence[str]
 ) -> Iterator[list[str]]:
-    verdicts = {v.candidate: v for v in bundle.verdicts}
+    verdicts = {v.candidate: v for v in judged}
     listed = {c["name"]: c for c in data["candidates"]}
     for name in (data["candidates"][0]["name"], *order):
         made = listed[name]["made_in"]["wall_s"]
@@ -134,7 +152,20 @@ def _latencies(data: Mapping[str, Any]) -> list[str]:
     return table(header, rows)
 
 
-def _remarks(bundle: Bundle, data: Mapping[str, Any]) -> Iterator[str]:
+def _regimes(data: Mapping[str, Any]) -> list[list[str]]:
+    """Everything but the cells and the calls: a table each, of what the plan asked for."""
+    return [
+        diagnosis_lines(data.get("diagnoses", ())),
+        load_lines(data),
+        deadline_lines(data),
+        calibration_lines(data["calibration"]),
+        check_lines(data.get("checks", [])),
+        envelope_lines(data.get("envelopes", ())),
+    ]
+
+
+def _measured(data: Mapping[str, Any]) -> Iterator[str]:
+    """What to know of the measurements."""
     if data["repeat"]:
         rows, flips = data["repeat"]["rows"], data["repeat"]["flips"]
         yield f"noise floor: asked again, the baseline gave {flips} of {rows:,} rows another answer"
@@ -147,12 +178,16 @@ def _remarks(bundle: Bundle, data: Mapping[str, Any]) -> Iterator[str]:
         yield f"warning: {line}"
     for name, why in data["failed"].items():
         yield f"not made: {name}: {why}"
+    for comparison in data["comparisons"]:
+        yield from _seeds(comparison)
+
+
+def _remarks(bundle: Bundle, data: Mapping[str, Any]) -> Iterator[str]:
+    yield from _measured(data)
     if len(bundle.verdicts) > 1:
         tried = len(bundle.verdicts)
         yield f"{tried} candidates were judged on the same rows and share their alpha (Holm)."
     yield from _spent(bundle.verdicts[0].use)
-    for comparison in data["comparisons"]:
-        yield from _seeds(comparison)
     yield f"evidence: {bundle.path}"
 
 

@@ -137,7 +137,7 @@ def inputs_of(
     Raises:
         DataError: The data have changed since the run, or the plan no longer names them.
     """
-    seen: Mapping[str, str] | None = read_verdict_json(bundle).get("data")
+    seen: Mapping[str, str] | None = read_verdict_json(bundle).get("rows")
     if seen is None:
         fix = "run the plan again"
         raise BundleError("the run does not say which data it saw", where=str(bundle), fix=fix)

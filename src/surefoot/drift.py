@@ -1,0 +1,345 @@
+"""Runs the models of earlier evidence again, and says which answers moved.
+
+A model file is the same everywhere; what answers is the file in a runtime on a processor. Evidence
+of another machine, version or number of threads holds here as far as nothing moved.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surefoot import stats
+from surefoot.bundle import changes, environment, environment_key, read_verdict_json
+from surefoot.core.dataset import Examples, Task
+from surefoot.core.drift import CellDrift, Drift, Moved
+from surefoot.core.errors import MachineError, ModelError, PluginError, SurefootError
+from surefoot.core.evidence import Cell, Estimate, Repeat, place
+from surefoot.core.model import Candidate, Model, Recipe
+from surefoot.core.plan import Plan
+from surefoot.core.progress import Progress, Silent
+from surefoot.data import for_classes, read_task
+from surefoot.data.columns import read_parquet
+from surefoot.evaluate import Filling, ask_again, fill_cells, under_shifts
+from surefoot.models import read_model
+from surefoot.store import Store
+
+ROUNDING = 1e-4
+"""Sums of floats in another order move a probability by less: no answer depends on it."""
+ALPHA = 0.05
+"""How often one cell or more of an equal machine may be said to have moved."""
+LEVEL = 0.95
+
+Columns = Mapping[str, np.ndarray]
+"""An earlier cell, as its Parquet file holds it."""
+
+
+def drift(plan: Plan, run: Path, out: Path, progress: Progress | None = None) -> Drift:
+    """Hold earlier evidence against the same models, run here on the plan's rows.
+
+    The ledger does not count it: no candidate is made or chosen, and what it shows of the rows was
+    counted when the evidence was made.
+
+    Args:
+        plan: Says where the rows are; its budgets and candidates do not matter.
+        run: A run folder, or a bundle.
+        out: Where what is measured here is kept.
+        progress: Told of every piece of work.
+
+    Raises:
+        BundleError: There is no bundle.
+        MachineError: It does not say what it was made with, so that nothing can be concluded.
+        SurefootError: The data or a file is at fault.
+    """
+    bundle = run if (run / "verdict.json").exists() else run / "bundle"
+    data, there = read_verdict_json(bundle), _environment(bundle)
+    differs = changes(there, environment())
+    # On an equal machine the store would give the very cells that are to be checked.
+    context = environment_key() if differs else f"{environment_key()} again"
+    watch, store = progress or Silent(), Store(out, context)
+    with store.locked():
+        entries = {entry["name"]: entry for entry in data["candidates"]}
+        models = _models(
+            bundle, {e["fingerprint"] for e in entries.values()}, trust=plan.model.trust
+        )
+        classes = [m.signature.classes for m in models.values() if isinstance(m, Model)]
+        raw = read_task(plan, watch)
+        here = _Here(
+            task=for_classes(raw, classes[0]) if classes else raw,
+            plan=plan,
+            rows=data.get("rows", {}),
+            batch=data["batch"],
+            store=store,
+            progress=watch,
+        )
+        found: list[_Judged] = []
+        floors: dict[str, Repeat] = {}
+        for folder in sorted((bundle / "cells").iterdir(), key=_in_order(entries)):
+            candidate = _candidate(entries.get(folder.name), models)
+            earlier = [read_parquet(file) for file in sorted(folder.glob("*.parquet"))]
+            if isinstance(candidate, str):
+                found += [_not_run(columns, folder.name, candidate) for columns in earlier]
+                continue
+            recorded = data["repeat"] if folder.name == data["candidates"][0]["name"] else None
+            judged, floor = here.again(candidate, earlier, recorded)
+            found += judged
+            floors |= {folder.name: floor} if floor else {}
+    return Drift(
+        environment=differs,
+        batch=data["batch"],
+        cells=_settled(found),
+        floors=tuple(floors.items()),
+    )
+
+
+def _environment(bundle: Path) -> Mapping[str, Any]:
+    file = bundle / "environment.json"
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise MachineError(
+            f"the environment of the evidence cannot be read: {error}", where=str(file)
+        ) from error
+    if not isinstance(found, dict) or "libraries" not in found:
+        raise MachineError("does not describe an environment", where=str(file))
+    return found
+
+
+def _models(bundle: Path, wanted: set[str], *, trust: bool) -> dict[str, Model | str]:
+    """By fingerprint the models that the bundle, or the run folder around it, holds.
+
+    One that cannot be read is the reason why.
+    """
+    found: dict[str, Model | str] = {}
+    for root in (bundle, bundle.parent):
+        for file in sorted(root.glob("models/*/signature.json")):
+            try:
+                fingerprint = json.loads(file.read_text())["fingerprint"]
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # somebody else's file
+            if fingerprint in wanted and not isinstance(found.get(fingerprint), Model):
+                try:
+                    found[fingerprint] = read_model(file.parent, trust=trust)
+                except ModelError as error:
+                    found[fingerprint] = str(error)
+    return found
+
+
+def _in_order(entries: Mapping[str, Any]) -> Callable[[Path], tuple[int, str]]:
+    """Folders of cells in the order of the candidates, then those of further seeds."""
+    order = {name: position for position, name in enumerate(entries)}
+    return lambda folder: (order.get(folder.name, len(order)), folder.name)
+
+
+def _candidate(
+    entry: Mapping[str, Any] | None, models: Mapping[str, Model | str]
+) -> Candidate | str:
+    """The candidate of an entry of `verdict.json`, or why there is none."""
+    if entry is None:
+        return "the model of a further seed is not kept"
+    model = models.get(entry["fingerprint"], "its model is not in that run")
+    if isinstance(model, str):
+        return model
+    name = entry["name"]
+    return Candidate(name=name, model=model, runtime=entry["runtime"], recipe=Recipe(name=name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """A cell with what decides whether it moved."""
+
+    cell: CellDrift
+    p: float = 1.0
+    """p-value of "not more answers differ than when the same machine is asked twice"."""
+    beyond: bool = False
+    """Whether it moved for another reason."""
+
+
+def _settled(found: Sequence[_Judged]) -> tuple[CellDrift, ...]:
+    """The cells with their status, at one error rate for all of them together (Holm)."""
+    compared = [one for one in found if one.cell.moved is not None]
+    small = stats.holm([one.p for one in compared]) <= ALPHA if compared else ()
+    told = {id(one): bool(is_small) for one, is_small in zip(compared, small, strict=True)}
+    return tuple(
+        replace(one.cell, status="moved") if told.get(id(one)) or one.beyond else one.cell
+        for one in found
+    )
+
+
+def _not_run(columns: Columns, name: str, reason: str) -> _Judged:
+    return _Judged(
+        cell=CellDrift(
+            candidate=name, place=place(*_key(columns), None), status="not run", reason=reason
+        )
+    )
+
+
+def _key(columns: Columns) -> tuple[str, str, float]:
+    """Data set, shift and severity of an earlier cell."""
+    return (
+        str(columns["dataset"][0]),
+        str(columns["shift"][0]),
+        float(columns["severity"][0]),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Here:
+    """The rows and the machine that earlier evidence is measured again on."""
+
+    task: Task
+    plan: Plan
+    rows: Mapping[str, str]
+    batch: int
+    store: Store
+    progress: Progress
+
+    def again(
+        self, candidate: Candidate, earlier: Sequence[Columns], recorded: Mapping[str, Any] | None
+    ) -> tuple[list[_Judged], Repeat | None]:
+        """Every earlier cell of one candidate against one made here, and its noise floor.
+
+        Without a floor where the candidate does not run here at all.
+        """
+        shifted = under_shifts(self.task.test, self.plan.shifts)
+        known = {(d.name, d.shift, d.severity): (name, d) for name, d in shifted.items()}
+        try:
+            floor = self._floor(candidate, recorded)
+        except (ModelError, PluginError) as error:
+            return [_failed(columns, candidate.name, error) for columns in earlier], None
+        judged = []
+        for columns in earlier:
+            name, dataset = known.get(_key(columns), ("", None))
+            reason = self._unlike(columns, dataset)
+            if reason or dataset is None:
+                judged.append(_not_run(columns, candidate.name, reason))
+                continue
+            try:
+                (cell,) = fill_cells(
+                    candidate,
+                    {name: dataset},
+                    self.store,
+                    batch=self.batch,
+                    progress=self.progress,
+                )
+            except (ModelError, PluginError) as error:
+                judged.append(_failed(columns, candidate.name, error))
+            else:
+                judged.append(_judged(columns, cell, dataset, floor))
+        return judged, floor
+
+    def _floor(self, candidate: Candidate, recorded: Mapping[str, Any] | None) -> Repeat:
+        """What the candidate differs by from itself: asked twice here, and twice back then."""
+        name, first = next(iter(self.task.test.items()))
+        how = Filling(store=self.store, batch=self.batch)
+        here = ask_again(candidate, {name: first}, how)
+        if recorded is None:
+            return here
+        return Repeat(
+            rows=here.rows + recorded["rows"],
+            flips=here.flips + recorded["flips"],
+            largest=max(here.largest, recorded["largest"]),
+        )
+
+    def _unlike(self, columns: Columns, dataset: Examples | None) -> str:
+        """Why the rows here are not those of an earlier cell; empty where they are."""
+        if dataset is None:
+            return "the plan has no such data set or shift"
+        here, there = dataset.ids, columns["id"]
+        if len(here) != len(there) or not np.array_equal(here, there):
+            lost, more = len(np.setdiff1d(there, here)), len(np.setdiff1d(here, there))
+            return f"the rows are others: {lost:,} ids are gone, {more:,} new, or their order is"
+        labels = np.array(dataset.classes, np.dtypes.StringDType())[dataset.labels]
+        if changed := int((labels != columns["label"]).sum()):
+            return f"{changed:,} labels are others"
+        made_of = self.rows.get(dataset.name)
+        if made_of is not None and made_of != self.task.test[dataset.name].fingerprint:
+            return "the inputs are others, under the same ids"
+        return ""
+
+
+def _failed(columns: Columns, name: str, error: SurefootError) -> _Judged:
+    """A model that does not run here; one that misses its golden answers has moved."""
+    golden = error.what.startswith("golden row")
+    one = _not_run(columns, name, str(error))
+    return replace(one, beyond=golden)
+
+
+def _judged(columns: Columns, cell: Cell, dataset: Examples, floor: Repeat) -> _Judged:
+    names = np.array(dataset.classes, np.dtypes.StringDType())
+    differ = names[cell.predicted] != columns["predicted"]
+    before, after = columns["correct"].astype(bool), cell.predicted == cell.labels
+    rows = np.arange(len(differ))
+    largest = max(
+        float(np.abs(cell.scores[rows, cell.labels] - columns["score"]).max()),
+        float(np.abs(cell.scores[rows, cell.predicted] - columns["confidence"]).max()),
+    )
+    return _Judged(
+        cell=CellDrift(
+            candidate=cell.candidate,
+            place=place(*_key(columns), None),
+            status="same",
+            moved=Moved(
+                rows=len(differ),
+                differ=_share(differ, dataset.groups),
+                there=float(before.mean()),
+                here=float(after.mean()),
+                difference=_difference(after.astype(int) - before, dataset.groups),
+                largest=largest,
+            ),
+        ),
+        p=_p(int(differ.sum()), len(differ), floor),
+        # The largest of many rows is a little larger than that of the few that were asked again.
+        beyond=largest > max(ROUNDING, 2 * floor.largest),
+    )
+
+
+def _p(differ: int, rows: int, floor: Repeat) -> float:
+    """Fisher's exact test of as many different answers as the floor has.
+
+    Fisher 1922, "On the interpretation of chi-squared from contingency tables". A machine that
+    repeats itself to the last bit has no floor: there one different answer is enough.
+    """
+    from scipy.stats import fisher_exact
+
+    if not differ:
+        return 1.0
+    if not floor.largest:
+        return 0.0
+    table = [[differ, rows - differ], [floor.flips, floor.rows - floor.flips]]
+    return float(fisher_exact(table, alternative="greater").pvalue)
+
+
+def _share(differ: np.ndarray, groups: np.ndarray | None) -> Estimate:
+    """The share of rows that differ; of grouped rows as a difference from nothing."""
+    if groups is None:
+        interval = stats.proportion_interval(differ.sum(), len(differ), level=LEVEL)
+        return _estimate(interval, "Clopper-Pearson", len(differ))
+    return _difference(differ.astype(int), groups)
+
+
+def _difference(gain: np.ndarray, groups: np.ndarray | None) -> Estimate:
+    """The mean of -1, 0 and 1 per row."""
+    if groups is None:
+        lost, won = (gain < 0).sum(), (gain > 0).sum()
+        interval = stats.paired_proportions(lost, won, len(gain), level=LEVEL)
+        return _estimate(interval, "Tango score", len(gain))
+    clusters = np.unique(groups, return_inverse=True)[1]
+    interval = stats.clustered_proportions(gain, clusters, level=LEVEL)
+    return _estimate(interval, "clustered score", len(gain))
+
+
+def _estimate(interval: stats.Interval, method: str, n: int) -> Estimate:
+    return Estimate(
+        value=float(interval.value),
+        low=float(interval.low),
+        high=float(interval.high),
+        level=LEVEL,
+        method=method,
+        n=n,
+    )
