@@ -45,9 +45,14 @@ def test_what_overlaps_fails_before_nobody(high):
 
 
 def test_one_that_holds_nowhere_is_said_to():
-    envelopes = [one("baseline", 3.0, 3.6), one("int8", None, 0.0, (0, 0, 0))]
-    (line,) = fails_first(envelopes)
-    assert line == "fails first: typos: int8 holds nowhere for sure, baseline to 3"
+    start = Probe(at=0.0, side="fails", value=0.2, n=300)
+    for at, words in ((0.0, "fails from the start"), (1.0, "is not shown to hold anywhere")):
+        envelopes = [
+            one("baseline", 3.0, 3.6),
+            one("int8", None, at, (0, 0, at / 3), probes=(start,)),
+        ]
+        (line,) = fails_first(envelopes)
+        assert line == f"fails first: typos: int8 {words}, baseline holds to 3"
 
 
 def test_without_axes_nothing_is_said():

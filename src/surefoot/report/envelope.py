@@ -28,9 +28,12 @@ def fails_first(envelopes: Sequence[Found]) -> Iterator[str]:
         return
     worst = min(earlier, key=lambda one: float(one["ratio"]["high"]))
     base = next(one for one in envelopes if _same_axis(one, worst))
+    held = _holds(base)
+    if worst["holds_to"] is not None:
+        held = held.removeprefix("holds ")
     yield (
         f"fails first: {worst['axis']}: {worst['candidate']} {_holds(worst)},"
-        f" {base['candidate']} {_holds(base).removeprefix('holds ')}"
+        f" {base['candidate']} {held}"
     )
 
 
@@ -80,8 +83,10 @@ def _value(value: float | None, one: Found) -> str:
 
 
 def _holds(one: Found) -> str:
-    held = one["holds_to"]
-    return f"holds to {_value(held, one)}" if held is not None else "holds nowhere for sure"
+    if one["holds_to"] is not None:
+        return f"holds to {_value(one['holds_to'], one)}"
+    fails = one["fails_at"] is not None and one["fails_at"] == one["probes"][0]["at"]
+    return "fails from the start" if fails else "is not shown to hold anywhere"
 
 
 def _ratio(ratio: Mapping[str, Any] | None) -> str:
