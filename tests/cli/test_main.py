@@ -71,7 +71,7 @@ def test_the_version_is_that_of_the_package(cli):
     ("arguments", "said"),
     [
         (("rnu",), "no verb 'rnu'; did you mean 'run'?"),
-        (("xyz",), "no verb 'xyz'; known: compare, demo, gate, init, list, power, run"),
+        (("xyz",), "no verb 'xyz'; known: compare, demo, flips, gate, init, list, power, run"),
         (("--jsn",), "No such option"),
         (("run", "--jsn"), "did you mean one of: '--json'"),
         (("run", "a.toml", "b.toml"), "unexpected extra argument"),
