@@ -113,8 +113,8 @@ def main(folder: str, rows: str = "4000") -> None:
         chance = min(1.0, 2 * float(binom.cdf(min(p.lost, p.won), p.lost + p.won, 0.5)))
         print(
             f"{p.severity:8g}  {0.04 * p.severity:.2f}  {p.baseline:9.4f}  {itself:5}"
-            f"  {p.value:.4f}  {100 * (p.value - p.baseline):+7.2f} pp  {flips:5}  {p.lost:4}  {p.won:3}"
-            f"  {p.other:5}  {chance:.3g}"
+            f"  {p.value:.4f}  {100 * (p.value - p.baseline):+7.2f} pp  {flips:5}  {p.lost:4}"
+            f"  {p.won:3}  {p.other:5}  {chance:.3g}"
         )
     print()
     for budgets in (BUDGETS, [Budget(**_under(budget)) for budget in BUDGETS]):
