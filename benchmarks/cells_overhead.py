@@ -20,10 +20,11 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
-from surefoot.core.dataset import Dataset, Task
+from surefoot.core.dataset import Dataset
 from surefoot.core.model import Candidate, Model, Recipe
 from surefoot.data import read
 from surefoot.evaluate import fill_cells
+from surefoot.evaluate.cells import THREADS
 from surefoot.models import read_model
 from surefoot.store import Store
 
@@ -57,36 +58,23 @@ def bare(model: Model, data: Dataset, threads: int) -> np.ndarray:
 
 def filled(model: Model, data: Dataset) -> np.ndarray:
     """The same rows through surefoot, from opening the model to the cell read back from disk."""
-    task = Task(
-        name="overhead",
-        kind="text-classification",
-        classes=data.classes,
-        train=None,
-        selection=None,
-        calibration=None,
-        test={"test": data},
-        metric="accuracy",
-    )
     candidate = Candidate(
         name="model", model=model, runtime="onnxruntime", recipe=Recipe(name="model")
     )
     with tempfile.TemporaryDirectory() as folder:
-        (cell,) = fill_cells(candidate, task, Store(Path(folder)), batch=BATCH)
+        (cell,) = fill_cells(candidate, {"test": data}, Store(Path(folder)), batch=BATCH)
     return cell.predicted
 
 
 def main(folder: str, path: str, text: str, label: str) -> None:
     """Print the ratios."""
-    import os
-
     model = read_model(Path(folder))
     options = {"path": path, "text": text, "label": label}
     data = read("csv", options, name="test", slices={})
-    threads = os.cpu_count() or 1
     walls, cpus = [], []
     for _ in range(TURNS):
         times = []
-        for work in (lambda: filled(model, data), lambda: bare(model, data, threads)):
+        for work in (lambda: filled(model, data), lambda: bare(model, data, THREADS)):
             wall, cpu = time.perf_counter(), time.process_time()
             predicted = work()
             times.append((time.perf_counter() - wall, time.process_time() - cpu, predicted))

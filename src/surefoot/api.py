@@ -14,7 +14,13 @@ from surefoot.core.evidence import ConfirmationEvidence
 from surefoot.core.model import Candidate, Recipe, StepCall
 from surefoot.core.plan import LatencyPlan, Plan
 from surefoot.data import for_classes, read_task
-from surefoot.evaluate import ask_again, confirmation_evidence, fill_cells, measure_latency
+from surefoot.evaluate import (
+    Filling,
+    ask_again,
+    confirmation_evidence,
+    fill_matrix,
+    measure_latency,
+)
 from surefoot.models import adopt_baseline
 from surefoot.store import Store
 
@@ -93,12 +99,17 @@ def evaluate_candidates(
         raise ModelError(f"two candidates have one name: {', '.join(names)}")
     place, first = _open(store), next(iter(task.test.values()))
     with place.locked():
-        cells = {c.name: fill_cells(c, task.test, place) for c in candidates}
+        how = Filling(store=place)
+        filled = fill_matrix({c.name: c for c in candidates}, task.test, how)
+        for name, why in filled.failed.items():
+            raise ModelError(f"{name}: {why}")
         return replace(
-            confirmation_evidence(cells, task.test, list(dict.fromkeys([task.metric, *metrics]))),
+            confirmation_evidence(
+                filled.cells, task.test, list(dict.fromkeys([task.metric, *metrics]))
+            ),
             loads=measure_latency(candidates, first, place, latency or LatencyPlan()),
             sizes={c.name: c.model.size_bytes for c in candidates},
-            repeat=ask_again(candidates[0], task.test, place),
+            repeat=ask_again(candidates[0], task.test, how),
         )
 
 

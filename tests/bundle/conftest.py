@@ -15,7 +15,7 @@ from surefoot.core.evidence import LoadProfile
 from surefoot.core.hashing import hash_arrays
 from surefoot.core.model import Candidate, Cost, Recipe, StepCall
 from surefoot.core.plan import ModelPlan
-from surefoot.evaluate import ask_again, confirmation_evidence, fill_cells
+from surefoot.evaluate import Filling, ask_again, confirmation_evidence, fill_cells
 from surefoot.gate import gate_evidence
 from surefoot.models import adopt
 from surefoot.plan import read_plan
@@ -113,7 +113,7 @@ def contents(tmp_path_factory: pytest.TempPathFactory, linear: Callable) -> Cont
     cells = {c.name: fill_cells(c, task.test, store) for c in everyone}
     metrics = ["accuracy", "log_loss"]
     evidence = confirmation_evidence(cells, task.test, metrics)
-    repeat = ask_again(everyone[0], task.test, store)
+    repeat = ask_again(everyone[0], task.test, Filling(store=store))
     return Contents(
         plan=plan,
         task=task,

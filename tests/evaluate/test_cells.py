@@ -9,7 +9,7 @@ import pytest
 
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Candidate, Recipe, Signature
-from surefoot.evaluate.cells import ASKED_AGAIN, ask_again, cell, cell_key, fill_cells, hollow
+from surefoot.evaluate.cells import cell, cell_key, fill_cells, hollow
 from surefoot.models import seal
 from surefoot.store import Store
 
@@ -152,35 +152,6 @@ def test_a_model_of_other_classes_is_refused_with_what_to_do(linear, tree_set, s
 def test_a_tie_goes_to_the_first_class_for_every_candidate(tree_set):
     scores = np.array([[0.2, 0.4, 0.4], [0.4, 0.2, 0.4]], np.float32)
     assert cell("a", tree_set(2), scores).predicted.tolist() == [1, 0]
-
-
-def test_a_deterministic_baseline_changes_no_answer_when_asked_again(candidate, sets, store):
-    one = candidate()
-    again = ask_again(one, sets, store)
-    assert (again.rows, again.flips) == (100, 0)
-    assert again.largest == pytest.approx(0, abs=1e-6)
-
-
-def test_answers_that_changed_are_counted(candidate, sets, store):
-    one = candidate()
-    ask_again(one, sets, store)
-    (file,) = store.root.rglob("scores.npy")
-    rounds = np.load(file)
-    rounds[1, [3, 8]] = np.eye(3, dtype=np.float32)[(rounds[0, [3, 8]].argmax(axis=1) + 1) % 3]
-    np.save(file, rounds)
-    again = ask_again(one, sets, store)
-    assert (again.rows, again.flips) == (100, 2)
-    assert again.largest == pytest.approx(np.abs(rounds[1] - rounds[0]).max())
-
-
-def test_only_the_first_rows_of_a_long_set_are_asked_again_and_only_once(
-    candidate, tree_set, store
-):
-    one, sets = candidate(), {"main": tree_set(ASKED_AGAIN + 50), "late": tree_set(5, name="late")}
-    first = ask_again(one, sets, store)
-    assert first.rows == ASKED_AGAIN + 5
-    shutil.rmtree(one.model.path)
-    assert ask_again(one, sets, store) == first
 
 
 def test_a_baseline_that_knows_next_to_nothing_is_warned_of(candidate, tree_set):

@@ -39,7 +39,22 @@ def test_every_set_stands_as_it_came_and_under_each_shift(texts):
 def test_every_run_changes_the_same_rows_alike(texts):
     first, second = (shifted(texts, call("typos", severity=3.0)) for _ in range(2))
     assert (first.inputs == second.inputs).all()
-    assert first.fingerprint == second.fingerprint != texts.fingerprint
+
+
+def test_a_shifted_set_is_named_by_what_it_is_made_from(texts, monkeypatch):
+    made = []
+    find = plugins.find
+    monkeypatch.setattr(plugins, "find", lambda *call: made.append(call) or find(*call))
+    main = ConfirmationSet(texts)
+    typos = [call("typos"), call("typos", severity=2.0), call("words")]
+    found = under_shifts({"main": main}, typos) | under_shifts({"late": main}, typos[:1])
+    names = [one.fingerprint for one in found.values()]
+    assert len({*names}) == len(names) - 1  # the set as it came stands there twice
+    assert not made
+    again = under_shifts({"main": main}, typos[:1])["main + typos 1"]
+    assert again.fingerprint == found["main + typos 1"].fingerprint
+    assert (again.inputs == shifted(texts, typos[0]).inputs).all()
+    assert made
 
 
 def test_what_breaks_the_shape_is_refused(texts, monkeypatch):

@@ -4,11 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, NewType
+from typing import Literal, NewType, Protocol
 
 import numpy as np
 
 TaskKind = Literal["text-classification", "image-classification", "tabular-classification"]
+
+
+class Examples(Protocol):
+    """What can be measured: a data set, or one whose inputs are made when they are asked for."""
+
+    @property
+    def name(self) -> str:
+        """The name of the data set."""
+
+    @property
+    def ids(self) -> np.ndarray:
+        """(n,) StringDType, unique."""
+
+    @property
+    def inputs(self) -> np.ndarray:
+        """(n, ...) raw inputs; may be costly."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(n,) int64."""
+
+    @property
+    def slices(self) -> Mapping[str, np.ndarray]:
+        """Slice name to a (n,) bool mask."""
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """(n,) StringDType."""
+
+    @property
+    def shift(self) -> str:
+        """The plugin that changed the inputs."""
+
+    @property
+    def severity(self) -> float:
+        """How far it changed them."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash that stands for the rows and their inputs; empty where nobody took one."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the inputs take, roughly."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +85,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the inputs take; of texts only what stands for each."""
+        return self.inputs.nbytes
 
     def rows(self, chosen: np.ndarray, *, name: str | None = None) -> Dataset:
         """The data set of the chosen rows: a bool mask or integer positions, in the order given.

@@ -111,6 +111,8 @@ class EvaluatePlan:
     """How often a candidate with a step that draws at random is made, each with its own seed."""
     batch: int = 32
     """Rows per call while cells are filled."""
+    processes: int | None = None
+    """Processes that fill cells; by default one for each CPU, as far as memory allows."""
     latency: LatencyPlan = field(default_factory=LatencyPlan)
     """How latency is measured."""
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from surefoot.core.dataset import Dataset
-from surefoot.core.evidence import Cell, Repeat
+from surefoot.core.dataset import Dataset, Examples
+from surefoot.core.evidence import Cell
 from surefoot.core.model import Candidate
 from surefoot.core.progress import Progress, Silent
 from surefoot.data import fingerprint
@@ -19,6 +18,8 @@ from surefoot.models import open_model
 from surefoot.store import Store
 
 SCORES = "scores.npy"
+THREADS = 1
+"""Of a runtime that fills a cell: what it holds does not depend on how many are filled at once."""
 ASKED_AGAIN = 1000
 """Rows of each data set that the baseline is asked twice, at most."""
 KNOWS = 0.1
@@ -27,13 +28,13 @@ KNOWS = 0.1
 
 def fill_cells(
     candidate: Candidate,
-    sets: Mapping[str, Dataset],
+    sets: Mapping[str, Examples],
     store: Store,
     *,
     batch: int = 32,
     progress: Progress | None = None,
 ) -> tuple[Cell, ...]:
-    """Measure one candidate on data sets; what the store holds is not done again.
+    """Measure one candidate on data sets, here; what the store holds is not done again.
 
     Args:
         candidate: The candidate.
@@ -49,30 +50,43 @@ def fill_cells(
         ModelError: The model cannot be run, or gives a non-finite score.
     """
     keys = {name: cell_key(candidate, dataset, batch) for name, dataset in sets.items()}
-    found: dict[str, Any] = {name: store.kept("cells", key, _read) for name, key in keys.items()}
+    found: dict[str, Any] = {
+        name: store.kept("cells", key, read_scores) for name, key in keys.items()
+    }
     missing = [name for name, scores in found.items() if scores is None]
     if missing:
         watch = progress or Silent()
-        with open_model(candidate.model, runtime=candidate.runtime, threads=_threads()) as predict:
+        with open_model(candidate.model, runtime=candidate.runtime, threads=THREADS) as predict:
             for name in missing:
                 watch.start(f"{candidate.name} on {name}", len(sets[name]))
                 scores = predict(sets[name].inputs, batch=batch, progress=watch)
-                found[name] = _read(store.make("cells", keys[name], partial(_write, scores)))
+                found[name] = read_scores(
+                    store.make("cells", keys[name], partial(write_scores, scores))
+                )
     return tuple(cell(candidate.name, sets[name], found[name]) for name in keys)
 
 
-def cell_key(candidate: Candidate, dataset: Dataset, batch: int) -> Mapping[str, Any]:
+def cell_key(candidate: Candidate, dataset: Examples, batch: int) -> Mapping[str, Any]:
     """What a cell depends on; slices are not among it, since they only mask it."""
     return {
         "model": candidate.model.fingerprint,
         "runtime": candidate.runtime,
-        "rows": dataset.fingerprint or fingerprint(dataset),
+        "rows": dataset.fingerprint or fingerprint(cast("Dataset", dataset)),
         "batch": batch,
-        "threads": _threads(),
     }
 
 
-def cell(candidate: str, dataset: Dataset, scores: np.ndarray) -> Cell:
+def write_scores(scores: np.ndarray, folder: Path) -> None:
+    """Write what `read_scores` reads."""
+    np.save(folder / SCORES, scores, allow_pickle=False)
+
+
+def read_scores(folder: Path) -> np.ndarray:
+    """The probabilities of a finished cell."""
+    return np.asarray(np.load(folder / SCORES, allow_pickle=False))
+
+
+def cell(candidate: str, dataset: Examples, scores: np.ndarray) -> Cell:
     """The cell of a candidate's scores.
 
     Args:
@@ -89,46 +103,6 @@ def cell(candidate: str, dataset: Dataset, scores: np.ndarray) -> Cell:
         labels=dataset.labels,
         predicted=scores.argmax(axis=1),
         scores=scores,
-    )
-
-
-def ask_again(
-    baseline: Candidate,
-    sets: Mapping[str, Dataset],
-    store: Store,
-    *,
-    batch: int = 32,
-) -> Repeat:
-    """Ask the baseline the same rows a second time: what two equal things differ by.
-
-    Args:
-        baseline: The baseline.
-        sets: The data sets by name; of each the first rows are asked again.
-        store: Where the answer is kept.
-        batch: Rows per call.
-
-    Returns:
-        How many answers changed; none, on a runtime that is deterministic.
-    """
-    key = {"again": [cell_key(baseline, dataset, batch) for dataset in sets.values()]}
-
-    def write(folder: Path) -> None:
-        with open_model(baseline.model, runtime=baseline.runtime, threads=_threads()) as predict:
-            # Both times the same rows share a call: with others, dynamic int8 answers otherwise.
-            rounds = [
-                [predict(d.inputs[:ASKED_AGAIN], batch=batch) for d in sets.values()]
-                for _ in range(2)
-            ]
-        _write(np.stack([np.concatenate(found) for found in rounds]), folder)
-
-    again = store.kept("cells", key, _read)
-    if again is None:
-        again = _read(store.make("cells", key, write))
-    once, again = again
-    return Repeat(
-        rows=len(again),
-        flips=int((again.argmax(axis=1) != once.argmax(axis=1)).sum()),
-        largest=float(np.abs(again - once).max()),
     )
 
 
@@ -154,15 +128,3 @@ def hollow(cells: Sequence[Cell], baseline: str) -> tuple[str, ...]:
                 " are its tokenizer and the order of its classes right?"
             )
     return tuple(found)
-
-
-def _threads() -> int:
-    return os.cpu_count() or 1
-
-
-def _write(scores: np.ndarray, folder: Path) -> None:
-    np.save(folder / SCORES, scores, allow_pickle=False)
-
-
-def _read(folder: Path) -> np.ndarray:
-    return np.asarray(np.load(folder / SCORES, allow_pickle=False))

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from surefoot.core.dataset import Task
-from surefoot.core.errors import ModelError, PluginError
+from surefoot.core.dataset import ConfirmationSet, Task
+from surefoot.core.errors import ModelError
 from surefoot.core.evidence import Cell, ConfirmationEvidence
 from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.core.progress import Progress
-from surefoot.evaluate.cells import ask_again, fill_cells
 from surefoot.evaluate.latency import measure_latency
+from surefoot.evaluate.matrix import Filling, ask_again, fill_matrix
 from surefoot.evaluate.memory import peak_memory
 from surefoot.evaluate.pairs import confirmation_evidence
-from surefoot.evaluate.shifted import under_shifts
+from surefoot.evaluate.shifted import Shifted, under_shifts
 from surefoot.store import Store
 
 
@@ -64,22 +64,13 @@ def measure(
         ModelError: The baseline cannot be run, or no candidate can.
     """
     baseline, sets = entrants.baseline, under_shifts(task.test, plan.shifts)
-
-    def fill(candidate: Candidate) -> tuple[Cell, ...]:
-        batch = plan.evaluate.batch
-        return fill_cells(candidate, sets, store, batch=batch, progress=progress)
-
-    cells, seeds, failed = {baseline.name: fill(baseline)}, {}, dict(entrants.failed)
-    for candidate in entrants.candidates:
-        name = candidate.name
-        try:
-            filled = fill(candidate)
-            seeds[name] = [fill(again) for again in entrants.repeats.get(name, ())]
-        except (ModelError, PluginError) as error:
-            failed[name] = str(error)
-            progress.note(f"{name} cannot be run: {error}")
-        else:
-            cells[name] = filled
+    how = Filling(
+        store=store,
+        batch=plan.evaluate.batch,
+        processes=plan.evaluate.processes,
+        progress=progress,
+    )
+    cells, seeds, failed = _cells(entrants, sets, how)
     everyone = [baseline, *(c for c in entrants.candidates if c.name in cells)]
     if len(everyone) == 1:
         reasons = "; ".join(f"{name}: {why}" for name, why in failed.items())
@@ -95,6 +86,33 @@ def measure(
             loads=measure_latency(everyone, first, store, plan.evaluate.latency, progress),
             sizes={c.name: c.model.size_bytes for c in everyone},
             memory={c.name: peak_memory(c, first, store) for c in weighed},
-            repeat=ask_again(baseline, task.test, store, batch=plan.evaluate.batch),
+            repeat=ask_again(baseline, task.test, how),
         ),
     )
+
+
+def _cells(
+    entrants: Entrants, sets: Mapping[str, ConfirmationSet | Shifted], how: Filling
+) -> tuple[dict[str, tuple[Cell, ...]], dict[str, list[tuple[Cell, ...]]], dict[str, str]]:
+    """The cells of everybody, those of further seeds, and why somebody has none."""
+    seeds = {
+        (name, i): again
+        for name, others in entrants.repeats.items()
+        for i, again in enumerate(others)
+    }
+    first = {c.name: c for c in (entrants.baseline, *entrants.candidates)}
+    filled = fill_matrix({(name, None): c for name, c in first.items()} | seeds, sets, how)
+    failed = dict(entrants.failed)
+    for (name, _), why in filled.failed.items():
+        if name == entrants.baseline.name:
+            raise ModelError(why)
+        if name not in failed:
+            failed[name] = why
+            how.progress.note(f"{name} cannot be run: {why}")
+    cells = {name: filled.cells[name, None] for name in first if name not in failed}
+    repeats = {
+        name: [filled.cells[name, i] for i in range(len(others))]
+        for name, others in entrants.repeats.items()
+        if name not in failed
+    }
+    return cells, repeats, failed

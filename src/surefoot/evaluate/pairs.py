@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from surefoot import plugins, stats
-from surefoot.core.dataset import ConfirmationSet, Dataset, SelectionSet
+from surefoot.core.dataset import ConfirmationSet, Examples, SelectionSet
 from surefoot.core.errors import DataError
 from surefoot.core.evidence import Cell, ConfirmationEvidence, Evidence, Paired, SelectionEvidence
+from surefoot.evaluate.shifted import Shifted
 
 Cells = Mapping[str, Sequence[Cell]]
 """By candidate, the baseline first; the cells of each in the order of the data sets."""
@@ -23,7 +24,7 @@ Repeats = Mapping[str, Sequence[Sequence[Cell]]]
 
 def confirmation_evidence(
     cells: Cells,
-    sets: Mapping[str, ConfirmationSet],
+    sets: Mapping[str, ConfirmationSet | Shifted],
     metrics: Sequence[str],
     *,
     repeats: Repeats | None = None,
@@ -57,7 +58,7 @@ def selection_evidence(
 
 def _evidence(
     cells: Cells,
-    sets: Mapping[str, Dataset],
+    sets: Mapping[str, Examples],
     metrics: Sequence[str],
     repeats: Repeats,
 ) -> Evidence:
@@ -77,7 +78,7 @@ def _evidence(
 
 
 def pairs(
-    baseline: Cell, seeds: Sequence[Cell], dataset: Dataset, metrics: Sequence[str]
+    baseline: Cell, seeds: Sequence[Cell], dataset: Examples, metrics: Sequence[str]
 ) -> Iterator[Paired]:
     """Reduce cells of the same rows to what paired tests need: all rows, then every slice.
 

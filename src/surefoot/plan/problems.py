@@ -79,6 +79,7 @@ def evaluate_problems(evaluate: EvaluatePlan) -> Iterator[str]:
     latency = evaluate.latency
     least = {"batch": evaluate.batch, "latency.calls": latency.calls, "seeds": evaluate.seeds}
     least |= {"latency.threads": latency.threads}
+    least |= {} if evaluate.processes is None else {"processes": evaluate.processes}
     least |= {f"latency.batch[{i}]": batch for i, batch in enumerate(latency.batch)}
     for key, value in least.items():
         if value < 1:

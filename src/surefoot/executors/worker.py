@@ -1,0 +1,41 @@
+"""The other end of `processes`: a process that does jobs until no more come through its pipe."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+from contextlib import suppress
+from multiprocessing.connection import Connection
+
+
+def _main() -> None:
+    # Ctrl-C reaches the whole group; the process that started this one decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gone = suppress(EOFError, BrokenPipeError, ConnectionResetError)
+    with Connection(int(sys.argv[1])) as pipe, gone:
+        _serve(pipe)
+    # Runtimes can hang in the destructors of their thread pools; there is nothing left to lose.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _serve(pipe: Connection) -> None:
+    """Do what comes through the pipe until it ends."""
+    work = pickle.loads(pipe.recv_bytes())  # noqa: S301  (from the process that started this)
+    try:
+        with work() as do:
+            while True:
+                job = pickle.loads(pipe.recv_bytes())  # noqa: S301
+                pipe.send(("done", do(job, lambda value: pipe.send(("said", value)))))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        raise
+    # size: whatever it is, it is raised again where the jobs came from
+    except Exception as error:  # noqa: BLE001
+        pipe.send(("raised", error))
+
+
+if __name__ == "__main__":
+    _main()
