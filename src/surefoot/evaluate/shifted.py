@@ -75,12 +75,21 @@ def under_shifts(
     Returns:
         The sets by what they are called, for example `tweets` and `tweets + typos 3`. The same rows
         are changed in the same way in every run.
+
+    Raises:
+        DataError: A shift that chooses rows leaves none of a slice.
     """
     found: dict[str, ConfirmationSet | Shifted] = dict(sets)
     for name, dataset in sets.items():
         for call in shifts:
             options = _options(call)
             severity = float(options["severity"])
+            if chooses_rows(call):
+                # Which rows there are has to be known before they are paired.
+                some = shifted(dataset, call)
+                some = replace(some, fingerprint=fingerprint(some))
+                found[place(name, call.use, severity, None)] = ConfirmationSet(some)
+                continue
             key = [dataset.fingerprint or fingerprint(dataset), name, call.use, options]
             found[place(name, call.use, severity, None)] = Shifted(
                 rows=dataset,
