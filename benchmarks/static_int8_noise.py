@@ -6,7 +6,8 @@ FOLDER holds the fashion demo's `cnn.onnx` and `data/test.npz`, or they are made
 takes a minute or two). The CNN is quantised by ONNX Runtime (QDQ, unsigned activations, signed
 weights per channel, ranges from 200 training images) and judged against the float32 one on the
 first ROWS test images, 4,000 by default: as they came and under Gaussian noise. Severities above 5
-lie beyond surefoot's axis: there a label is no longer sure.
+lie beyond surefoot's axis: there a label is no longer sure. `moved` counts the float32 model's own
+answers that are not those it gave to the clean rows, `flips` where int8 answers otherwise than it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from scipy.stats import binom
 
 from surefoot.api import open_task
 from surefoot.core.dataset import ConfirmationSet, Dataset
-from surefoot.core.evidence import Budget
+from surefoot.core.evidence import Budget, ConfirmationEvidence
 from surefoot.core.model import Candidate, Model, Recipe, StepCall
 from surefoot.core.progress import Silent
 from surefoot.demos.fashion import _read, fashion
@@ -52,13 +53,16 @@ class Images:
 def quantised(model: Model, folder: Path) -> Model:
     """The model in static int8."""
     from onnxruntime import quantization as q
+    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     folder.mkdir(parents=True, exist_ok=True)
     images, _ = _read("train")
     chosen = np.random.default_rng(0).choice(len(images), CALIBRATION, replace=False)
+    target = str(folder / "model.onnx")
+    quant_pre_process(str(model.path / model.file), target, skip_symbolic_shape=True)
     q.quantize_static(
-        str(model.path / model.file),
-        str(folder / "model.onnx"),
+        target,
+        target,
         Images(images[chosen]),
         quant_format=q.QuantFormat.QDQ,
         activation_type=q.QuantType.QUInt8,
@@ -75,12 +79,16 @@ def quantised(model: Model, folder: Path) -> Model:
     )
 
 
-def measured(candidates: list[Candidate], data: Dataset, store: Store) -> Any:
-    """The evidence on the rows as they came and under each severity of noise."""
+def measured(
+    candidates: list[Candidate], data: Dataset, store: Store
+) -> tuple[ConfirmationEvidence, list[int]]:
+    """The evidence at each severity, and how many answers of the first candidate noise changed."""
     calls = [StepCall(use="gaussian_noise", options=(("severity", s),)) for s in SEVERITIES]
     sets = under_shifts({data.name: ConfirmationSet(data)}, calls)
     cells = {c.name: fill_cells(c, sets, store) for c in candidates}
-    return confirmation_evidence(cells, sets, ["accuracy"])
+    clean, *_ = own = cells[candidates[0].name]
+    moved = [int((cell.predicted != clean.predicted).sum()) for cell in own]
+    return confirmation_evidence(cells, sets, ["accuracy"]), moved
 
 
 def main(folder: str, rows: str = "4000") -> None:
@@ -95,15 +103,18 @@ def main(folder: str, rows: str = "4000") -> None:
     candidate = Candidate(
         name=NAME, model=model, runtime=baseline.runtime, recipe=Recipe(name=NAME)
     )
-    evidence = measured([baseline, candidate], data, Store(home / "static-run", "benchmark"))
-    print("severity  sd     baseline  int8    difference  flips  lost  won  other  McNemar p")
-    for p in evidence.paired:
+    store = Store(home / "static-run", "benchmark")
+    evidence, moved = measured([baseline, candidate], data, store)
+    print(
+        "severity  sd     baseline  moved  int8    difference  flips  lost  won  other  McNemar p"
+    )
+    for p, itself in zip(evidence.paired, moved, strict=True):
         flips = p.lost + p.won + p.other
         chance = min(1.0, 2 * float(binom.cdf(min(p.lost, p.won), p.lost + p.won, 0.5)))
         print(
-            f"{p.severity:8g}  {0.04 * p.severity:.2f}  {p.baseline:9.4f}  {p.value:.4f}"
-            f"  {100 * (p.value - p.baseline):+7.2f} pp  {flips:5}  {p.lost:4}  {p.won:3}"
-            f"  {p.other:5}  {chance:.3g}"
+            f"{p.severity:8g}  {0.04 * p.severity:.2f}  {p.baseline:9.4f}  {itself:5}"
+            f"  {p.value:.4f}  {100 * (p.value - p.baseline):+7.2f} pp  {flips:5}  {p.lost:4}"
+            f"  {p.won:3}  {p.other:5}  {chance:.3g}"
         )
     print()
     for budgets in (BUDGETS, [Budget(**_under(budget)) for budget in BUDGETS]):

@@ -8,8 +8,13 @@ from surefoot.core.model import StepCall
 from surefoot.data import fingerprint
 from surefoot.evaluate import confirmation_evidence, fill_cells
 from surefoot.evaluate.resample import chooses_rows, resampled
-from surefoot.evaluate.shifted import shifted
+from surefoot.evaluate.shifted import under_shifts
 from surefoot.store import Store
+
+
+def shifted(dataset, call):
+    return under_shifts({dataset.name: dataset}, [call])[f"{dataset.name} + {call.use} 3"]
+
 
 CALL = StepCall(use="covariate_shift", options=(("severity", 3.0),))
 

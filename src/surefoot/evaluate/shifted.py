@@ -76,6 +76,9 @@ def under_shifts(
     Returns:
         The sets by what they are called, for example `tweets` and `tweets + typos 3`. The same rows
         are changed in the same way in every run.
+
+    Raises:
+        DataError: A shift that chooses rows leaves none of a slice.
     """
     found: dict[str, ConfirmationSet | Shifted] = dict(sets)
     for name, dataset in sets.items():
