@@ -1,6 +1,6 @@
 """`surefoot compare` on logs of other evaluators: agreement, wall time and peak memory.
 
-    python benchmarks/compare_logs.py
+    python benchmarks/compare_logs.py [lm_eval | inspect_ai | every_eval_ever]
 
 Two seeded logs of 100,000 samples in 57 tasks and 20,000 passages, 1 kB of text a sample. The
 differences and standard errors are held against statsmodels; then each format is timed.
@@ -119,7 +119,8 @@ def run(files: list[str], *options: str) -> tuple[dict[str, Any], str]:
     seconds = time.perf_counter() - started
     assert os.waitstatus_to_exitcode(status) in (0, 1, 3)
     unit = 1 if sys.platform == "darwin" else 1024
-    return json.loads(said), f"{seconds:.2f} s, {usage.ru_maxrss * unit / 1e6:.0f} MB"
+    cpu, memory = usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 1e6
+    return json.loads(said), f"{seconds:.2f} s, {cpu:.2f} s of CPU, {memory:.0f} MB"
 
 
 def agreement(files: list[str]) -> Iterator[str]:
@@ -148,7 +149,8 @@ def main() -> None:
     """Print the tables."""
     before, after, passages = drawn()
     with tempfile.TemporaryDirectory() as name:
-        for kind, (write, suffix) in WRITERS.items():
+        for kind in sys.argv[1:] or WRITERS:
+            write, suffix = WRITERS[kind]
             files = [str(Path(name) / f"{side}.{suffix}") for side in ("base", "candidate")]
             for file, values in zip(files, (before, after), strict=True):
                 write(Path(file), values, passages)
