@@ -102,7 +102,7 @@ def test_the_verdict_goes_to_stdout_and_progress_to_stderr(cli, texts):
     assert lines[0] == lines[-1]
     assert lines[0].startswith("PASS  int8  1 of 1 budgets")
     assert "PASS" not in said.err
-    for stage in ("reading data", "making int8", "baseline on main", "latency at batch 1"):
+    for stage in ("reading data", "making int8", "filling 2 cells", "latency at batch 1"):
         assert stage in said.err.splitlines()
 
 

@@ -61,7 +61,7 @@ def test_one_model_under_two_names_is_asked_once(candidate, sets, how, watch):
     filled = fill_matrix(
         {"first": one, "second": replace(one, name="b")}, sets, replace(how, progress=counted)
     )
-    assert counted.units == counted.totals == {"2 cells": 100}
+    assert counted.units == counted.totals == {"filling 2 cells": 100}
     assert [c.candidate for cells in filled.cells.values() for c in cells] == ["a", "a", "b", "b"]
 
 
@@ -70,7 +70,7 @@ def test_a_new_shift_fills_its_own_cells_alone(candidate, sets, shifted, how, wa
     fill_matrix(one, {"main": sets["main"]}, how)
     before, counted = written(how), watch()
     filled = fill_matrix(one, shifted, replace(how, progress=counted))
-    assert counted.units == {"a cell": 70}
+    assert counted.units == {"filling a cell": 70}
     assert len(written(how) - before) == 1
     plain, moved = filled.cells["a"]
     assert (moved.shift, moved.severity, moved.dataset) == ("missing", 3.0, "main")

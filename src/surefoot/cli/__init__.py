@@ -17,7 +17,7 @@ VERBS = {
     "demo": "Make a real model lean on real data, and judge it.",
     "init": "Look at a model and a data file, and write a plan that runs.",
     "power": "Say which budgets of a plan its data can decide.",
-    "evaluate": "Measure all that a plan asks for, without a verdict; or compare machines.",
+    "evaluate": "Measure all that a plan asks for, without a verdict.",
     "run": "Run a plan: all stages up to the bundle and its verdict.",
     "flips": "Show the rows whose answer a candidate changed.",
     "gate": "Show a run's verdict, or test the gate with planted faults.",

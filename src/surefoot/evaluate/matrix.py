@@ -154,7 +154,7 @@ def _round(jobs: Sequence[Job], how: Filling) -> dict[str, str]:
     total = sum(job.rows for job in ordered)
     processes, memory = _room(ordered, how.processes or (usable_cpus() if total >= WORTH else 1))
     cells = sum(len(job.candidates) for job in ordered)
-    how.progress.start(f"{cells:,} cells" if cells > 1 else "a cell", total)
+    how.progress.start(f"filling {cells:,} cells" if cells > 1 else "filling a cell", total)
 
     def heard(said: tuple[str, int]) -> None:
         how.progress.advance(said[1])
