@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 from scipy.special import softmax
@@ -22,7 +23,7 @@ FIGURES = ("ece", "aurc", "log_loss", "brier")
 def main(runs: int = 300) -> None:
     """Print a row a case."""
     print("| figure | case | left | right | covered |\n|---|---|---|---|---|")
-    for figure, case, hits in (*temperatures(runs), *figures(runs), *bars(runs)):
+    for figure, case, hits in chain(temperatures(runs), figures(runs), bars(runs)):
         left, right = np.mean(hits, axis=0) * 100
         print(f"| {figure} | {case} | {left:.1f} | {right:.1f} | {100 - left - right:.1f} |")
 

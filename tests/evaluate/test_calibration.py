@@ -100,7 +100,7 @@ def test_the_curve_is_the_accuracy_of_the_most_confident():
 
 
 def test_rows_of_equal_confidence_are_kept_together():
-    scores, labels = np.tile([0.8, 0.2], (40, 1)), np.arange(20) % 4 == 0
+    scores, labels = np.tile([0.8, 0.2], (40, 1)), np.arange(40) % 4 == 0
     found = look(Rows(scores=scores, labels=labels.astype(int))).reliability
     assert {(kept.coverage, kept.accuracy.value) for kept in found.curve} == {(1.0, 0.75)}
     assert found.figures["aurc"].value == pytest.approx(0.25)
