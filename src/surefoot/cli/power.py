@@ -47,6 +47,7 @@ def command(
         calls=checked.evaluate.latency.calls,
         use=planned_use(checked.path.parent / LEDGER, sketches),
         seeds=checked.evaluate.seeds,
+        requests={n: load.requests for n, load in checked.evaluate.load.items() if load.requests},
     )
     outlook = foresee(checked.budgets, places(tests), design, flips or FLIPS)
     if as_json:

@@ -15,7 +15,7 @@ from surefoot.core.progress import Progress
 from surefoot.evaluate.cells import ask_again, fill_cells
 from surefoot.evaluate.deadlines import by_deadline
 from surefoot.evaluate.latency import measure_latency
-from surefoot.evaluate.loads import find_endpoints, measure_loads
+from surefoot.evaluate.loads import compared, find_endpoints, measure_loads
 from surefoot.evaluate.memory import peak_memory
 from surefoot.evaluate.pairs import confirmation_evidence
 from surefoot.evaluate.shifted import under_shifts
@@ -89,7 +89,10 @@ def measure(
         reasons = "; ".join(f"{name}: {why}" for name, why in failed.items())
         raise ModelError(f"no candidate can be run: {reasons}", where=str(plan.path))
     wanted = plan.metrics()
-    served = measure_loads(everyone, first, store, loads, endpoints, progress)
+    served = compared(
+        measure_loads(everyone, first, store, loads, endpoints, progress),
+        {name: filled[0].predicted for name, filled in cells.items()},
+    )
     weighed = everyone if any(b.quantity == "memory_mb" for b in plan.budgets) else ()
     return Measured(
         candidates=everyone,

@@ -8,7 +8,7 @@ gets worse in truth, and a PASS is what should come out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
@@ -73,6 +73,8 @@ class Design:
     """Which use of the test sets it would be; None where nobody counts."""
     seeds: int = 1
     """How often a candidate is made."""
+    requests: Mapping[str, int] = field(default_factory=dict)
+    """Requests of each load that arrive at a rate; how many a stream sends, nobody knows before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +213,7 @@ def _of(
             decided=(True,) * len(flips),
         )
     elif budget.quantity in TIMED:
-        yield _timed(budget, alpha, design.calls, len(flips))
+        yield _timed(budget, alpha, design, len(flips))
     else:
         found = [place for place in where if _speaks_of(budget, place)]
         if not found:
@@ -229,23 +231,28 @@ def _speaks_of(budget: Budget, place: Place) -> bool:
     return inside and budget.dataset in (None, place.dataset)
 
 
-def _timed(budget: Budget, alpha: float, calls: int, assumptions: int) -> Prospect:
+def _timed(budget: Budget, alpha: float, design: Design, assumptions: int) -> Prospect:
     """Enough calls for a bound at all; how near the limit the truth lies, nobody knows."""
+    calls, where = design.calls, f"at batch {budget.batch}"
+    if budget.load is not None:
+        calls, where = design.requests.get(budget.load, 0), f"under {budget.load}"
     if budget.quantity in (*QUANTILES, "speedup"):
         q = QUANTILES.get(budget.quantity, HALF)
         needed = max(FEWEST, int(stats.calls_needed(q, 1 - alpha, blocks=BLOCKS)))
     else:
         needed = FEWEST
-    missing = max(needed - calls, 0)
+    unknown = budget.load is not None and budget.load not in design.requests
+    missing = 0 if unknown else max(needed - calls, 0)
     return Prospect(
         budget=budget,
-        subject=f"{budget.quantity} at batch {budget.batch}",
+        subject=f"{budget.quantity} {where}",
         unit="calls",
         n=calls,
         alpha=alpha,
         needed=(needed,) * assumptions,
         missing=(missing,) * assumptions,
         decided=(not missing,) * assumptions,
+        reason="how many requests it answers, nobody knows before" if unknown else "",
     )
 
 
