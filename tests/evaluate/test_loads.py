@@ -11,7 +11,7 @@ import pytest
 from surefoot.core.plan import LoadPlan
 from surefoot.core.progress import Silent
 from surefoot.evaluate.latency import AGAIN
-from surefoot.evaluate.loads import find_endpoints, measure_loads
+from surefoot.evaluate.loads import compared, find_endpoints, measure_loads
 from surefoot.store import Store
 
 PEAK = {"peak": LoadPlan(scenario="server", target_qps=40, seconds=0.5)}
@@ -113,3 +113,22 @@ def test_an_endpoint_that_says_it_is_another_is_asked_again(serving, both, tree_
         seen = watch()
         measure_loads(both, rows, store, live, find_endpoints(live, rows), seen)
     assert list(seen.totals) == ["load live: turned"]
+
+
+def test_answers_of_an_endpoint_are_held_against_the_cell(serving, both, tree_set, store):
+    """Of the rows that were answered, by hand."""
+    rows = tree_set()
+    with serving() as server:
+        live = {"live": replace(PEAK["peak"], url=server.url, candidate="turned")}
+        found = measure_loads(both, rows, store, live, find_endpoints(live, rows), Silent())
+    said = found[0].answers[:, 0]
+    of_row = np.zeros(len(rows), dtype=int)
+    of_row[found[0].rows[:, 0]] = said
+    (exact,) = compared(found, {"turned": of_row})
+    assert exact.agree == 1.0
+    (never,) = compared(found, {"turned": (of_row + 1) % 3})
+    assert never.agree == 0.0
+    silent = replace(found[0], answers=np.full_like(found[0].answers, -1))
+    assert compared([silent], {"turned": of_row})[0].agree is None
+    in_process = replace(found[0], url=None)
+    assert compared([in_process], {})[0].agree is None

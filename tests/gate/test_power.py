@@ -338,3 +338,15 @@ def test_each_place_is_too_small_once_for_the_budget_that_takes_most():
 def test_few_groups_are_too_small_though_their_rows_are_many():
     (found,) = too_small([DROP], [grouped(*[10] * 60)], ALONE)
     assert found.least == foreseen(DROP, grouped(*[10] * 60)).least > 600
+
+
+@pytest.mark.parametrize(("requests", "missing"), [(1500, 0), (300, 39), (None, 0)])
+def test_a_load_needs_as_many_requests_as_its_bound_takes(requests, missing):
+    """339 for the 99th percentile with ten blocks; those of a stream nobody knows before."""
+    budget = Budget(quantity="p99_ms", at_most=20, load="peak")
+    design = Design(candidates=1, calls=1, requests={"peak": requests} if requests else {})
+    prospect = foreseen(budget, design=design)
+    assert prospect.subject == "p99_ms under peak"
+    assert prospect.missing[0] == missing
+    assert prospect.decided[0] == (missing == 0)
+    assert bool(prospect.reason) == (requests is None)

@@ -213,3 +213,11 @@ def test_a_summary_tells_what_a_table_shows(wall):
     assert (two["late_ms"], two["cold_ms"], two["invalid"], two["growing"]) == (0.05, 80.0, "", "")
     assert two["again"].value == 1.0
     assert json.loads(json.dumps(encode(two), allow_nan=False))["requests"] == 1500
+
+
+@pytest.mark.parametrize(("agree", "outcome"), [(0.99, "PASS"), (0.6, "INCONCLUSIVE")])
+def test_an_endpoint_that_answers_otherwise_serves_another_model(wall, agree, outcome):
+    url = "http://127.0.0.1:8000/v2/models/m"
+    found = finding(P99, served("lean", wall, agree=agree, url=url))
+    assert found.outcome == outcome
+    assert ("does not serve 'lean': it gave 40.0% of the rows" in found.reason) == (agree < 0.9)

@@ -60,6 +60,9 @@ def test_the_line_of_an_inconclusive_says_what_it_takes():
     assert need(finding(needed=None)).startswith("no number of rows would decide")
     calls = finding(budget=Budget(quantity="p99_ms", at_most=9), needed=299, paired=None)
     assert need(calls) == "needs about 299 calls (evaluate.latency.calls, and seconds enough)"
+    under = Budget(quantity="p99_ms", at_most=9, load="peak")
+    load = finding(budget=under, needed=299, paired=None)
+    assert need(load) == "needs about 299 calls (evaluate.load.peak.seconds)"
 
 
 @pytest.mark.parametrize(

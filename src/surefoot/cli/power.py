@@ -49,6 +49,7 @@ def command(
         use=planned_use(checked.path.parent / LEDGER, sketches),
         seeds=checked.evaluate.seeds,
         checks=asked_rows(checked, sum(map(len, tests.values()))),
+        requests={n: load.requests for n, load in checked.evaluate.load.items() if load.requests},
     )
     outlook = foresee(checked.budgets, places(tests, checked.shifts), design, flips or FLIPS)
     if as_json:

@@ -130,6 +130,8 @@ class ServedProfile:
     """What else the machine did meanwhile."""
     busy: float
     """The share of one processor that the generator took; 0 in process, where it only waits."""
+    agree: float | None = None
+    """The share of an endpoint's answers that the candidate gave the same rows in its cell."""
     cold_ms: float | None = None
     """From opening the model to its first answer, in a fresh process."""
     memory_bytes: int | None = None

@@ -161,6 +161,11 @@ class LoadPlan:
         """Rows a request."""
         return self.batch or {"multi_stream": 8, "offline": 32}.get(self.scenario, 1)
 
+    @property
+    def requests(self) -> int | None:
+        """How many requests arrive; None where the candidate sets the pace."""
+        return None if self.target_qps is None else max(1, round(self.target_qps * self.seconds))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatePlan:

@@ -72,6 +72,26 @@ def measure_loads(
     return tuple(found)
 
 
+def compared(
+    profiles: Sequence[ServedProfile], predicted: Mapping[str, np.ndarray]
+) -> tuple[ServedProfile, ...]:
+    """The profiles with how far endpoints answer as the candidates that they are said to serve.
+
+    Args:
+        profiles: What was measured.
+        predicted: By candidate, the class of every row that was to be sent.
+    """
+    return tuple(
+        replace(p, agree=_agreement(p, predicted[p.candidate])) if p.url else p for p in profiles
+    )
+
+
+def _agreement(profile: ServedProfile, predicted: np.ndarray) -> float | None:
+    answered = profile.answers >= 0
+    same = (profile.answers == predicted[profile.rows])[answered]
+    return float(same.mean()) if len(same) else None
+
+
 def _turns(candidates: Sequence[Candidate], load: LoadPlan) -> list[tuple[str, Candidate]]:
     """Who is put under a load, by the name of the profile."""
     if load.url:

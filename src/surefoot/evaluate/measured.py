@@ -18,7 +18,7 @@ from surefoot.evaluate.deadlines import by_deadline
 from surefoot.evaluate.diagnosis import diagnose
 from surefoot.evaluate.envelope import measure_envelopes
 from surefoot.evaluate.latency import measure_latency
-from surefoot.evaluate.loads import find_endpoints, measure_loads
+from surefoot.evaluate.loads import compared, find_endpoints, measure_loads
 from surefoot.evaluate.matrix import Filling, ask_again, fill_matrix
 from surefoot.evaluate.memory import peak_memory
 from surefoot.evaluate.pairs import confirmation_evidence
@@ -90,7 +90,10 @@ def measure(
     wanted = plan.metrics()
     envelopes = measure_envelopes(plan.evaluate, everyone, task.test, cells, store, progress)
     timed = measure_latency(everyone, first, store, plan.evaluate.latency, progress)
-    served = measure_loads(everyone, first, store, loads, endpoints, progress)
+    served = compared(
+        measure_loads(everyone, first, store, loads, endpoints, progress),
+        {name: filled[0].predicted for name, filled in cells.items()},
+    )
     weighed = everyone if any(b.quantity == "memory_mb" for b in plan.budgets) else ()
     return Measured(
         candidates=everyone,

@@ -29,6 +29,10 @@ MOST_WAITING = 0.05
 FEW_WAITING = 10
 """So many may wait in any case."""
 
+LEAST_AGREE = 0.95
+"""An endpoint that answers fewer rows as its candidate does serves another model. Dynamic int8 may
+answer a few otherwise, since rows that share a call depend on each other."""
+
 Served = Mapping[tuple[str, str], ServedProfile]
 """By load and candidate."""
 
@@ -52,13 +56,18 @@ def sample(profile: ServedProfile, budget: Budget, limit: float) -> Sample:
 def invalid(profile: ServedProfile, served: Served, baseline: str) -> str:
     """Why a run proves nothing, whoever was under load; empty where it does.
 
-    The generator was late, or the machine was not its own.
+    The generator was late, the machine was not its own, or an endpoint serves something else.
 
     Args:
         profile: The run.
         served: All runs, for the baseline's two under the same load.
         baseline: The baseline's name.
     """
+    if profile.agree is not None and profile.agree < LEAST_AGREE:
+        return (
+            f"the endpoint does not serve '{profile.candidate}': it gave {1 - profile.agree:.1%} of"
+            f" the rows another answer; up to {1 - LEAST_AGREE:.0%} is allowed"
+        )
     answered = profile.wall_ms[np.isfinite(profile.wall_ms)]
     late = _slowest(profile.lateness_ms)
     allowed = max(LATEST_MS, LATEST * _slowest(answered))
@@ -112,6 +121,7 @@ def load_summaries(profiles: Sequence[ServedProfile], baseline: str) -> list[dic
             "p99_ms": quantile(p.wall_ms, 0.99),
             "late_ms": _slowest(p.lateness_ms),
             "cpu_ms": _mean(p.cpu_ms),
+            "agree": p.agree,
             "errors": dict(p.errors),
             "waiting": p.waiting,
             "cold_ms": p.cold_ms,

@@ -81,6 +81,8 @@ class Design:
     """How often a candidate is made."""
     checks: Mapping[str, int] = field(default_factory=dict)
     """By behaviour check, the rows that it asks at most; 0 where its rate is read off a list."""
+    requests: Mapping[str, int] = field(default_factory=dict)
+    """Requests of each load that arrive at a rate; how many a stream sends, nobody knows before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,7 +272,7 @@ def _of(
             decided=(True,) * len(flips),
         )
     elif budget.quantity in TIMED:
-        yield _timed(budget, alpha, design.calls, len(flips))
+        yield _timed(budget, alpha, design, len(flips))
     elif budget.quantity in design.checks:
         # A check may find fewer rows to ask than there are; only a run tells.
         asked = Place(dataset="the rows asked", rows=design.checks[budget.quantity])
@@ -299,23 +301,28 @@ def _speaks_of(budget: Budget, place: Place) -> bool:
     return inside and under and speaks_of(budget.dataset, place.dataset)
 
 
-def _timed(budget: Budget, alpha: float, calls: int, assumptions: int) -> Prospect:
+def _timed(budget: Budget, alpha: float, design: Design, assumptions: int) -> Prospect:
     """Enough calls for a bound at all; how near the limit the truth lies, nobody knows."""
+    calls, where = design.calls, f"at batch {budget.batch}"
+    if budget.load is not None:
+        calls, where = design.requests.get(budget.load, 0), f"under {budget.load}"
     if budget.quantity in (*QUANTILES, "speedup"):
         q = QUANTILES.get(budget.quantity, HALF)
         needed = max(FEWEST, int(stats.calls_needed(q, 1 - alpha, blocks=BLOCKS)))
     else:
         needed = FEWEST
-    missing = max(needed - calls, 0)
+    unknown = budget.load is not None and budget.load not in design.requests
+    missing = 0 if unknown else max(needed - calls, 0)
     return Prospect(
         budget=budget,
-        subject=f"{budget.quantity} at batch {budget.batch}",
+        subject=f"{budget.quantity} {where}",
         unit="calls",
         n=calls,
         alpha=alpha,
         needed=(needed,) * assumptions,
         missing=(missing,) * assumptions,
         decided=(not missing,) * assumptions,
+        reason="how many requests it answers, nobody knows before" if unknown else "",
     )
 
 

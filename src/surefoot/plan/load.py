@@ -106,19 +106,18 @@ def _budget(budget: Budget, loads: dict[str, LoadPlan], candidates: int) -> Iter
         yield f"load: '{budget.quantity}' says nothing of 'offline'; it takes rows_per_s"
     elif load.scenario == "server" and quantile is None:
         yield f"load: '{budget.quantity}' of a server is what it is asked; it takes a latency"
-    elif load.scenario == "server" and load.target_qps and 0.5 < budget.level < 1:
+    elif load.requests and float(load.target_qps or 0) > 0 and 0.5 < budget.level < 1:
         yield from _too_few(budget, load, float(quantile or 0.5), candidates)
 
 
 def _too_few(budget: Budget, load: LoadPlan, quantile: float, candidates: int) -> Iterator[str]:
     """Fewer requests than any PASS takes, however fast all of them are."""
-    rate = float(load.target_qps or 1.0)
-    requests = round(rate * load.seconds)
+    rate, requests = float(load.target_qps or 1.0), load.requests or 0
     # The best of several candidates needs its share of alpha, and so does a first use.
     alpha = (1 - budget.level) * stats.spending(1)[0] / max(candidates, 1)
     bound = int(stats.calls_needed(quantile, 1 - alpha, blocks=stats.BLOCKS))
     needed = max(bound, stats.FEWEST)
-    if rate > 0 and requests < needed:
+    if requests < needed:
         yield (
             f"load: '{budget.load}' sends {requests:,} requests, and a PASS on {budget.quantity}"
             f" takes {needed:,} at least; set evaluate.load.{budget.load}.seconds to"
