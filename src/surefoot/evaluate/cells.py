@@ -32,6 +32,7 @@ def fill_cells(
     *,
     batch: int = 32,
     progress: Progress | None = None,
+    golden: bool = True,
 ) -> tuple[Cell, ...]:
     """Measure one candidate on data sets; what the store holds is not done again.
 
@@ -41,6 +42,7 @@ def fill_cells(
         store: Where cells are kept.
         batch: Rows per call.
         progress: Told of every row.
+        golden: Whether the model must give its golden answers.
 
     Returns:
         A cell per data set, in their order.
@@ -53,7 +55,9 @@ def fill_cells(
     missing = [name for name, scores in found.items() if scores is None]
     if missing:
         watch = progress or Silent()
-        with open_model(candidate.model, runtime=candidate.runtime, threads=_threads()) as predict:
+        with open_model(
+            candidate.model, runtime=candidate.runtime, threads=_threads(), golden=golden
+        ) as predict:
             for name in missing:
                 watch.start(f"{candidate.name} on {name}", len(sets[name]))
                 scores = predict(sets[name].inputs, batch=batch, progress=watch)
@@ -98,6 +102,7 @@ def ask_again(
     store: Store,
     *,
     batch: int = 32,
+    golden: bool = True,
 ) -> Repeat:
     """Ask the baseline the same rows a second time: what two equal things differ by.
 
@@ -106,6 +111,7 @@ def ask_again(
         sets: The data sets by name; of each the first rows are asked again.
         store: Where the answer is kept.
         batch: Rows per call.
+        golden: Whether the model must give its golden answers.
 
     Returns:
         How many answers changed; none, on a runtime that is deterministic.
@@ -113,7 +119,9 @@ def ask_again(
     key = {"again": [cell_key(baseline, dataset, batch) for dataset in sets.values()]}
 
     def write(folder: Path) -> None:
-        with open_model(baseline.model, runtime=baseline.runtime, threads=_threads()) as predict:
+        with open_model(
+            baseline.model, runtime=baseline.runtime, threads=_threads(), golden=golden
+        ) as predict:
             # Both times the same rows share a call: with others, dynamic int8 answers otherwise.
             rounds = [
                 [predict(d.inputs[:ASKED_AGAIN], batch=batch) for d in sets.values()]
