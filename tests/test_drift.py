@@ -166,6 +166,7 @@ def test_rows_in_groups_have_wider_intervals(folder):
         write()
     cells = measure(folder)[1]
     assert cells["int8", "talks"].moved.differ.method == "clustered score"
+    assert cells["int8", "talks"].moved.differ.low >= 0
     assert cells["int8", "main"].moved.differ.method == "Clopper-Pearson"
 
 
@@ -221,16 +222,13 @@ def test_a_model_that_was_damaged_is_not_run(folder):
     assert drift_lines(found)[0].startswith("NOT COMPARED")
 
 
-def test_a_model_that_misses_its_golden_answers_has_moved(folder):
+def test_golden_answers_do_not_keep_the_rows_from_being_compared(folder):
     for file in folder.rglob("golden.npz"):
         with np.load(file) as stored:
             golden = dict(stored)
         np.savez(file, **{**golden, "probabilities": golden["probabilities"][:, ::-1]})
     found, _ = measure(folder)
-    assert {cell.status for cell in found.cells} == {"moved"}
-    assert "golden row" in found.cells[0].reason
-    assert drift_exit_code(found) == 1
-    assert drift_lines(found)
+    assert {cell.status for cell in found.cells} == {"same"}
 
 
 def test_another_environment_is_told_first(folder):

@@ -18,7 +18,7 @@ from surefoot import stats
 from surefoot.bundle import changes, environment, environment_key, read_verdict_json
 from surefoot.core.dataset import Examples, Task
 from surefoot.core.drift import CellDrift, Drift, Moved
-from surefoot.core.errors import MachineError, ModelError, PluginError, SurefootError
+from surefoot.core.errors import MachineError, ModelError, PluginError
 from surefoot.core.evidence import Cell, Estimate, Repeat, place
 from surefoot.core.model import Candidate, Model, Recipe
 from surefoot.core.plan import Plan
@@ -211,7 +211,7 @@ class _Here:
         try:
             floor = self._floor(candidate, recorded)
         except (ModelError, PluginError) as error:
-            return [_failed(columns, candidate.name, error) for columns in earlier], None
+            return [_not_run(columns, candidate.name, str(error)) for columns in earlier], None
         judged = []
         for columns in earlier:
             name, dataset = known.get(_key(columns), ("", None))
@@ -226,9 +226,10 @@ class _Here:
                     self.store,
                     batch=self.batch,
                     progress=self.progress,
+                    golden=False,
                 )
             except (ModelError, PluginError) as error:
-                judged.append(_failed(columns, candidate.name, error))
+                judged.append(_not_run(columns, candidate.name, str(error)))
             else:
                 judged.append(_judged(columns, cell, dataset, floor))
         return judged, floor
@@ -236,7 +237,7 @@ class _Here:
     def _floor(self, candidate: Candidate, recorded: Mapping[str, Any] | None) -> Repeat:
         """What the candidate differs by from itself: asked twice here, and twice back then."""
         name, first = next(iter(self.task.test.items()))
-        how = Filling(store=self.store, batch=self.batch)
+        how = Filling(store=self.store, batch=self.batch, golden=False)
         here = ask_again(candidate, {name: first}, how)
         if recorded is None:
             return here
@@ -261,13 +262,6 @@ class _Here:
         if made_of is not None and made_of != self.task.test[dataset.name].fingerprint:
             return "the inputs are others, under the same ids"
         return ""
-
-
-def _failed(columns: Columns, name: str, error: SurefootError) -> _Judged:
-    """A model that does not run here; one that misses its golden answers has moved."""
-    golden = error.what.startswith("golden row")
-    one = _not_run(columns, name, str(error))
-    return replace(one, beyond=golden)
 
 
 def _judged(columns: Columns, cell: Cell, dataset: Examples, floor: Repeat) -> _Judged:
@@ -320,7 +314,8 @@ def _share(differ: np.ndarray, groups: np.ndarray | None) -> Estimate:
     if groups is None:
         interval = stats.proportion_interval(differ.sum(), len(differ), level=LEVEL)
         return _estimate(interval, "Clopper-Pearson", len(differ))
-    return _difference(differ.astype(int), groups)
+    found = _difference(differ.astype(int), groups)
+    return replace(found, low=max(found.low, 0.0))
 
 
 def _difference(gain: np.ndarray, groups: np.ndarray | None) -> Estimate:

@@ -60,7 +60,8 @@ def _flat(found: Mapping[str, Any]) -> dict[str, str]:
         elif isinstance(value, list):
             flat |= {f"instruction set {name}": "yes" for name in value}
         else:
-            flat["surefoot's code" if key == "surefoot" else key] = str(value)[:40]
+            name, width = ("surefoot's code", 12) if key == "surefoot" else (key, None)
+            flat[name] = str(value)[:width]
     return flat
 
 

@@ -33,6 +33,7 @@ def fill_cells(
     *,
     batch: int = 32,
     progress: Progress | None = None,
+    golden: bool = True,
 ) -> tuple[Cell, ...]:
     """Measure one candidate on data sets, here; what the store holds is not done again.
 
@@ -42,6 +43,7 @@ def fill_cells(
         store: Where cells are kept.
         batch: Rows per call.
         progress: Told of every row.
+        golden: Whether the model must give its golden answers.
 
     Returns:
         A cell per data set, in their order.
@@ -56,7 +58,9 @@ def fill_cells(
     missing = [name for name, scores in found.items() if scores is None]
     if missing:
         watch = progress or Silent()
-        with open_model(candidate.model, runtime=candidate.runtime, threads=THREADS) as predict:
+        with open_model(
+            candidate.model, runtime=candidate.runtime, threads=THREADS, golden=golden
+        ) as predict:
             for name in missing:
                 watch.start(f"{candidate.name} on {name}", len(sets[name]))
                 scores = predict(sets[name].inputs, batch=batch, progress=watch)

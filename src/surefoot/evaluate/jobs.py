@@ -38,6 +38,8 @@ class Job:
     """Rows per call."""
     store: Store
     """Where the answers go."""
+    golden: bool = True
+    """Whether a model must give its golden answers to be asked anything."""
     again: bool = False
     """Ask the first rows twice, instead of all rows once: the noise floor."""
 
@@ -89,13 +91,15 @@ class _Opened:
         self._memory = memory
         self._open: OrderedDict[str, tuple[ExitStack, Predictor, int]] = OrderedDict()
 
-    def get(self, candidate: Candidate) -> Predictor:
+    def get(self, candidate: Candidate, *, golden: bool) -> Predictor:
         key, size = identity(candidate), candidate.model.size_bytes * PER_BYTE
         if key not in self._open:
             while self._open and size + sum(s for *_, s in self._open.values()) > self._memory:
                 self._open.popitem(last=False)[1][0].close()
             stack = ExitStack()
-            opening = open_model(candidate.model, runtime=candidate.runtime, threads=THREADS)
+            opening = open_model(
+                candidate.model, runtime=candidate.runtime, threads=THREADS, golden=golden
+            )
             self._open[key] = (stack, stack.enter_context(opening), size)
         self._open.move_to_end(key)
         return self._open[key][1]
@@ -139,7 +143,7 @@ def _fill(opened: _Opened, job: Job, say: Say) -> dict[str, str]:
     for candidate in job.candidates:
         watch = _Throttled(say, identity(candidate))
         try:
-            scores = job.answers(opened.get(candidate), inputs, watch)
+            scores = job.answers(opened.get(candidate, golden=job.golden), inputs, watch)
         except (ModelError, PluginError) as error:
             failed[identity(candidate)] = str(error)
         except MemoryError:

@@ -50,6 +50,8 @@ class Filling:
     processes: int | None = None
     """How many processes; by default as many as there are CPUs, fewer where memory is short, and
     one where there is little to do."""
+    golden: bool = True
+    """Whether a model must give its golden answers to be asked anything."""
     progress: Progress = field(default_factory=Silent)
     """Told of every row."""
 
@@ -115,8 +117,15 @@ def _jobs(
     """A job per set; candidates of other names that are the same model are asked once."""
     everyone = tuple({identity(candidate): candidate for candidate in candidates}.values())
     return [
-        Job(examples=e, candidates=everyone, batch=how.batch, store=how.store, again=again)
-        for e in sets.values()
+        Job(
+            examples=examples,
+            candidates=everyone,
+            batch=how.batch,
+            store=how.store,
+            again=again,
+            golden=how.golden,
+        )
+        for examples in sets.values()
     ]
 
 

@@ -115,7 +115,7 @@ def open_model(
         model: The model.
         runtime: A plugin of `models/runtimes/`; None takes `default_runtime`.
         threads: Threads that the runtime may use.
-        golden: Whether it is held against them; only a check of them leaves it out.
+        golden: Whether it must give its golden answers; not where they are what is asked about.
 
     Raises:
         ModelError: It cannot be opened there, or does not give what it once gave.

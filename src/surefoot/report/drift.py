@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from surefoot.core.drift import CellDrift, Drift
+from surefoot.core.drift import CellDrift, Drift, Moved
 from surefoot.core.evidence import Estimate
 from surefoot.report.terminal import table
 
@@ -17,7 +17,7 @@ def drift_lines(found: Drift) -> list[str]:
     parts = [
         [summary],
         _environment(found),
-        table(header, [_row(cell) for cell in found.cells]),
+        table(header, [*_rows(found)]),
         [*_remarks(found)],
         [summary],
     ]
@@ -48,10 +48,19 @@ def _environment(found: Drift) -> list[str]:
     return table(("environment", "there", "here"), rows)
 
 
-def _row(cell: CellDrift) -> list[str]:
-    if cell.moved is None:
-        return [cell.status, cell.candidate, cell.place, *[""] * 5, cell.reason]
-    moved = cell.moved
+def _rows(found: Drift) -> Iterator[list[str]]:
+    """A line for each cell; those that one reason kept from being run share one."""
+    idle: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for cell in found.cells:
+        if cell.moved is None:
+            idle[cell.candidate, cell.reason].append(cell.place)
+        else:
+            yield _row(cell, cell.moved)
+    for (candidate, reason), places in idle.items():
+        yield ["not run", candidate, ", ".join(places), *[""] * 5, reason]
+
+
+def _row(cell: CellDrift, moved: Moved) -> list[str]:
     return [
         cell.status,
         cell.candidate,
