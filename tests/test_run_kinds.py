@@ -374,7 +374,7 @@ checks = {json.dumps(checks)[:-1]}, {swaps}, {{ use = "edits", rows = 20 }}]
 latency = {{ batch = [1], calls = 20, seconds = 2 }}
 """
         + candidate("same")
-        + budget("edits", at_most=0.5)
+        + budget("edits", at_most=0.1)
         + budget("thread_invariance", at_most=0.05)
     )
     said = cli("run", "plan.toml")
