@@ -153,9 +153,11 @@ def main(baseline: str, train: str, test: str, rows: int = 1000) -> None:
             result = CheckResult(candidate=name, check="batch_invariance", checked=found)
             (entry,) = check_summaries([result])
             rate = entry["rate"]
+            mates = sum(" in a batch of 32" in line for line in found.details)
             print(
                 f"{name:26} {entry['failed']:4} change, {100 * rate.value:.1f} %"
-                f" [{100 * rate.low:.1f}, {100 * rate.high:.1f}], a probability by at most"
+                f" [{100 * rate.low:.1f}, {100 * rate.high:.1f}], {mates} in a batch of 32,"
+                " a probability by at most"
                 f" {found.largest:.2g}; accuracy {accuracy:.3f};"
                 f" {time.perf_counter() - started:.0f} s",
                 flush=True,

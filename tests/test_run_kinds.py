@@ -382,3 +382,56 @@ def test_behaviour_checks_from_plan_to_report(cli, tmp_path, linear):
     assert cli("run", "plan.toml").err.count("batch_invariance") == 0
     outlook = cli("power", "plan.toml")
     assert "batch_invariance on the rows asked" in outlook.out
+
+
+def test_every_check_of_texts(cli, tmp_path, tiny_onnx_text, text_task):
+    test, train = next(iter(text_task.test.values())), text_task.train
+    for name, rows in (("test", test), ("train", train)):
+        with (tmp_path / f"{name}.csv").open("w", newline="") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow(["id", "text", "label"])
+            names = np.array(rows.classes)[rows.labels].tolist()
+            writer.writerows(zip(rows.ids.tolist(), rows.inputs.tolist(), names, strict=True))
+    checks = ["batch_invariance", "determinism", "finite", "golden", "group_harm", "membership"]
+    checks += ["odd_inputs", "thread_invariance"]
+    swaps = '{ use = "term_swaps", swaps = [["two", "people"], ["lovely", "dreadful"]] }'
+    (tmp_path / "plan.toml").write_text(
+        f"""
+[task]
+kind = "text-classification"
+train = {{ use = "csv", path = "train.csv", text = "text", label = "label", id = "id" }}
+test.main = {{ use = "csv", path = "test.csv", text = "text", label = "label", id = "id" }}
+[model]
+path = "{tiny_onnx_text}"
+classes = ["negative", "positive"]
+[evaluate]
+checks = {json.dumps(checks)[:-1]}, {swaps}, {{ use = "edits", rows = 20 }}]
+latency = {{ batch = [1], calls = 20, seconds = 2 }}
+"""
+        + candidate("same")
+        + budget("edits", at_most=0.1)
+        + budget("thread_invariance", at_most=0.05)
+    )
+    said = cli("run", "plan.toml")
+    written = json.loads((BUNDLE / "verdict.json").read_text())["checks"]
+    found = {e["check"]: e for e in written if e["candidate"] == "same"}
+    assert [e for e in written if e["error"]] == []
+    assert len(found) == 10
+    for check in ("batch_invariance", "determinism", "finite", "golden", "odd_inputs"):
+        assert found[check]["failed"] == 0, found[check]
+    # The model is a lexicon: swapped with its opposite, a word that tells turns the answer, and
+    # "two" as "people" does not. One slip in every telling word is a word that it does not know.
+    query = f"SELECT * FROM '{BUNDLE}/checks/same/term_swaps.parquet'"
+    rows = duckdb.sql(query).fetchnumpy()
+    texts = dict(zip(test.ids.tolist(), test.inputs.tolist(), strict=True))
+    words = [set(texts[i.removeprefix("main/")].split()) for i in rows["id"].tolist()]
+    assert all(w & {"two", "people", "lovely", "dreadful"} for w in words)
+    telling = np.array([bool(w & {"lovely", "dreadful"}) for w in words])
+    assert rows["failed"][telling].mean() > 0.4
+    assert not rows["failed"][~telling].any()
+    assert found["edits"]["asked"] == 20
+    assert 4 < found["edits"]["failed"] < 20
+    assert 0.4 < found["membership"]["rate"]["value"] < 0.6
+    text = (BUNDLE / "verdict.json").read_text() + str(rows["detail"])
+    assert not [t for t in texts.values() if t in text]
+    assert said.code == 1, said.err

@@ -23,7 +23,7 @@ def test_a_row_that_depends_on_its_mates_fails_and_no_other(ask, scored):
     assert found.failed.tolist() == expected.tolist()
     assert found.largest == pytest.approx(0.1, abs=1e-6)
     first = found.details[int(expected.argmax())]
-    assert first == "bad, but good in a batch of 32"
+    assert first == "bad, but good in a batch of 32, good in another batch of 32"
 
 
 def test_a_scale_that_is_shared_by_a_call_is_seen_among_other_mates(ask, scored):

@@ -33,12 +33,14 @@ def changed(
     """
     first, failed = answers(before), np.zeros(len(ids), dtype=bool)
     details, largest = [""] * len(ids), 0.0
+    # Each circumstance is told, so that they can be counted apart.
     names = (*classes, "nothing finite")
     for how, scores in after.items():
         found = answers(scores)
         differs = found != first
-        for row in np.flatnonzero(differs & ~failed).tolist():
-            details[row] = f"{names[first[row]]}, but {names[found[row]]} {how}"
+        for row in np.flatnonzero(differs).tolist():
+            so_far = details[row] or f"{names[first[row]]}, but"
+            details[row] = f"{so_far}{',' if details[row] else ''} {names[found[row]]} {how}"
         failed |= differs
         largest = max(largest, furthest(before, scores))
     return Checked(ids=ids, failed=failed, details=tuple(details), largest=largest)
