@@ -17,13 +17,7 @@ from scipy.special import gammaln, xlogy
 from scipy.stats import ttest_1samp
 
 from surefoot import stats
-from surefoot.core.evidence import (
-    Budget,
-    ConfirmationEvidence,
-    Evidence,
-    Paired,
-    SelectionEvidence,
-)
+from surefoot.core.evidence import Budget, ConfirmationEvidence, Evidence, Paired, SelectionEvidence
 from surefoot.gate import finalists, gate_evidence
 
 ALPHA = 0.05

@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from surefoot.core.dataset import Dataset
-from surefoot.core.evidence import ServedProfile
+from surefoot.core.load import ServedProfile
 from surefoot.core.model import Candidate, Model, Recipe, Signature
 from surefoot.core.plan import LoadPlan
 from surefoot.core.progress import Silent

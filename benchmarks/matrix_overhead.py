@@ -22,8 +22,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
-from tokenizers import Tokenizer
+from cells_overhead import BATCH, bare
 
 from surefoot.core.dataset import ConfirmationSet
 from surefoot.core.model import Candidate, Model, Recipe, StepCall
@@ -32,35 +31,9 @@ from surefoot.evaluate import Filling, fill_matrix, under_shifts
 from surefoot.models import read_model
 from surefoot.store import Store
 
-BATCH = 32
 CANDIDATES = ("int8-per-channel", "int8-per-tensor", "int8-refitted", "static", "linear")
 SHIFTS = ("typos", "ocr", "case", "truncate", "confusables", "words")
 SEVERITIES = (0.5, 1.0, 2.0, 3.0, 4.0, 5.0)
-
-
-def bare(model: Model, texts: list[str], threads: int) -> np.ndarray:
-    """The loop somebody writes by hand."""
-    tokenizer = Tokenizer.from_file(str(model.path / "tokenizer.json"))
-    tokenizer.enable_truncation(model.signature.max_length or 512)
-    tokenizer.no_padding()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(model.path / model.file), options)
-    rows = [row.ids for row in tokenizer.encode_batch_fast(texts)]
-    order = np.argsort([-len(row) for row in rows], kind="stable")
-    predicted = np.empty(len(rows), np.int64)
-    names = [i.name for i in session.get_inputs()]
-    for start in range(0, len(order), BATCH):
-        chosen = order[start : start + BATCH]
-        ids = np.zeros((len(chosen), max(1, len(rows[chosen[0]]))), np.int64)
-        mask = np.zeros_like(ids)
-        for i, row in enumerate(chosen):
-            ids[i, : len(rows[row])] = rows[row]
-            mask[i, : len(rows[row])] = 1
-        every = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        logits = session.run(None, {name: every[name] for name in names})[0]
-        predicted[chosen] = logits.argmax(axis=1)
-    return predicted
 
 
 def loop(models: list[Model], sets: list[list[str]], threads: int) -> list[list[np.ndarray]]:

@@ -19,7 +19,8 @@ from surefoot.bundle import changes, environment, environment_key, read_verdict_
 from surefoot.core.dataset import Examples, Task
 from surefoot.core.drift import CellDrift, Drift, Moved
 from surefoot.core.errors import MachineError, ModelError, PluginError
-from surefoot.core.evidence import Cell, Estimate, Repeat, place
+from surefoot.core.estimate import Estimate
+from surefoot.core.evidence import Cell, Repeat, place
 from surefoot.core.model import Candidate, Model, Recipe
 from surefoot.core.plan import Plan
 from surefoot.core.progress import Progress, Silent

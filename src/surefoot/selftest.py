@@ -19,14 +19,8 @@ import numpy as np
 from surefoot.bundle import environment_key
 from surefoot.core.dataset import ConfirmationSet, Task
 from surefoot.core.errors import ModelError
-from surefoot.core.evidence import (
-    Budget,
-    Cell,
-    ConfirmationEvidence,
-    Finding,
-    LoadProfile,
-    Plant,
-)
+from surefoot.core.evidence import Budget, Cell, ConfirmationEvidence, Finding, Plant
+from surefoot.core.load import LoadProfile
 from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.core.progress import Progress, Silent

@@ -11,8 +11,8 @@ import pytest
 
 from surefoot.bundle import Contents
 from surefoot.core.dataset import Dataset, Task
-from surefoot.core.evidence import LoadProfile
 from surefoot.core.hashing import hash_arrays
+from surefoot.core.load import LoadProfile
 from surefoot.core.model import Candidate, Cost, Recipe, StepCall
 from surefoot.core.plan import ModelPlan
 from surefoot.evaluate import Filling, ask_again, confirmation_evidence, fill_cells

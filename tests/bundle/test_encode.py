@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surefoot.bundle.encode import ROW_COLUMNS, decode_verdict, encode
-from surefoot.core.evidence import Budget, Estimate, Finding, Paired, Use, Verdict
+from surefoot.core.estimate import Estimate
+from surefoot.core.evidence import Budget, Finding, Paired, Use, Verdict
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 paired = st.builds(

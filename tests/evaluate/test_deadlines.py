@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from surefoot.core.dataset import Dataset
-from surefoot.core.evidence import Cell, Machine, ServedProfile
+from surefoot.core.evidence import Cell
+from surefoot.core.load import Machine, ServedProfile
 from surefoot.core.plan import LoadPlan
 from surefoot.evaluate.deadlines import GRID_MS, _share, by_deadline
 

@@ -12,8 +12,8 @@ import pytest
 from surefoot import models
 from surefoot.compress.steps.quantize_dynamic import quantize_dynamic
 from surefoot.core.dataset import Dataset, Task
-from surefoot.core.evidence import LoadProfile
 from surefoot.core.hashing import hash_arrays
+from surefoot.core.load import LoadProfile
 from surefoot.core.model import Candidate, Recipe
 from surefoot.core.plan import LatencyPlan, ModelPlan
 from surefoot.evaluate import measure_latency

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from surefoot.core.evidence import Envelope, Probe
+from surefoot.core.envelope import Envelope, Probe
 from surefoot.core.plan import EnvelopePlan, EvaluatePlan
 from surefoot.evaluate import fill_cells
 from surefoot.evaluate.envelope import LEVEL, measure_envelopes, ratio

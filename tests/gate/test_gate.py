@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surefoot.core.errors import BudgetError
-from surefoot.core.evidence import Budget, Evidence, LoadProfile, Paired
+from surefoot.core.evidence import Budget, Evidence, Paired
+from surefoot.core.load import LoadProfile
 from surefoot.gate import best, exit_code, gate_evidence
 from surefoot.report.terminal import verdict_line
 

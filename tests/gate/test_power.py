@@ -7,7 +7,8 @@ import pytest
 
 from surefoot import stats
 from surefoot.core.errors import BudgetError
-from surefoot.core.evidence import Budget, Evidence, LoadProfile, Paired, Use
+from surefoot.core.evidence import Budget, Evidence, Paired, Use
+from surefoot.core.load import LoadProfile
 from surefoot.core.model import StepCall
 from surefoot.gate import gate_evidence
 from surefoot.gate.power import Design, Place, foresee, places, too_small

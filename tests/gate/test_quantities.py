@@ -7,7 +7,8 @@ import pytest
 
 from surefoot import stats
 from surefoot.core.errors import BudgetError
-from surefoot.core.evidence import Budget, Evidence, LoadProfile, Paired, Use
+from surefoot.core.evidence import Budget, Evidence, Paired, Use
+from surefoot.core.load import LoadProfile
 from surefoot.gate import finalists, gate_evidence
 from surefoot.report.terminal import verdict_line
 

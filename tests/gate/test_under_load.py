@@ -8,7 +8,8 @@ import pytest
 
 from surefoot.bundle.encode import decode_verdict, encode
 from surefoot.core.errors import BudgetError
-from surefoot.core.evidence import Budget, Evidence, Machine, ServedProfile
+from surefoot.core.evidence import Budget, Evidence
+from surefoot.core.load import Machine, ServedProfile
 from surefoot.gate import gate_evidence, load_summaries
 from surefoot.report.terminal import findings_table, verdict_line
 

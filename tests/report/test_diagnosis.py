@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from surefoot.bundle.encode import encode
-from surefoot.core.evidence import Diagnosis, Estimate
+from surefoot.core.estimate import Estimate
+from surefoot.core.evidence import Diagnosis
 from surefoot.core.profile import Profile
 from surefoot.report.diagnosis import diagnosis_lines
 

@@ -7,7 +7,8 @@ import math
 import pytest
 
 from surefoot.bundle.encode import encode
-from surefoot.core.evidence import Envelope, Estimate, Probe
+from surefoot.core.envelope import Envelope, Probe
+from surefoot.core.estimate import Estimate
 from surefoot.report.envelope import envelope_lines, fails_first
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from surefoot.core.dataset import Dataset
 from surefoot.core.errors import BundleError, DataError, PlanError
-from surefoot.core.evidence import Estimate
+from surefoot.core.estimate import Estimate
 from surefoot.core.progress import Silent
 from surefoot.plan import read_plan
 from surefoot.report.flips import Flip, FlipPlace, Flips, inputs_of, other_source, read_flips

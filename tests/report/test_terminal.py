@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surefoot.core.evidence import Budget, Estimate, Finding, Paired, Verdict
+from surefoot.core.estimate import Estimate
+from surefoot.core.evidence import Budget, Finding, Paired, Verdict
 from surefoot.report.terminal import (
     amount,
     deciding,

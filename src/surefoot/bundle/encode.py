@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from surefoot.core.evidence import Budget, Estimate, Finding, Paired, Use, Verdict
+from surefoot.core.estimate import Estimate
+from surefoot.core.evidence import Budget, Finding, Paired, Use, Verdict
 
 ROW_COLUMNS = ("difference", "values", "groups", "change", "drawn", "span")
 """Fields of `Paired` that the cells and the metric tell already."""

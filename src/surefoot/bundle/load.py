@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from surefoot.core.dataset import Task
-from surefoot.core.evidence import ServedProfile
+from surefoot.core.load import ServedProfile
 from surefoot.data.columns import write_parquet
 
 COLUMNS = ("arrival_ms", "wall_ms", "service_ms", "lateness_ms", "cpu_ms")

@@ -16,8 +16,9 @@ from surefoot.bundle.environment import environment
 from surefoot.bundle.load import write_served
 from surefoot.core.checks import CheckResult
 from surefoot.core.dataset import Dataset, Task
-from surefoot.core.evidence import Bundle, Cell, ConfirmationEvidence, LoadProfile, Verdict
+from surefoot.core.evidence import Bundle, Cell, ConfirmationEvidence, Verdict
 from surefoot.core.hashing import hash_file
+from surefoot.core.load import LoadProfile
 from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.data.columns import write_parquet

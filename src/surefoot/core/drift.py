@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from surefoot.core.evidence import Estimate, Repeat
+from surefoot.core.estimate import Estimate
+from surefoot.core.evidence import Repeat
 
 Movement = Literal["same", "moved", "not run"]
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from surefoot.core.budget import metrics
 from surefoot.core.dataset import TaskKind
-from surefoot.core.evidence import Budget, Scenario
+from surefoot.core.evidence import Budget
+from surefoot.core.load import Scenario
 from surefoot.core.model import Recipe, StepCall
 
 Table = dict[str, Any]

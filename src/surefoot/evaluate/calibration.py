@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from surefoot import stats
+from surefoot.core.confidence import Calibrated, Calibration, Temperature
 from surefoot.core.dataset import Dataset, Examples, Task
 from surefoot.core.errors import DataError
-from surefoot.core.evidence import Calibrated, Calibration, Cell, Estimate, Temperature, place
+from surefoot.core.estimate import Estimate
+from surefoot.core.evidence import Cell, place
 from surefoot.core.progress import Progress, Silent
 from surefoot.evaluate.reliability import LEVEL, Rows, Seen, look
 

@@ -8,7 +8,9 @@ import numpy as np
 
 from surefoot import stats
 from surefoot.core.dataset import Dataset
-from surefoot.core.evidence import Cell, Deadline, Estimate, ServedProfile
+from surefoot.core.estimate import Estimate
+from surefoot.core.evidence import Cell
+from surefoot.core.load import Deadline, ServedProfile
 from surefoot.core.plan import LoadPlan
 from surefoot.evaluate.latency import AGAIN
 

@@ -16,7 +16,9 @@ import numpy as np
 from surefoot import plugins, stats
 from surefoot.core.dataset import Dataset
 from surefoot.core.errors import ModelError, PluginError
-from surefoot.core.evidence import Diagnosis, Estimate, LoadProfile
+from surefoot.core.estimate import Estimate
+from surefoot.core.evidence import Diagnosis
+from surefoot.core.load import LoadProfile
 from surefoot.core.model import Candidate, Model
 from surefoot.core.profile import Kernel, Profile
 from surefoot.evaluate.reasons import reasons

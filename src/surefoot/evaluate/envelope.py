@@ -11,7 +11,9 @@ import numpy as np
 
 from surefoot import stats
 from surefoot.core.dataset import Dataset
-from surefoot.core.evidence import Cell, Envelope, Estimate, Probe, Side
+from surefoot.core.envelope import Envelope, Probe, Side
+from surefoot.core.estimate import Estimate
+from surefoot.core.evidence import Cell
 from surefoot.core.model import Candidate
 from surefoot.core.plan import TIMED_AXES, EnvelopePlan, EvaluatePlan
 from surefoot.core.progress import Progress

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.core.dataset import Dataset
-from surefoot.core.evidence import LoadProfile
+from surefoot.core.load import LoadProfile
 from surefoot.core.model import Candidate
 from surefoot.core.plan import LatencyPlan
 from surefoot.core.progress import Progress, Silent

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.core.dataset import Dataset
-from surefoot.core.evidence import ServedProfile
+from surefoot.core.load import ServedProfile
 from surefoot.core.model import Candidate
 from surefoot.core.plan import LoadPlan
 from surefoot.core.progress import Progress, Silent

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from surefoot.core.evidence import Machine
+from surefoot.core.load import Machine
 
 STAT = Path("/proc/stat")
 COLUMNS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from surefoot import plugins, stats
+from surefoot.core.confidence import Bin, Kept, Reliability
 from surefoot.core.errors import DataError
-from surefoot.core.evidence import Bin, Estimate, Kept, Reliability
+from surefoot.core.estimate import Estimate
 
 LEVEL = 0.95
 """Two-sided confidence of every interval."""

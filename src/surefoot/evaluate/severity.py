@@ -15,7 +15,7 @@ import numpy as np
 
 from surefoot import stats
 from surefoot.core.dataset import Dataset
-from surefoot.core.evidence import Probe, Side
+from surefoot.core.envelope import Probe, Side
 from surefoot.core.model import Candidate, StepCall
 from surefoot.evaluate.cells import SCORES, cell_key
 from surefoot.evaluate.shifted import shifted

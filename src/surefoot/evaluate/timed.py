@@ -17,7 +17,8 @@ import numpy as np
 
 from surefoot import stats
 from surefoot.core.dataset import Dataset
-from surefoot.core.evidence import Probe, ServedProfile, Side
+from surefoot.core.envelope import Probe, Side
+from surefoot.core.load import ServedProfile
 from surefoot.core.model import Candidate
 from surefoot.core.plan import TIMED_AXES, EnvelopePlan, LatencyPlan, LoadPlan
 from surefoot.data.columns import read_parquet, write_parquet

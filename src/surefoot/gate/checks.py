@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from surefoot.core.checks import CheckResult
-from surefoot.core.evidence import Estimate
+from surefoot.core.estimate import Estimate
 from surefoot.gate.samples import Exact, Rows, Sample, Share
 
 LEVEL = 0.95

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from surefoot import stats
-from surefoot.core.evidence import Estimate, LoadProfile
+from surefoot.core.estimate import Estimate
+from surefoot.core.load import LoadProfile
 from surefoot.evaluate.latency import AGAIN
 from surefoot.stats import BLOCKS, FEWEST
 

@@ -8,7 +8,9 @@ import numpy as np
 
 from surefoot import stats
 from surefoot.core.budget import QUANTILES
-from surefoot.core.evidence import Budget, Estimate, ServedProfile
+from surefoot.core.estimate import Estimate
+from surefoot.core.evidence import Budget
+from surefoot.core.load import ServedProfile
 from surefoot.evaluate.latency import AGAIN
 from surefoot.evaluate.load import offered
 from surefoot.gate.latency import NOISIEST, quantile

@@ -10,7 +10,8 @@ import numpy as np
 
 from surefoot.core.budget import EXACT, QUANTILES, TIMED
 from surefoot.core.errors import BudgetError
-from surefoot.core.evidence import Budget, Evidence, LoadProfile, Paired, place
+from surefoot.core.evidence import Budget, Evidence, Paired, place
+from surefoot.core.load import LoadProfile
 from surefoot.core.parts import speaks_of
 from surefoot.gate import load as under
 from surefoot.gate.checks import rate_sample, unanswered

@@ -17,15 +17,8 @@ import numpy as np
 from surefoot import stats
 from surefoot.core.budget import problems
 from surefoot.core.errors import BudgetError
-from surefoot.core.evidence import (
-    Budget,
-    ConfirmationEvidence,
-    Estimate,
-    Finding,
-    Outcome,
-    Use,
-    Verdict,
-)
+from surefoot.core.estimate import Estimate
+from surefoot.core.evidence import Budget, ConfirmationEvidence, Finding, Outcome, Use, Verdict
 from surefoot.gate.questions import Question, Questions
 from surefoot.gate.samples import Drawn, Exact, Rows, per_kind
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from surefoot import stats
 from surefoot.core.dataset import Dataset
-from surefoot.core.evidence import Cell, Estimate, Evidence, Paired
+from surefoot.core.estimate import Estimate
+from surefoot.core.evidence import Cell, Evidence, Paired
 from surefoot.evaluate import by_row
 from surefoot.gate.questions import Question, Questions
 from surefoot.gate.verdict import estimated, intervals

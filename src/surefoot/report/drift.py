@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from surefoot.core.drift import CellDrift, Drift, Moved
-from surefoot.core.evidence import Estimate
+from surefoot.core.estimate import Estimate
 from surefoot.report.terminal import table
 
 

@@ -13,7 +13,8 @@ from surefoot import stats
 from surefoot.bundle import cell_file, environment, read_environment, read_verdict_json
 from surefoot.core.dataset import Dataset
 from surefoot.core.errors import BundleError, DataError, nearest
-from surefoot.core.evidence import Estimate, place
+from surefoot.core.estimate import Estimate
+from surefoot.core.evidence import place
 from surefoot.core.parts import speaks_of
 from surefoot.core.plan import Plan
 from surefoot.core.progress import Progress

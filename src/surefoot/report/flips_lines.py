@@ -7,7 +7,7 @@ from typing import Any
 
 from surefoot.bundle.encode import encode
 from surefoot.core.dataset import Dataset
-from surefoot.core.evidence import Estimate
+from surefoot.core.estimate import Estimate
 from surefoot.core.parts import speaks_of
 from surefoot.core.printable import printable
 from surefoot.report.flips import KINDS, Flip, Flips, shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from surefoot.core.evidence import Side
+from surefoot.core.envelope import Side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
