@@ -8,8 +8,8 @@ import pytest
 from surefoot import stats
 from surefoot.core.errors import BudgetError
 from surefoot.core.evidence import Budget, Evidence, Paired, Use
-from surefoot.core.load import LoadProfile
-from surefoot.gate import finalists, gate_evidence
+from surefoot.core.load import LoadProfile, Machine
+from surefoot.gate import finalists, gate_evidence, noise
 from surefoot.report.terminal import verdict_line
 
 
@@ -340,3 +340,24 @@ def test_a_metric_that_did_not_move_at_all_is_said_to_say_nothing():
         Budget(quantity="auc", max_drop=0.02), paired=(replace(still, drawn=(own, flat)),)
     )
     assert "nothing changed that could be resampled" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("machine", "said"),
+    [
+        (Machine(steal=0.05, foreign=0.0), "the hypervisor gave 5.0% of the processors' time"),
+        (Machine(steal=0.0, foreign=0.4), "other processes used 40% of the processors' time"),
+        (Machine(steal=0.01, foreign=0.1), ""),
+        (Machine(steal=None, foreign=None), ""),
+    ],
+)
+def test_a_machine_that_did_other_things_judges_no_latency_but_a_ratio(calls, machine, said):
+    twins = [profile(name, calls) for name in ("baseline", "baseline (again)")]
+    loads = tuple(replace(p, machine=machine) for p in (*twins, profile("lean", calls / 4)))
+    found = finding(Budget(quantity="p50_ms", at_most=20, batch=4), loads=loads)
+    assert found.outcome == ("INCONCLUSIVE" if said else "PASS")
+    assert said in found.reason
+    # Two calls made in turn are slowed alike.
+    faster = finding(Budget(quantity="speedup", at_least=2, batch=4), loads=loads)
+    assert faster.outcome == "PASS"
+    assert [entry["foreign"] for entry in noise(loads)] == [machine.foreign]

@@ -164,7 +164,8 @@ def test_the_noise_floors_are_shown(made):
     assert "asked again, the baseline gave 0 of 300 rows another answer" in lines[0]
     for line, batch in zip(lines[1:], (1, 4), strict=True):
         start = f"noise floor: the baseline against itself at batch {batch}: "
-        assert re.fullmatch(re.escape(start) + r"[\d.]+ \[[\d.]+, [\d.]+\] x", line)
+        figures = r"[\d.]+ \[[\d.]+, [\d.]+\] x(; others used [\d.]+% of the processors)?"
+        assert re.fullmatch(re.escape(start) + figures, line)
 
 
 def test_a_run_without_latencies_has_no_table_of_them(copied):

@@ -30,6 +30,8 @@ class LoadProfile:
     """(calls,) milliseconds on the clock; call i of every candidate had the same rows."""
     cpu_ms: np.ndarray
     """(calls,) milliseconds of CPU time, all threads of the process."""
+    machine: Machine | None = None
+    """What else the machine did meanwhile; None where nobody watched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

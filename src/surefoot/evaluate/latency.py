@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from surefoot.core.dataset import Dataset
-from surefoot.core.load import LoadProfile
+from surefoot.core.load import LoadProfile, Machine
 from surefoot.core.model import Candidate
 from surefoot.core.plan import LatencyPlan
 from surefoot.core.progress import Progress, Silent
 from surefoot.data.columns import read_parquet, write_parquet
+from surefoot.evaluate.machine import watch_machine
 from surefoot.models import open_model
 from surefoot.store import Store
 
@@ -66,8 +67,9 @@ def measure_latency(
         columns = store.kept("latency", key, _read)
         if columns is None:
             with _opened(entries, settings.threads) as calls:
+                seen = watch_machine()
                 wall, cpu = take_turns(calls, dataset, batch, settings, progress or Silent())
-            columns = _read(store.make("latency", key, partial(_write, wall, cpu)))
+            columns = _read(store.make("latency", key, partial(_write, wall, cpu, seen())))
         profiles += _profiles(columns, entries, batch, settings.threads)
     return tuple(profiles)
 
@@ -136,9 +138,12 @@ def take_turns(
     return wall, cpu
 
 
-def _write(wall: Mapping[str, Any], cpu: Mapping[str, Any], folder: Path) -> None:
+def _write(wall: Mapping[str, Any], cpu: Mapping[str, Any], machine: Machine, folder: Path) -> None:
     columns = {f"wall{i}": np.array(values) for i, values in enumerate(wall.values())}
     columns |= {f"cpu{i}": np.array(values) for i, values in enumerate(cpu.values())}
+    for name in ("steal", "foreign"):
+        seen = getattr(machine, name)
+        columns[name] = np.full(len(columns["wall0"]), np.nan if seen is None else seen)
     write_parquet(folder / FILE, columns)
 
 
@@ -152,6 +157,10 @@ def _profiles(
     batch: int,
     threads: int,
 ) -> Iterator[LoadProfile]:
+    steal, foreign = (float(columns[name][0]) for name in ("steal", "foreign"))
+    machine = Machine(
+        steal=None if np.isnan(steal) else steal, foreign=None if np.isnan(foreign) else foreign
+    )
     for i, (name, candidate) in enumerate(entries):
         yield LoadProfile(
             candidate=name,
@@ -160,4 +169,5 @@ def _profiles(
             threads=threads,
             wall_ms=columns[f"wall{i}"],
             cpu_ms=columns[f"cpu{i}"],
+            machine=machine,
         )

@@ -13,7 +13,7 @@ from surefoot.core.evidence import Budget
 from surefoot.core.load import ServedProfile
 from surefoot.evaluate.latency import AGAIN
 from surefoot.evaluate.load import offered
-from surefoot.gate.latency import NOISIEST, quantile
+from surefoot.gate.latency import NOISIEST, disturbed, quantile
 from surefoot.gate.samples import Calls, Sample, Series
 
 LATEST_MS = 1.0
@@ -22,10 +22,6 @@ LATEST = 0.1
 """Or so late, as a share of the latency of the slowest 1 %, if that is more."""
 BUSIEST = 0.7
 """A generator that takes more of one processor than this may be what is slow."""
-MOST_STEAL = 0.02
-"""The most of all processors' time that a hypervisor may give to others."""
-MOST_FOREIGN = 0.2
-"""The most of all processors' time that other processes may use where a model runs in process."""
 MOST_WAITING = 0.05
 """A queue that holds more of the run's requests than this when the last one arrives is growing."""
 FEW_WAITING = 10
@@ -83,7 +79,8 @@ def invalid(profile: ServedProfile, served: Served, baseline: str) -> str:
             f"the generator could not keep up: it took {profile.busy:.0%} of a processor; up to"
             f" {BUSIEST:.0%} is allowed"
         )
-    return _machine(profile) or _noise(profile.load, served, baseline)
+    found = disturbed(profile.machine, in_process=not profile.url)
+    return found or _noise(profile.load, served, baseline)
 
 
 def growing(profile: ServedProfile) -> str:
@@ -153,21 +150,6 @@ def again(load: str, served: Served, baseline: str) -> Estimate | None:
     if not answered.any():
         return None
     return quantile(second[answered] / first[answered], 0.5)
-
-
-def _machine(profile: ServedProfile) -> str:
-    steal, foreign = profile.machine.steal, profile.machine.foreign
-    if steal is not None and steal > MOST_STEAL:
-        return (
-            f"this machine is too noisy: the hypervisor gave {steal:.1%} of the processors' time to"
-            f" others; up to {MOST_STEAL:.0%} is allowed"
-        )
-    if not profile.url and foreign is not None and foreign > MOST_FOREIGN:
-        return (
-            f"this machine is too noisy: other processes used {foreign:.0%} of the processors'"
-            f" time; up to {MOST_FOREIGN:.0%} is allowed"
-        )
-    return ""
 
 
 def _noise(load: str, served: Served, baseline: str) -> str:

@@ -148,7 +148,9 @@ class Questions:
             limit=limit,
             sample=sample,
             shown=shown,
-            noise=machine_noise(self._loads, self._evidence.baseline, batch),
+            noise=machine_noise(
+                self._loads, self._evidence.baseline, batch, paired=budget.quantity == "speedup"
+            ),
         )
 
     def _under_load(self, budget: Budget, candidate: str, load: str) -> Question:

@@ -171,7 +171,9 @@ def _measured(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"noise floor: asked again, the baseline gave {flips} of {rows:,} rows another answer"
     for entry in data["noise"]:
         ratio = interval(entry["ratio"])
-        yield f"noise floor: the baseline against itself at batch {entry['batch']}: {ratio} x"
+        line = f"noise floor: the baseline against itself at batch {entry['batch']}: {ratio} x"
+        known = entry["foreign"] is not None
+        yield f"{line}; others used {entry['foreign']:.1%} of the processors" if known else line
     yield from load_remarks(data)
     yield f"answers were taken {data['batch']} rows a call; dynamic int8 can depend on that"
     for line in data["warnings"]:
