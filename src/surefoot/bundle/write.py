@@ -184,10 +184,8 @@ def _write_cell(folder: Path, cell: Cell, contents: Contents) -> None:
 def _rows_of(cell: Cell, task: Task) -> Dataset:
     """The rows of a cell; under a shift that chooses rows they are fewer than the test set's."""
     dataset = task.test[cell.dataset]
-    if len(cell.ids) == len(dataset):
-        return dataset
-    kept = set(cell.ids.tolist())
-    return dataset.rows(np.array([name in kept for name in dataset.ids.tolist()]))
+    whole = len(cell.ids) == len(dataset)
+    return dataset if whole else dataset.rows(dataset.among(cell.ids))
 
 
 def _write_check(folder: Path, result: CheckResult) -> None:

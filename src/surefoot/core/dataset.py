@@ -97,6 +97,13 @@ class Dataset:
         """Bytes that the inputs take; of texts only what stands for each."""
         return self.inputs.nbytes
 
+    def among(self, ids: np.ndarray) -> np.ndarray:
+        """(n,) bool: which rows have one of these ids; a shift may have chosen some of them."""
+        if len(ids) == len(self):
+            return np.ones(len(self), dtype=bool)
+        wanted = set(ids.tolist())
+        return np.fromiter((name in wanted for name in self.ids.tolist()), bool, len(self))
+
     def rows(self, chosen: np.ndarray, *, name: str | None = None) -> Dataset:
         """The data set of the chosen rows: a bool mask or integer positions, in the order given.
 

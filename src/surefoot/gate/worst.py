@@ -83,7 +83,7 @@ class _Here:
     baseline: str
 
     def blocks(self, places: Sequence[Paired]) -> list[tuple[np.ndarray, np.ndarray | None]]:
-        """For each test set its places, and its groups; a shift changes inputs, and no rows."""
+        """For each test set its places and its groups; a shift keeps rows, or chooses some."""
         names = dict.fromkeys(place.dataset for place in places)
         return [
             (
@@ -96,10 +96,12 @@ class _Here:
     def _difference(self, place: Paired) -> np.ndarray:
         """(n,) what each row gained, NaN outside the place; all 0 where hardly any changed."""
         where, metric = (place.dataset, place.shift, place.severity), place.metric
-        cells = (self.rows[name, *where] for name in (place.candidate, self.baseline))
-        new, old = (by_row(cell, [metric])[metric] for cell in cells)
-        dataset, gain = self.sets[place.dataset], new - old
-        mask = np.ones(len(gain), bool) if place.slice is None else dataset.slices[place.slice]
+        new, old = (self.rows[name, *where] for name in (place.candidate, self.baseline))
+        dataset = self.sets[place.dataset]
+        mask, gain = dataset.among(new.ids), np.zeros(len(dataset))
+        gain[mask] = by_row(new, [metric])[metric] - by_row(old, [metric])[metric]
+        if place.slice is not None:
+            mask = mask & dataset.slices[place.slice]
         groups = None if dataset.groups is None else dataset.groups[mask]
         return np.where(mask, gain * _many(gain[mask], groups), np.nan)
 
