@@ -13,7 +13,7 @@ from surefoot.bundle import environment
 from surefoot.core.errors import BundleError, MachineError
 from surefoot.core.evidence import Repeat
 from surefoot.data.columns import read_parquet, write_parquet
-from surefoot.drift import _p, drift
+from surefoot.drift import _difference, _p, drift
 from surefoot.plan import read_plan
 from surefoot.report.drift import drift_exit_code, drift_lines
 from surefoot.run import run_plan
@@ -285,3 +285,8 @@ def test_an_equal_machine_is_rarely_said_to_have_moved():
         )
     ]
     assert np.mean(found) <= 0.05
+
+
+def test_rows_of_a_single_group_show_no_interval():
+    one = _difference(np.array([1, 0, -1, 0]), np.full(4, "g"))
+    assert (one.value, one.low, one.high, one.method) == (0.0, -1.0, 1.0, "one group")

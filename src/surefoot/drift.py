@@ -326,6 +326,9 @@ def _difference(gain: np.ndarray, groups: np.ndarray | None) -> Estimate:
         interval = stats.paired_proportions(lost, won, len(gain), level=LEVEL)
         return _estimate(interval, "Tango score", len(gain))
     clusters = np.unique(groups, return_inverse=True)[1]
+    if not clusters.any():
+        unknown = stats.Interval(value=gain.mean(), low=np.array(-1.0), high=np.array(1.0))
+        return _estimate(unknown, "one group", len(gain))
     interval = stats.clustered_proportions(gain, clusters, level=LEVEL)
     return _estimate(interval, "clustered score", len(gain))
 

@@ -142,6 +142,14 @@ def foreign(kind: str, name: str) -> bool:
     return not (_ROOT / FOLDERS[kind] / f"{name}.py").exists()
 
 
+def stamped(kind: str, name: str) -> str:
+    """A plugin's name for keys of finished work; of a third party's with the hash of its source.
+
+    Our own code is part of the environment, which every key holds anyway.
+    """
+    return f"{name} {version(kind, name)}" if foreign(kind, name) else name
+
+
 @cache
 def _entry_points(kind: str) -> tuple[metadata.EntryPoint, ...]:
     return tuple(metadata.entry_points(group=f"surefoot.{kind}"))

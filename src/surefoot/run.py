@@ -182,7 +182,8 @@ def _foreign_plugins(plan: Plan) -> dict[str, str]:
     axes = (wanted.axis for wanted in plan.evaluate.envelope)
     named += [("shift", axis) for axis in axes if axis not in TIMED_AXES]
     named += [("check", call.use) for call in plan.checks]
-    named += [("runtime", name) for name in (plan.model.runtime, *plan.runtimes.values()) if name]
+    # Which runtime and which format a model is run in is found out on the way.
+    named += [(kind, name) for kind in ("runtime", "format") for name in plugins.names(kind)]
     return {
         f"{kind} {name}": plugins.version(kind, name)
         for kind, name in named

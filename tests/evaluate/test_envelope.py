@@ -289,3 +289,17 @@ def test_the_ratio_contains_every_pair_of_crossings_within_the_ends():
         less = ratio(envelope(3.0, 2.0, a, "less"), envelope(6.0, 4.0, b, "less"))
         assert more.low <= more.value == a / b <= more.high
         assert less.low <= less.value == b / a <= less.high
+
+
+def test_whoever_does_not_run_along_an_axis_keeps_nobody_from_it(trio, store, watch):
+    (baseline, equal, turned), dataset = trio
+    sets = {"main": dataset}
+    cells = {c.name: fill_cells(c, sets, store) for c in (baseline, equal, turned)}
+    broken = replace(equal, runtime="torch")
+    plan = EvaluatePlan(envelope=[SLIPS])
+    everyone = [baseline, broken, turned]
+    first, second, third = measure_envelopes(plan, everyone, sets, cells, store, watch())
+    assert (second.holds_to, second.fails_at, second.asked) == (None, None, 0)
+    assert "runtime 'torch' does not read the format 'onnx'" in second.probes[0].reason
+    assert first.asked > 0
+    assert third.fails_at == 0

@@ -10,6 +10,7 @@ from surefoot.core.errors import BudgetError
 from surefoot.core.evidence import Budget, Evidence, Paired, Use
 from surefoot.core.load import LoadProfile
 from surefoot.core.model import StepCall
+from surefoot.evaluate.shifted import shifted
 from surefoot.gate import gate_evidence
 from surefoot.gate.power import Design, Place, foresee, places, too_small
 from surefoot.report.power import power_line, power_lines, too_small_line
@@ -304,6 +305,17 @@ def test_places_are_counted_again_under_each_shift(text_task):
         for shift in ("", " + typos 3", " + case 1")
         for part, rows in (("", 200), (" [first]", 10))
     ]
+
+
+def test_a_shift_that_chooses_rows_leaves_fewer(text_task):
+    data = text_task.test["main"]
+    call = StepCall(use="long_texts", options=(("severity", 3.0),))
+    plain, few = places({"main": data}, [call])
+    assert (plain.rows, few.name) == (200, "main + long_texts 3")
+    assert few.rows == len(shifted(data, call)) < 150
+    tight = replace(DROP, max_drop=0.015, shift="long_texts")
+    (said,) = too_small([tight], [plain, few], ALONE)
+    assert said.place == few
 
 
 @pytest.mark.parametrize(

@@ -122,3 +122,16 @@ def test_the_interval_allows_for_having_been_chosen():
         (found,) = worst(made(n, (0.06, 0.04), slices=slices, seed=run))
         held += found.estimate.low <= -0.02 <= found.estimate.high
     assert held / runs >= 0.93
+
+
+def test_a_set_of_a_single_group_shows_nothing_and_ends_nothing():
+    groups = np.full(400, "g", T)
+    (found,) = worst(made(400, (0.1, 0.0), groups=groups))
+    assert np.isinf([found.estimate.low, found.estimate.high]).all()
+    assert found.estimate.method == "one row or group"
+    many = np.array([f"g{i % 80}" for i in range(2000)], T)
+    alone = made(400, (0.1, 0.0), groups=groups)
+    lost = np.where(halves(2000)["second"], 0.3, 0.01)
+    other = made(2000, (lost, 0.01), name="other", slices=halves(2000), groups=many)
+    (found,) = worst(alone, other)
+    assert found.subject == "accuracy on other [second]"

@@ -63,6 +63,10 @@ def test_one_axis_may_go_along_several_data_sets(read):
         ({"axis": "typo", "max_drop": 0.1}, "axis: no axis called 'typo'; did you mean 'typos'?"),
         ({"axis": "batches", "at_most": 9}, "axis: no axis called 'batches'; did you mean 'batch'"),
         ({"axis": "blur", "max_drop": 0.1}, "axis: 'blur' shifts image inputs, and the task's are"),
+        (
+            {"axis": "long_texts", "max_drop": 0.1},
+            "axis: 'long_texts' chooses rows, and an envelope",
+        ),
         ({"axis": "typos"}, "max_drop: missing; 'typos' needs it"),
         ({"axis": "typos", "max_drop": 1.0}, "max_drop: must be between 0 and 1, found 1.0"),
         ({"axis": "typos", "max_drop": 0.0}, "max_drop: must be between 0 and 1, found 0.0"),

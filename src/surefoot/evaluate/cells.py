@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from surefoot import plugins
 from surefoot.core.dataset import Dataset, Examples
 from surefoot.core.evidence import Cell
 from surefoot.core.model import Candidate
@@ -74,7 +75,7 @@ def cell_key(candidate: Candidate, dataset: Examples, batch: int) -> Mapping[str
     """What a cell depends on; slices are not among it, since they only mask it."""
     return {
         "model": candidate.model.fingerprint,
-        "runtime": candidate.runtime,
+        "runtime": plugins.stamped("runtime", candidate.runtime),
         "rows": dataset.fingerprint or fingerprint(cast("Dataset", dataset)),
         "batch": batch,
     }

@@ -224,7 +224,11 @@ class _One:
         version = plugins.version("check", call.use) if plugins.foreign("check", call.use) else ""
         return {
             "check": [call.use, call.options, version],
-            "model": [self.candidate.model.fingerprint, self.candidate.runtime, _threads()],
+            "model": [
+                self.candidate.model.fingerprint,
+                plugins.stamped("runtime", self.candidate.runtime),
+                _threads(),
+            ],
             "rows": fingerprint(rows),
             "slices": {name: hash_arrays(mask) for name, mask in rows.slices.items()},
             "train": None if train is None else fingerprint(train),

@@ -93,7 +93,7 @@ def profile(candidate: Candidate, dataset: Dataset, load: LoadProfile, store: St
     """
     key = {
         "profile": candidate.model.fingerprint,
-        "runtime": candidate.runtime,
+        "runtime": plugins.stamped("runtime", candidate.runtime),
         "rows": dataset.fingerprint,
         "batch": load.batch,
         "threads": load.threads,

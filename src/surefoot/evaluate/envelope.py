@@ -12,6 +12,7 @@ import numpy as np
 from surefoot import stats
 from surefoot.core.dataset import Dataset
 from surefoot.core.envelope import Envelope, Probe, Side
+from surefoot.core.errors import ModelError, PluginError
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Cell
 from surefoot.core.model import Candidate
@@ -86,11 +87,14 @@ def measure_envelopes(
                 alpha=alpha,
                 threads=plan.latency.threads,
             )
-            if wanted.axis in TIMED_AXES:
-                one = _along_time(case, store, progress)
-            else:
-                known = (right[candidates[0].name], right[candidate.name])
-                one = _along_shift(case, known, store, plan.batch, progress)
+            known = (right[candidates[0].name], right[candidate.name])
+            try:
+                if wanted.axis in TIMED_AXES:
+                    one = _along_time(case, store, progress)
+                else:
+                    one = _along_shift(case, known, store, plan.batch, progress)
+            except (ModelError, PluginError) as error:  # elsewhere it may be sound
+                one = _unmeasured(case, str(error))
             found.append(one if first is None else replace(one, ratio=ratio(one, first)))
             first = first or one
     return tuple(found)
@@ -136,6 +140,12 @@ def _right(cells: Sequence[Cell], dataset: Dataset) -> np.ndarray:
     """Whether each answer to a data set as it came is right."""
     here = next(c for c in cells if c.dataset == dataset.name and not c.shift)
     return np.asarray(here.predicted == here.labels)
+
+
+def _unmeasured(case: _Case, reason: str) -> Envelope:
+    """Nothing is shown of a candidate that does not run along the axis."""
+    probe = Probe(at=0.0, side="undecided", value=math.nan, n=0, reason=reason)
+    return _envelope(case, stats.Bracket(holds_to=None, fails_at=None), [probe], [0.0, math.inf])
 
 
 def _along_shift(

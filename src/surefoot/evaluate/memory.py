@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from surefoot import plugins
 from surefoot.core.dataset import Dataset
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Candidate
@@ -68,7 +69,7 @@ def fresh(candidate: Candidate, dataset: Dataset, store: Store, *, batch: int) -
     """
     key = {
         "memory": candidate.model.fingerprint,
-        "runtime": candidate.runtime,
+        "runtime": plugins.stamped("runtime", candidate.runtime),
         "rows": dataset.fingerprint,
         "batch": batch,
         "machine": os.uname()[1:],

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -17,7 +15,7 @@ from surefoot import stats
 from surefoot.core.dataset import Dataset
 from surefoot.core.envelope import Probe, Side
 from surefoot.core.model import Candidate, StepCall
-from surefoot.evaluate.cells import SCORES, cell_key
+from surefoot.evaluate.cells import THREADS, cell_key, read_scores, write_scores
 from surefoot.evaluate.shifted import shifted
 from surefoot.models import open_model
 from surefoot.models.open import Predictor
@@ -173,23 +171,16 @@ class Asked:
         options = (("severity", float(severity)),)
         changed = shifted(piece, StepCall(use=self._shift, options=options))
         key = cell_key(self._candidate, changed, self._batch)
-        scores = self._store.kept("envelope", key, _read)
+        scores = self._store.kept("envelope", key, read_scores)
         if scores is None:
             found = self._predictor()(changed.inputs, batch=self._batch)
-            scores = _read(self._store.make("envelope", key, partial(_write, found)))
+            write = partial(write_scores, found)
+            scores = read_scores(self._store.make("envelope", key, write))
         return np.asarray(scores.argmax(axis=1) == changed.labels)
 
     def _predictor(self) -> Predictor:
         if self._predict is None:
             model, runtime = self._candidate.model, self._candidate.runtime
-            opened = open_model(model, runtime=runtime, threads=os.cpu_count() or 1)
+            opened = open_model(model, runtime=runtime, threads=THREADS)
             self._predict = self._open.enter_context(opened)
         return self._predict
-
-
-def _write(scores: np.ndarray, folder: Path) -> None:
-    np.save(folder / SCORES, scores, allow_pickle=False)
-
-
-def _read(folder: Path) -> np.ndarray:
-    return np.asarray(np.load(folder / SCORES, allow_pickle=False))

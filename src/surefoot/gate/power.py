@@ -16,11 +16,12 @@ import numpy as np
 
 from surefoot import stats
 from surefoot.core.budget import EXACT, FRACTIONS, QUANTILES, TIMED
-from surefoot.core.dataset import Dataset
+from surefoot.core.dataset import ConfirmationSet, Dataset, Examples
 from surefoot.core.errors import BudgetError
 from surefoot.core.evidence import Budget, Use, place
 from surefoot.core.model import StepCall
 from surefoot.core.parts import speaks_of
+from surefoot.evaluate.shifted import under_shifts
 from surefoot.gate.samples import POWER
 from surefoot.stats import BLOCKS, FEWEST
 
@@ -155,7 +156,7 @@ class TooSmall:
     """A place that cannot pass a budget, whatever a candidate does."""
 
     place: Place
-    """The place, as its inputs came: a shift changes no counts."""
+    """The place; without its shift where that keeps all rows."""
     budget: Budget
     """The budget that takes the most rows there."""
     least: int
@@ -169,19 +170,18 @@ def places(sets: Mapping[str, Dataset], shifts: Sequence[StepCall] = ()) -> tupl
         sets: Test sets by name.
         shifts: What the plan measures them under too.
     """
-    calls = [(call.use, float(dict(call.options).get("severity", 1.0))) for call in shifts]
     return tuple(
         Place(
             dataset=name,
             slice=part,
-            shift=shift,
-            severity=severity,
+            shift=here.shift,
+            severity=here.severity,
             rows=int(mask.sum()),
-            sizes=_sizes(dataset.groups, mask),
+            sizes=_sizes(here.groups, mask),
         )
         for name, dataset in sets.items()
-        for shift, severity in [("", 0.0), *calls]
-        for part, mask in _parts(dataset).items()
+        for here in under_shifts({name: ConfirmationSet(dataset)}, shifts).values()
+        for part, mask in _parts(here).items()
     )
 
 
@@ -197,16 +197,18 @@ def too_small(
         where: The test sets and their slices.
         design: What shares alpha.
     """
-    worst: dict[tuple[str, str | None], TooSmall] = {}
+    plain = {(here.dataset, here.slice, here.rows) for here in where if not here.shift}
+    worst: dict[str, TooSmall] = {}
     for budget in budgets:
         margin, rates = _assumed(budget, FLIPS)
         for here in where if rates else ():
-            key, least = (here.dataset, here.slice), _least(here, margin, _alpha(budget, design))
+            least = _least(here, margin, _alpha(budget, design))
             if not _speaks_of(budget, here) or here.rows >= least:
                 continue
-            if key not in worst or worst[key].least < least:
-                as_they_came = replace(here, shift="", severity=0.0)
-                worst[key] = TooSmall(place=as_they_came, budget=budget, least=least)
+            keeps_rows = (here.dataset, here.slice, here.rows) in plain
+            found = replace(here, shift="", severity=0.0) if keeps_rows else here
+            if found.name not in worst or worst[found.name].least < least:
+                worst[found.name] = TooSmall(place=found, budget=budget, least=least)
     return tuple(worst.values())
 
 
@@ -248,7 +250,7 @@ def foresee(
     )
 
 
-def _parts(dataset: Dataset) -> dict[str | None, np.ndarray]:
+def _parts(dataset: Examples) -> dict[str | None, np.ndarray]:
     parts: dict[str | None, np.ndarray] = {None: np.ones(len(dataset), dtype=bool)}
     parts.update(dataset.slices)
     return parts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -81,6 +81,9 @@ class _Here:
     rows: Mapping[tuple[str, str, str, float], Cell]
     sets: Mapping[str, Dataset]
     baseline: str
+    gains: dict[tuple[str, str, str, float], tuple[np.ndarray, np.ndarray]] = field(
+        default_factory=dict
+    )
 
     def blocks(self, places: Sequence[Paired]) -> list[tuple[np.ndarray, np.ndarray | None]]:
         """For each test set its places and its groups; a shift keeps rows, or chooses some."""
@@ -88,18 +91,31 @@ class _Here:
         return [
             (
                 np.stack([self._difference(p) for p in places if p.dataset == name]),
-                self.sets[name].groups,
+                self.sets[name].groups if self._grouped(name) else None,
             )
             for name in names
         ]
 
+    def _grouped(self, name: str) -> bool:
+        """Whether groups tell anything: a single one does not, and nothing of its rows is used."""
+        groups = self.sets[name].groups
+        return groups is not None and len(np.unique(groups)) > 1
+
+    def _gain(self, place: Paired) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) which rows were asked there, and what each gained; the same for all slices."""
+        where, metric = (place.dataset, place.shift, place.severity), place.metric
+        key = (place.candidate, *where)
+        if key not in self.gains:
+            new, old = (self.rows[name, *where] for name in (place.candidate, self.baseline))
+            dataset = self.sets[place.dataset]
+            mask, gain = dataset.among(new.ids), np.zeros(len(dataset), np.float32)
+            gain[mask] = by_row(new, [metric])[metric] - by_row(old, [metric])[metric]
+            self.gains[key] = mask, gain
+        return self.gains[key]
+
     def _difference(self, place: Paired) -> np.ndarray:
         """(n,) what each row gained, NaN outside the place; all 0 where hardly any changed."""
-        where, metric = (place.dataset, place.shift, place.severity), place.metric
-        new, old = (self.rows[name, *where] for name in (place.candidate, self.baseline))
-        dataset = self.sets[place.dataset]
-        mask, gain = dataset.among(new.ids), np.zeros(len(dataset))
-        gain[mask] = by_row(new, [metric])[metric] - by_row(old, [metric])[metric]
+        dataset, (mask, gain) = self.sets[place.dataset], self._gain(place)
         if place.slice is not None:
             mask = mask & dataset.slices[place.slice]
         groups = None if dataset.groups is None else dataset.groups[mask]

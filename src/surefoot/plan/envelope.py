@@ -36,6 +36,8 @@ def _shift_problems(wanted: EnvelopePlan, inputs: str) -> Iterator[str]:
         yield f"axis: no axis called '{axis}'; {nearest(axis, (*shifts, *TIMED_AXES))}"
         return
     takes = plugins.module("shift", axis).INPUT
+    if getattr(plugins.module("shift", axis), "GIVES", "inputs") == "rows":
+        yield f"axis: '{axis}' chooses rows, and an envelope asks the same ones at each severity"
     if takes != inputs:
         yield f"axis: '{axis}' shifts {takes} inputs, and the task's are {inputs}"
     if "severity" not in plugins.options("shift", axis):
