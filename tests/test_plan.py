@@ -418,6 +418,10 @@ def test_what_is_wrong_with_out_of_scope_rows(folder, call, line):
         ),
         ("evaluate.check_rows=0", "evaluate.check_rows: must be at least 1, found 0"),
         ('budget.0.quantity="golden"', "budget[0].quantity: add 'golden' to evaluate.checks"),
+        (
+            'budget.0={quantity="batch_invariance",at_most=0.0}',
+            "budget[0].quantity: add 'batch_invariance' to evaluate.checks",
+        ),
     ],
 )
 def test_a_wrong_check_is_named(folder, change, said):
@@ -445,3 +449,11 @@ def test_a_check_may_stand_in_a_budget(folder):
     assert problems(folder, GOOD, swaps, wrong)[0].startswith(
         "budget[0].slice: 'term_swaps' asks rows of its own; leave slice out"
     )
+
+
+def test_a_fixed_list_may_have_no_failure_at_all_and_a_sampled_rate_may_not(folder):
+    checks = 'evaluate.checks=["golden","finite"]'
+    none = 'budget.0={{quantity="{}",at_most=0.0}}'
+    assert plan(folder, GOOD, checks, none.format("golden")).budgets[0].at_most == 0
+    (said,) = problems(folder, GOOD, checks, none.format("finite"))
+    assert said == "budget[0].at_most: no number of rows shows a rate of 0; give 0.005, for example"

@@ -54,7 +54,9 @@ def problems(budget: Budget, known: Sequence[str], checks: Sequence[str] = ()) -
     if given[0] not in allowed:
         yield f"{given[0]}: '{quantity}' takes {' or '.join(allowed)}"
     share = quantity in (*FRACTIONS, "accuracy", *checks)
-    if not 0 < value < (1 if share else float("inf")):
+    # A check that asks a fixed list may be asked for no failure at all.
+    none = value == 0 and quantity in checks
+    if not none and not 0 < value < (1 if share else float("inf")):
         yield f"{given[0]}: must be {'between 0 and 1' if share else 'above 0'}, found {value}"
 
 

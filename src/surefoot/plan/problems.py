@@ -182,6 +182,11 @@ def _order_problems(candidate: CandidatePlan, key: str, has: str | None) -> Iter
             yield f"{key}.runtime: '{runtime}' runs {' or '.join(runs)}, but the steps give {has}"
 
 
+def _is_list(check: str) -> bool:
+    """Whether a check asks a fixed list, so that its rate is read off."""
+    return bool(getattr(plugins.module("check", check), "EXACT", False))
+
+
 def budget_problems(file: File, *, needed: bool = True) -> Iterator[str]:
     """Budgets on what is not measured, and budgets that contradict each other."""
     for i, budget in enumerate(file.budget):
@@ -191,6 +196,8 @@ def budget_problems(file: File, *, needed: bool = True) -> Iterator[str]:
             yield f"{key}.quantity: add '{budget.quantity}' to evaluate.checks, which measures it"
             continue
         yield from (f"{key}.{problem}" for problem in problems(budget, metrics, checks))
+        if budget.at_most == 0 and budget.quantity in checks and not _is_list(budget.quantity):
+            yield f"{key}.at_most: no number of rows shows a rate of 0; give 0.005, for example"
         some = file.evaluate.slices or file.evaluate.class_slices
         slices = {"*": "", **file.evaluate.slices} if some else {}
         shifts = [name for name, *_ in map(named, file.evaluate.shifts)]
