@@ -14,7 +14,7 @@ from surefoot.core.model import Candidate, Recipe, StepCall
 from surefoot.evaluate import under_shifts
 from surefoot.evaluate.cells import ASKED_AGAIN, fill_cells
 from surefoot.evaluate.jobs import Job, filler, identity
-from surefoot.evaluate.matrix import WORTH, Filling, _room, ask_again, fill_matrix
+from surefoot.evaluate.matrix import WORTH, Filling, _free_memory, _room, ask_again, fill_matrix
 from surefoot.store import Store
 
 
@@ -88,10 +88,8 @@ def test_whoever_cannot_be_run_is_named_and_keeps_nobody_from_it(candidate, sets
     assert "model.onnx" in filled.failed["bad"]
 
 
-@pytest.mark.parametrize("processes", [2, 3])
-def test_a_model_that_takes_its_process_down_fails_alone(
-    candidate, sets, how, tmp_path, monkeypatch, processes, adopted
-):
+@pytest.fixture
+def deadly(tmp_path, monkeypatch, adopted):
     """A real estimator of a module of its own, whose process is killed as by the system."""
     pytest.importorskip("sklearn")
     import joblib
@@ -102,7 +100,10 @@ def test_a_model_that_takes_its_process_down_fails_alone(
         "    classes_ = np.arange(3)\n"
         "    n_features_in_ = 4\n"
         "    def predict_proba(self, x):\n"
-        "        if os.environ.get('DEADLY') and len(x) != 8:\n"
+        "        flag = os.environ.get('DEADLY')\n"
+        "        if flag and len(x) != 8 and not os.path.exists(flag):\n"
+        "            if os.environ.get('ONCE'):\n"
+        "                open(flag, 'w').close()\n"
         "            os.kill(os.getpid(), 9)\n"
         "        return np.full((len(x), 3), 1 / 3)\n"
     )
@@ -114,11 +115,47 @@ def test_a_model_that_takes_its_process_down_fails_alone(
     names = ["ash", "birch", "oak"]
     model = adopted(tmp_path / "deadly.pkl", "numeric", folder="dead", classes=names, trust=True)
     dead = Candidate(name="dead", model=model, runtime="sklearn", recipe=Recipe(name="dead"))
-    monkeypatch.setenv("DEADLY", "1")
-    everyone = {"dead": dead, "good": candidate("good"), "other": candidate("other", turned=1)}
+    monkeypatch.setenv("DEADLY", str(tmp_path / "died"))
+    return dead
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_a_model_that_takes_its_process_down_fails_alone(deadly, candidate, sets, how, processes):
+    everyone = {"dead": deadly, "good": candidate("good"), "other": candidate("other", turned=1)}
     filled = fill_matrix(everyone, sets, replace(how, processes=processes))
     assert sorted(filled.cells) == ["good", "other"]
-    assert filled.failed == {"dead": "the process that ran dead was killed by signal 9"}
+    assert filled.failed == {"dead": "the process that ran dead was killed by signal 9, twice"}
+
+
+def test_whoever_was_killed_once_is_asked_again_alone(deadly, candidate, sets, how, monkeypatch):
+    """As when the system ends a process for the memory that all of them took."""
+    monkeypatch.setenv("ONCE", "1")
+    everyone = {"dead": deadly, "good": candidate("good")}
+    filled = fill_matrix(everyone, sets, replace(how, processes=2))
+    assert not filled.failed
+    assert sorted(filled.cells) == ["dead", "good"]
+    assert (filled.cells["dead"][0].scores == np.float32(1 / 3)).all()
+
+
+def test_equal_sets_under_several_names_are_filled_once(candidate, tree_set, how, watch):
+    counted, rows = watch(), tree_set(60)
+    sets = {f"set{i}": replace(rows, name=f"set{i}") for i in range(12)}
+    one = replace(how, processes=2, progress=counted)
+    filled = fill_matrix({"a": candidate("a")}, sets, one)
+    assert counted.units == {"filling a cell": 60}
+    assert [c.dataset for c in filled.cells["a"]] == [*sets]
+    assert len({c.scores.tobytes() for c in filled.cells["a"]}) == 1
+
+
+def test_a_container_has_the_memory_that_is_left_of_its_own(tmp_path, monkeypatch):
+    limit, used = tmp_path / "memory.max", tmp_path / "memory.current"
+    monkeypatch.setattr("surefoot.evaluate.matrix.CONTROL_GROUP", ((limit, used),))
+    whole = _free_memory()
+    limit.write_text("3000000\n")
+    used.write_text("1000000\n")
+    assert _free_memory() == 2_000_000
+    limit.write_text("max\n")
+    assert _free_memory() > 0.5 * whole
 
 
 def test_open_models_make_room_for_the_next(candidate, sets, how):

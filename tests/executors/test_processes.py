@@ -56,7 +56,7 @@ def work(tmp_path, monkeypatch):
     return errands
 
 
-@pytest.mark.parametrize("processes", [1, 2, 3, 9])
+@pytest.mark.parametrize("processes", [0, 1, 2, 3, 9])
 def test_every_job_is_done_once_and_heard(work, processes):
     heard: list[int] = []
     jobs = [*range(7)]
@@ -87,7 +87,7 @@ def test_a_process_that_ends_takes_one_job_with_it(work, deadly, how):
     assert [found[0], found[2], found[3]] == ["A", "B", "C"]
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [0, 1, 2])
 def test_what_a_job_raises_ends_the_work_at_once(work, processes):
     began = time.monotonic()
     with pytest.raises(BundleError, match="there: no room; make some"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ import numpy as np
 
 from surefoot import plugins
 from surefoot.core.checks import CRASHES, Checked, CheckResult, Golden, Opened, Subject
+from surefoot.core.cpus import usable_cpus
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import PluginError
 from surefoot.core.evidence import Cell
@@ -305,7 +305,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _threads() -> int:
-    return os.cpu_count() or 1
+    return usable_cpus()
 
 
 def _write(checked: Checked, folder: Path) -> None:

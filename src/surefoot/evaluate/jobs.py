@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,10 @@ class Job:
         """What the answers of a candidate depend on."""
         key = cell_key(candidate, self.examples, self.batch)
         return {"again": key} if self.again else key
+
+    def place(self, candidate: Candidate) -> Path:
+        """Where they lie, or will lie."""
+        return self.store.path("cells", self.key(candidate))
 
     def answers(self, predict: Predictor, inputs: np.ndarray, watch: Progress) -> np.ndarray:
         """(n, classes) probabilities, or (2, first rows, classes)."""

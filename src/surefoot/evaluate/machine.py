@@ -10,12 +10,14 @@ from surefoot.core.load import Machine
 
 STAT = Path("/proc/stat")
 COLUMNS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+FEWEST_TICKS = 100
+"""Of all processors together; a single tick more is then at most 1 %."""
 
 
 def watch_machine() -> Callable[[], Machine]:
     """Start to watch; what is returned ends it and says what was seen since.
 
-    Linux counts in ticks of 10 ms, so a second is the shortest time that says anything.
+    Linux counts in ticks of 10 ms; of fewer than a hundred nothing is concluded.
     """
     before, own = _ticks(), _own_seconds()
 
@@ -23,7 +25,7 @@ def watch_machine() -> Callable[[], Machine]:
         after = _ticks()
         spent = {name: after[name] - before[name] for name in after.keys() & before.keys()}
         total = sum(spent.values())
-        if total <= 0:
+        if total < FEWEST_TICKS:
             return Machine(steal=None, foreign=None)
         idle = spent["idle"] + spent["iowait"] + spent["steal"]
         ours = (_own_seconds() - own) * os.sysconf("SC_CLK_TCK")

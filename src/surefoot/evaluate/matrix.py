@@ -25,6 +25,14 @@ Name = TypeVar("Name")
 
 WORTH = 20_000
 """Fewer rows than this are answered before other processes have imported their libraries."""
+CONTROL_GROUP = tuple(
+    (Path("/sys/fs/cgroup") / limit, Path("/sys/fs/cgroup") / used)
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    )
+)
+"""Where Linux says what a container may take and has taken, in the second and first version."""
 PER_PROCESS = 500_000_000
 """Bytes that a process takes before it opens a model."""
 
@@ -48,8 +56,8 @@ class Filling:
     batch: int = 32
     """Rows per call."""
     processes: int | None = None
-    """How many processes; by default as many as there are CPUs, fewer where memory is short, and
-    one where there is little to do."""
+    """How many other processes; by default as many as there are CPUs, fewer where memory is short,
+    and none where there is little to do: then a model that crashes takes this process with it."""
     golden: bool = True
     """Whether a model must give its golden answers to be asked anything."""
     progress: Progress = field(default_factory=Silent)
@@ -61,7 +69,8 @@ def fill_matrix(
 ) -> Filled[Name]:
     """Measure candidates on data sets; what the store holds is not done again.
 
-    A candidate that cannot be run, or takes its process down, does not keep the others from it.
+    A candidate that cannot be run does not keep the others from it; nor does one that takes its
+    process down, where other processes fill cells.
 
     Args:
         candidates: By whatever the caller tells them apart.
@@ -137,13 +146,17 @@ def _answers(
     failed: dict[str, str] = {}
     while True:
         left: list[Job] = []
+        taken: set[Path] = set()
         for job, known in zip(jobs, found, strict=True):
             missing = [c for c in job.candidates if identity(c) not in {*known, *failed}]
             for candidate in missing:
                 scores = how.store.kept("cells", job.key(candidate), read_scores)
                 if scores is not None:
                     known[identity(candidate)] = scores
-            left += _shares(job, [c for c in missing if identity(c) not in known])
+            wanted = {job.place(c): c for c in missing if identity(c) not in known}
+            # Two sets of the same rows have the same cells.
+            left += _shares(job, [c for where, c in wanted.items() if where not in taken])
+            taken |= wanted.keys()
         if not left:
             return found, failed
         # Every round finishes what is left, or finds somebody who cannot be run.
@@ -161,7 +174,8 @@ def _round(jobs: Sequence[Job], how: Filling) -> dict[str, str]:
     """Do jobs, the longest first, so that nobody waits for a long one at the end."""
     ordered = sorted(jobs, key=lambda job: -job.rows)
     total = sum(job.rows for job in ordered)
-    processes, memory = _room(ordered, how.processes or (usable_cpus() if total >= WORTH else 1))
+    wanted = how.processes or (usable_cpus() if total >= WORTH else 0)
+    processes, memory = _room(ordered, wanted)
     cells = sum(len(job.candidates) for job in ordered)
     how.progress.start(f"filling {cells:,} cells" if cells > 1 else "filling a cell", total)
 
@@ -169,17 +183,37 @@ def _round(jobs: Sequence[Job], how: Filling) -> dict[str, str]:
         how.progress.advance(said[1])
 
     failed: dict[str, str] = {}
+    died: list[tuple[Job, Ended]] = []
     work = partial(filler, memory)
     for position, result in each(work, ordered, processes=processes, heard=heard):
-        failed |= _of_the_dead(ordered[position], result) if isinstance(result, Ended) else result
+        if isinstance(result, Ended):
+            died.append((ordered[position], result))
+        else:
+            failed |= result
+    for job, ended in died:
+        failed |= _alone(job, ended)
     return failed
 
 
-def _of_the_dead(job: Job, ended: Ended) -> dict[str, str]:
-    """Who took a process down; whoever had their turn after that is asked again."""
-    names = {identity(candidate): candidate.name for candidate in job.candidates}
-    running = names if ended.last is None else [ended.last[0]]
-    return {key: f"the process that ran {names[key]} {ended.how}" for key in running}
+def _alone(job: Job, ended: Ended) -> dict[str, str]:
+    """Ask whoever took a process down once more, with all of the memory and nobody beside it.
+
+    The system may have ended the process for the memory that all of them took. Whoever had their
+    turn after that in the same job is asked in the next round.
+    """
+    failed: dict[str, str] = {}
+    for candidate in job.candidates:
+        if ended.last is not None and ended.last[0] != identity(candidate):
+            continue
+        one = replace(job, candidates=(candidate,))
+        work = partial(filler, _free_memory())
+        for _, result in each(work, [one], processes=1, heard=lambda _: None):
+            if isinstance(result, Ended):
+                why = f"the process that ran {candidate.name} {result.how}, twice"
+                failed[identity(candidate)] = why
+            else:
+                failed |= result
+    return failed
 
 
 def _room(jobs: Sequence[Job], wanted: int) -> tuple[int, int]:
@@ -187,14 +221,23 @@ def _room(jobs: Sequence[Job], wanted: int) -> tuple[int, int]:
     free = _free_memory() // 2
     model = max(c.model.size_bytes for job in jobs for c in job.candidates) * PER_BYTE
     rows = 2 * max(job.examples.nbytes for job in jobs)  # as they came, and shifted
-    processes = max(1, min(wanted, len(jobs), free // (PER_PROCESS + model + rows)))
-    return processes, max(free // processes - PER_PROCESS - rows, 0)
+    most = max(1, free // (PER_PROCESS + model + rows))
+    processes = min(wanted, len(jobs), most)
+    return processes, max(free // max(processes, 1) - PER_PROCESS - rows, 0)
 
 
 def _free_memory() -> int:
-    """Bytes of main memory that can be had; a guess where the system does not tell."""
-    file = Path("/proc/meminfo")
+    """Bytes of main memory that can be had; a guess where the system does not tell.
+
+    A container may have less than the machine: what its control group allows, and has taken.
+    """
+    file, free = Path("/proc/meminfo"), [4_000_000_000]
     if file.exists():
         lines = dict(line.split(":", 1) for line in file.read_text().splitlines())
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    return 4_000_000_000
+        free = [int(lines["MemAvailable"].split()[0]) * 1024]
+    for limit, used in CONTROL_GROUP:
+        try:
+            free.append(max(int(limit.read_text()) - int(used.read_text()), 0))
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+    return min(free)

@@ -46,7 +46,7 @@ def each(
     Args:
         work: What does a job.
         jobs: What is to be done, in the order in which jobs are handed out.
-        processes: How many workers; with one the jobs are done in this process.
+        processes: How many workers; with none the jobs are done in this process.
         heard: Called with whatever a job says.
 
     Yields:
@@ -55,7 +55,7 @@ def each(
     Raises:
         Exception: Whatever the work raised; the other jobs are given up.
     """
-    if processes <= 1 or len(jobs) <= 1:
+    if not processes:
         with work() as do:
             for position, job in enumerate(jobs):
                 yield position, do(job, heard)
