@@ -401,6 +401,23 @@ def test_what_is_wrong_with_out_of_scope_rows(folder, call, line):
     assert any(problem.startswith(line) for problem in problems(folder, with_outside(call)))
 
 
+def test_a_broken_key_hides_no_other_that_begins_alike(folder):
+    found = problems(folder, GOOD, 'evaluate.shift=["typos"]', 'evaluate.shifts=["typo"]')
+    assert [line.partition(":")[0] for line in found] == [
+        "evaluate.shift",
+        "evaluate.shifts[0].use",
+    ]
+    found = problems(folder, GOOD, "evaluate.see=3", "evaluate.seeds=0", 'evaluate.batc="x"')
+    assert [line.partition(":")[0] for line in found] == [
+        "evaluate.see",
+        "evaluate.batc",
+        "evaluate.seeds",
+    ]
+    # What is wrong with what stands in for a broken value stays hidden.
+    found = problems(folder, GOOD, 'evaluate.seeds="x"', 'evaluate.seed="x"')
+    assert [line.partition(":")[0] for line in found] == ["evaluate.seeds", "evaluate.seed"]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

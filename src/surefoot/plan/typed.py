@@ -6,6 +6,7 @@ import dataclasses
 import json
 import types
 import typing
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,9 +62,23 @@ def typed(tables: Table) -> tuple[File, dict[str, str]]:
                 place = place[:2] if place[1:2] == ("find_slices",) else place
                 plugged = ("evaluate", "shifts"), ("evaluate", "checks")
                 place = place[:3] if place[:2] in plugged else place
-                if not _dotted(place).startswith(tuple(broken)):
+                if not hidden(_dotted(place), broken):
                     broken[_dotted(place)] = _explain(place, error["type"], error["input"])
                 _mend(tables, place)
+
+
+def hidden(text: str, broken: Collection[str]) -> bool:
+    """Whether a key, or a problem that begins with one, is that of a broken value or lies in it.
+
+    Args:
+        text: `key` or `key: what`.
+        broken: Keys of broken values; `shift` is none of `shifts`.
+
+    Returns:
+        Whether what is wrong there was said with the broken value.
+    """
+    starts = tuple(key + end for key in broken for end in (".", "[", ":"))
+    return text in broken or text.startswith(starts)
 
 
 def _explain(place: Place, problem: str, found: Any) -> str:
