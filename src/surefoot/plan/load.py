@@ -39,7 +39,7 @@ def load_problems(
         yield from (f"{key}.{problem}" for problem in _pace(load))
         yield from (f"{key}.{problem}" for problem in _numbers(load))
         yield from (f"{key}.{problem}" for problem in _place(load, candidates))
-    for i, budget in enumerate(file.budget):
+    for i, budget in enumerate(file.budget if "evaluate.load" not in broken else ()):
         if budget.load is not None and f"evaluate.load.{budget.load}.scenario" not in broken:
             found = _budget(budget, file.evaluate.load, len(candidates))
             yield from (f"budget[{i}].{problem}" for problem in found)
