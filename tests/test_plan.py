@@ -172,7 +172,7 @@ at_most = 0.1
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("[[candidate]]", "[candidate]", "candidate: should be a list, each a table"),
+        ("[[candidate]]", "[candidate]", "candidate: there may be several; write [[candidate]]"),
         ('name = "int8"', 'name = "baseline"', "candidate[0].name: 'baseline' is taken"),
         ('name = "int8"', 'name = ".."', "candidate[0].name: '..' becomes a file name"),
         ('name = "int8"', 'name = ""', "candidate[0].name: '' becomes a file name"),
@@ -399,6 +399,55 @@ def test_out_of_scope_rows_are_a_source_that_needs_no_label(folder):
 )
 def test_what_is_wrong_with_out_of_scope_rows(folder, call, line):
     assert any(problem.startswith(line) for problem in problems(folder, with_outside(call)))
+
+
+def test_a_broken_key_hides_no_other_that_begins_alike(folder):
+    found = problems(folder, GOOD, 'evaluate.shift=["typos"]', 'evaluate.shifts=["typo"]')
+    assert [line.partition(":")[0] for line in found] == [
+        "evaluate.shift",
+        "evaluate.shifts[0].use",
+    ]
+    found = problems(folder, GOOD, "evaluate.see=3", "evaluate.seeds=0", 'evaluate.batc="x"')
+    assert [line.partition(":")[0] for line in found] == [
+        "evaluate.see",
+        "evaluate.batc",
+        "evaluate.seeds",
+    ]
+    # What is wrong with what stands in for a broken value stays hidden.
+    found = problems(folder, GOOD, 'evaluate.seeds="x"', 'evaluate.seed="x"')
+    assert [line.partition(":")[0] for line in found] == ["evaluate.seeds", "evaluate.seed"]
+
+
+NO_NAME = "evaluate.load: loads have names; write [evaluate.load.NAME], for example"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ('evaluate.load={scenario="server",target_qps=50,seconds=30}', NO_NAME),
+        ('evaluate.load={scenario="server",url={}}', NO_NAME),
+        ('evaluate.load=[{scenario="server"}]', NO_NAME),
+        ("evaluate.load=3", NO_NAME),
+        ("evaluate.load.peak=3", "evaluate.load.peak: should be a table, found 3"),
+        (
+            'budget={quantity="p99_ms",at_most=20,load="peak"}',
+            "budget: there may be several; write [[budget]]",
+        ),
+        (
+            'evaluate.envelope={axis="typos",max_drop=0.1}',
+            "evaluate.envelope: there may be several; write [[evaluate.envelope]]",
+        ),
+        (
+            'candidate={name="int8",steps=["quantize_dynamic"]}',
+            "candidate: there may be several; write [[candidate]]",
+        ),
+    ],
+)
+def test_tables_of_another_shape_are_met_with_how_to_write_them(folder, change, said):
+    under_load = '\n[[budget]]\nquantity = "p99_ms"\nat_most = 20\nload = "peak"\n'
+    loaded = "load" in change and not change.startswith("budget")
+    (found,) = problems(folder, GOOD + under_load * loaded, change)
+    assert found.startswith(said)
 
 
 @pytest.mark.parametrize(

@@ -26,10 +26,10 @@ from surefoot.core.progress import Progress, Silent
 from surefoot.data import for_classes, leaks, read_task, sketch
 from surefoot.evaluate import Entrants, Exploration, Measured, find_slices, hollow, measure
 from surefoot.gate import gate_evidence, worst_slices
-from surefoot.gate.power import Design, places, too_small
+from surefoot.gate.power import Design, places, too_short, too_small
 from surefoot.ledger import LEDGER, planned_use, record_use
 from surefoot.models import adopt_baseline, source_files
-from surefoot.report.power import too_small_line
+from surefoot.report.power import too_short_line, too_small_line
 from surefoot.store import Store, check_replaceable
 
 BASELINE = "baseline"
@@ -67,12 +67,15 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
 def _warn_of_small_sets(
     plan: Plan, task: Task, sketches: Mapping[str, Sketch], watch: Progress
 ) -> None:
-    """Say before any work which test sets and slices no candidate can pass on."""
+    """Say before any work which test sets, slices and loads no candidate can pass on."""
     use = planned_use(plan.path.parent / LEDGER, sketches)
     calls = plan.evaluate.latency.calls
-    design = Design(candidates=len(plan.recipes), calls=calls, use=use)
+    requests = {n: load.requests for n, load in plan.evaluate.load.items() if load.requests}
+    design = Design(candidates=len(plan.recipes), calls=calls, use=use, requests=requests)
     for found in too_small(plan.budgets, places(task.test, plan.shifts), design):
         watch.note(f"note: {too_small_line(found)}")
+    for short in too_short(plan.budgets, design):
+        watch.note(f"note: {too_short_line(short)}")
 
 
 def evaluate_plan(

@@ -170,3 +170,43 @@ def test_a_run_says_which_slices_are_too_small_before_any_work(folder, cli):
     assert done.err.splitlines()[-1].startswith("surefoot: ")
     enough = cli("run", "--set", "budget[1].max_drop=0.07")
     assert "note: " not in enough.err
+
+
+PEAK = 'evaluate.load.peak={scenario="server",target_qps=50,seconds=12}'
+ON_PEAK = 'budget=[{quantity="p99_ms",at_most=20,load="peak"}]'
+
+
+def test_a_run_says_which_load_is_too_short_for_a_later_use_of_the_test_sets(folder, cli):
+    """A load that is long enough for a first use is read; with less alpha it is too short."""
+    first = cli("run", "--set", PEAK, "--set", ON_PEAK)
+    assert "note: " not in first.err
+    options = {"path": str(folder / "main.csv"), "text": "text", "label": "label"}
+    main = read("csv", options, name="main", slices={})
+    record_use(folder / LEDGER, "an earlier run", {"main": sketch(main.inputs)})
+    (note,) = (
+        line
+        for line in cli("run", "--set", PEAK, "--set", ON_PEAK).err.splitlines()
+        if line.startswith("note: ")
+    )
+    (timed,) = json.loads(cli("power", "--json", "--set", PEAK, "--set", ON_PEAK).out)["prospects"]
+    assert timed["missing"][0] == timed["needed"][0] - 600 > 0
+    assert note == (
+        f"note: p99_ms under peak: 600 requests give no bound, which takes {timed['needed'][0]:,}"
+        " however fast they are; raise evaluate.load.peak.seconds"
+    )
+
+
+def test_a_run_says_that_its_calls_are_too_few(folder, cli):
+    notes = cli("run", "--set", "evaluate.latency.calls=50").err
+    assert re.search(
+        r"note: p99_ms at batch 1: 50 calls give .*raise evaluate.latency.calls", notes
+    )
+
+
+def test_the_advice_for_a_load_names_its_own_seconds(folder, cli):
+    alone = cli("power", "--set", PEAK, "--set", ON_PEAK).out
+    assert "evaluate.load.peak.seconds bring" in alone
+    assert "evaluate.latency.seconds" not in alone
+    calls = cli("power", "--set", PEAK).out
+    assert "evaluate.latency.seconds may" in calls
+    assert "evaluate.load.peak" not in calls

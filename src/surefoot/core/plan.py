@@ -160,7 +160,8 @@ class LoadPlan:
     @property
     def rows(self) -> int:
         """Rows a request."""
-        return self.batch or {"multi_stream": 8, "offline": 32}.get(self.scenario, 1)
+        usual = {"multi_stream": 8, "offline": 32}.get(self.scenario, 1)
+        return usual if self.batch is None else self.batch
 
     @property
     def requests(self) -> int | None:

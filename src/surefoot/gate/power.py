@@ -212,6 +212,21 @@ def too_small(
     return tuple(worst.values())
 
 
+def too_short(budgets: Sequence[Budget], design: Design) -> tuple[Prospect, ...]:
+    """The budgets on time with fewer calls or requests than any bound takes, however fast they are.
+
+    Args:
+        budgets: What has to hold.
+        design: What shares alpha, the calls, and the requests of each load.
+
+    Returns:
+        What can be expected of each of them: that it is INCONCLUSIVE.
+    """
+    timed = (budget for budget in budgets if budget.quantity in TIMED)
+    found = (_timed(budget, _alpha(budget, design), design, 1) for budget in timed)
+    return tuple(prospect for prospect in found if prospect.missing[0])
+
+
 def foresee(
     budgets: Sequence[Budget],
     where: Sequence[Place],

@@ -8,6 +8,7 @@ from surefoot import plugins
 from surefoot.core.errors import nearest
 from surefoot.core.model import INPUTS
 from surefoot.core.plan import TIMED_AXES, EnvelopePlan
+from surefoot.plan.numbers import CALL, DAY, count_problems, positive_problems, total_problems
 from surefoot.plan.typed import File
 
 
@@ -51,15 +52,24 @@ def _shift_problems(wanted: EnvelopePlan, inputs: str) -> Iterator[str]:
 def _timed_problems(wanted: EnvelopePlan) -> Iterator[str]:
     axis, share = wanted.axis, wanted.axis == "deadline"
     yield from _misplaced(wanted, "at_most", "max_drop")
-    if wanted.at_most is not None and not 0 < wanted.at_most < (1 if share else float("inf")):
-        allowed = "between 0 and 1" if share else "above 0"
-        yield f"at_most: must be {allowed}, found {wanted.at_most}"
+    if share and wanted.at_most is not None and not 0 < wanted.at_most < 1:
+        yield f"at_most: must be between 0 and 1, found {wanted.at_most}"
+    elif wanted.at_most is not None:
+        yield from positive_problems("at_most", wanted.at_most)
     if TIMED_AXES[axis] is None:
         yield from _out_of_place(wanted, "up_to", f"'{axis}' has an end of its own")
-    elif wanted.up_to is not None and wanted.up_to < 2:
-        yield f"up_to: must be at least 2, found {wanted.up_to}"
-    if not wanted.seconds > 0:
-        yield f"seconds: must be above 0, found {wanted.seconds}"
+    elif wanted.up_to is not None:
+        yield from count_problems("up_to", wanted.up_to, CALL, least=2)
+    yield from positive_problems("seconds", wanted.seconds, DAY)
+    if axis == "arrival_rate":
+        yield from _many(wanted)
+
+
+def _many(wanted: EnvelopePlan) -> Iterator[str]:
+    """More requests at the end of the axis than can be kept, where that end is in range."""
+    end = wanted.up_to or TIMED_AXES[wanted.axis] or 1
+    if end <= CALL and 0 < wanted.seconds <= DAY:
+        yield from total_problems("up_to" if wanted.up_to else "seconds", end, wanted.seconds)
 
 
 def _misplaced(wanted: EnvelopePlan, needed: str, other: str) -> Iterator[str]:

@@ -11,6 +11,14 @@ from surefoot.core.budget import QUANTILES, UNDER_LOAD
 from surefoot.core.errors import nearest
 from surefoot.core.evidence import Budget
 from surefoot.core.plan import LoadPlan
+from surefoot.plan.numbers import (
+    CALL,
+    DAY,
+    WORKERS,
+    count_problems,
+    positive_problems,
+    total_problems,
+)
 from surefoot.plan.typed import File
 
 
@@ -31,7 +39,7 @@ def load_problems(
         yield from (f"{key}.{problem}" for problem in _pace(load))
         yield from (f"{key}.{problem}" for problem in _numbers(load))
         yield from (f"{key}.{problem}" for problem in _place(load, candidates))
-    for i, budget in enumerate(file.budget):
+    for i, budget in enumerate(file.budget if "evaluate.load" not in broken else ()):
         if budget.load is not None and f"evaluate.load.{budget.load}.scenario" not in broken:
             found = _budget(budget, file.evaluate.load, len(candidates))
             yield from (f"budget[{i}].{problem}" for problem in found)
@@ -42,24 +50,32 @@ def _pace(load: LoadPlan) -> Iterator[str]:
     if load.scenario == "server":
         if load.target_qps is None:
             yield "target_qps: missing; a server is asked at a rate, for example target_qps = 50"
-        elif not 0 < load.target_qps < math.inf:
-            yield f"target_qps: must be above 0, found {load.target_qps}"
+        else:
+            yield from _rate(load.target_qps, load.seconds)
     elif load.target_qps is not None:
         yield f"target_qps: '{load.scenario}' has no rate; leave it out, or use scenario 'server'"
-    if load.scenario == "single_stream" and load.rows != 1:
+    if load.scenario == "single_stream" and load.rows > 1:
         yield "batch: 'single_stream' sends one row a request; use scenario 'multi_stream'"
     if load.scenario == "offline" and load.deadlines_ms is not None:
         yield "deadlines_ms: 'offline' has no arrivals to be late for; leave it out"
 
 
+def _rate(rate: float, seconds: float) -> Iterator[str]:
+    """A rate that is none, or that brings too many requests."""
+    found = list(positive_problems("target_qps", rate))
+    if not found and 0 < seconds <= DAY:
+        found = list(total_problems("target_qps", rate, seconds))
+    yield from found
+
+
 def _numbers(load: LoadPlan) -> Iterator[str]:
-    least = {"batch": load.rows, "threads": load.threads}
-    yield from (f"{k}: must be at least 1, found {v}" for k, v in least.items() if v < 1)
-    if not 0 < load.seconds < math.inf:
-        yield f"seconds: must be above 0, found {load.seconds}"
+    yield from count_problems("batch", load.rows, CALL)
+    yield from count_problems("threads", load.threads, WORKERS)
+    yield from positive_problems("seconds", load.seconds, DAY)
+    if load.deadlines_ms == []:
+        yield "deadlines_ms: empty; leave it out for 10 to 500"
     for j, deadline in enumerate(load.deadlines_ms or ()):
-        if not 0 < deadline < math.inf:
-            yield f"deadlines_ms[{j}]: must be above 0, found {deadline}"
+        yield from positive_problems(f"deadlines_ms[{j}]", deadline)
 
 
 def _place(load: LoadPlan, candidates: Sequence[str]) -> Iterator[str]:
@@ -106,8 +122,14 @@ def _budget(budget: Budget, loads: dict[str, LoadPlan], candidates: int) -> Iter
         yield f"load: '{budget.quantity}' says nothing of 'offline'; it takes rows_per_s"
     elif load.scenario == "server" and quantile is None:
         yield f"load: '{budget.quantity}' of a server is what it is asked; it takes a latency"
-    elif load.requests and float(load.target_qps or 0) > 0 and 0.5 < budget.level < 1:
+    elif _arrive(load) and 0.5 < budget.level < 1:
         yield from _too_few(budget, load, float(quantile or 0.5), candidates)
+
+
+def _arrive(load: LoadPlan) -> bool:
+    """Whether a known number of requests arrives."""
+    rate = load.target_qps or 0.0
+    return rate > 0 and 0 < rate * load.seconds < math.inf
 
 
 def _too_few(budget: Budget, load: LoadPlan, quantile: float, candidates: int) -> Iterator[str]:

@@ -14,6 +14,7 @@ from surefoot.core.model import INPUTS
 from surefoot.core.parts import CLASS, is_part, part_name
 from surefoot.core.plan import OWN_SETS, CandidatePlan, EvaluatePlan, SearchPlan, Table, TaskPlan
 from surefoot.plan.calls import call_problems, name_problems, named, unlabelled
+from surefoot.plan.numbers import CALL, DAY, ROWS, SEEDS, WORKERS, count_problems, positive_problems
 from surefoot.plan.typed import File
 
 HARDEST = 5.0
@@ -104,22 +105,27 @@ def check_problems(file: File) -> Iterator[str]:
         if asked is not None and asked not in file.task.test:
             yield f"{key}.dataset: no test set '{asked}'; {nearest(asked, file.task.test)}"
         for name, value in table.items():
-            if isinstance(value, int) and not isinstance(value, bool) and value < 1:
-                yield f"{key}.{name}: must be at least 1, found {value}"
+            if isinstance(value, int) and not isinstance(value, bool):
+                yield from count_problems(f"{key}.{name}", value, CALL)
 
 
 def evaluate_problems(evaluate: EvaluatePlan) -> Iterator[str]:
     """Counts and seconds that are out of range."""
     latency = evaluate.latency
-    least = {"batch": evaluate.batch, "latency.calls": latency.calls, "seeds": evaluate.seeds}
-    least |= {"latency.threads": latency.threads, "check_rows": evaluate.check_rows}
-    least |= {} if evaluate.processes is None else {"processes": evaluate.processes}
-    least |= {f"latency.batch[{i}]": batch for i, batch in enumerate(latency.batch)}
-    for key, value in least.items():
-        if value < 1:
-            yield f"evaluate.{key}: must be at least 1, found {value}"
-    if not latency.seconds > 0:
-        yield f"evaluate.latency.seconds: must be above 0, found {latency.seconds}"
+    counts = {
+        "batch": (evaluate.batch, CALL),
+        "latency.calls": (latency.calls, ROWS),
+        "seeds": (evaluate.seeds, SEEDS),
+        "latency.threads": (latency.threads, WORKERS),
+        "check_rows": (evaluate.check_rows, ROWS),
+        **{f"latency.batch[{i}]": (batch, CALL) for i, batch in enumerate(latency.batch)},
+    }
+    counts |= {} if evaluate.processes is None else {"processes": (evaluate.processes, WORKERS)}
+    for key, (value, most) in counts.items():
+        yield from count_problems(f"evaluate.{key}", value, most)
+    if not latency.batch:
+        yield "evaluate.latency.batch: empty; give the rows of a call, for example batch = [1]"
+    yield from positive_problems("evaluate.latency.seconds", latency.seconds, DAY)
     yield from _slice_problems(evaluate)
 
 
@@ -136,8 +142,9 @@ def _slice_problems(evaluate: EvaluatePlan) -> Iterator[str]:
             yield f"{key}.{name}: unknown key; {nearest(name, known)}"
         elif type(value) is not int or value < 1:
             yield f"{key}.{name}: should be a whole number of at least 1, found {value!r}"
-        elif name == "depth" and value > DEEPEST:
-            yield f"{key}.depth: must be at most {DEEPEST}, found {value}"
+        else:
+            most = DEEPEST if name == "depth" else ROWS
+            yield from count_problems(f"{key}.{name}", value, most)
 
 
 def candidate_problems(file: File, folder: Path) -> Iterator[str]:

@@ -25,7 +25,7 @@ from surefoot.plan.problems import (
     shift_problems,
     task_problems,
 )
-from surefoot.plan.typed import File, typed
+from surefoot.plan.typed import File, hidden, typed
 
 
 def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool = True) -> Plan:
@@ -63,7 +63,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool =
     ]
     # What stands in for a broken value has problems of its own, which nobody needs to read.
     found += broken.values()
-    found += [problem for problem in checked if not problem.startswith(tuple(broken))]
+    found += [problem for problem in checked if not hidden(problem, broken)]
     if found:
         raise PlanError(dict.fromkeys(found), where=str(path))
     return Plan(

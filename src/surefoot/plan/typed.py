@@ -6,6 +6,7 @@ import dataclasses
 import json
 import types
 import typing
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,10 @@ from surefoot.core.plan import (
 
 Place = tuple[str | int, ...]
 """The way to a value of the file, for example ("budget", 0, "level")."""
+
+
+LOADS: Place = ("evaluate", "load")
+"""Where loads stand, each a table with a name of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,15 +60,34 @@ def typed(tables: Table) -> tuple[File, dict[str, str]]:
             # As JSON, since strict Python data would have to be of these classes already.
             return adapter.validate_json(json.dumps(tables, default=str)), broken
         except ValidationError as errors:
+            mended: list[Place] = []
             for error in errors.errors():
                 # Below a step stand the names of the types that it could have had.
                 place = error["loc"][:4] if error["loc"][2:3] == ("steps",) else error["loc"]
                 place = place[:2] if place[1:2] == ("find_slices",) else place
                 plugged = ("evaluate", "shifts"), ("evaluate", "checks")
                 place = place[:3] if place[:2] in plugged else place
-                if not _dotted(place).startswith(tuple(broken)):
+                place = LOADS if _without_name(place, error["input"]) else place
+                if not hidden(_dotted(place), broken):
                     broken[_dotted(place)] = _explain(place, error["type"], error["input"])
-                _mend(tables, place)
+                # What lay in a value that has just been replaced is there no more.
+                if not any(place[: len(whole)] == whole for whole in mended):
+                    _mend(tables, place)
+                    mended.append(place)
+
+
+def hidden(text: str, broken: Collection[str]) -> bool:
+    """Whether a key, or a problem that begins with one, is that of a broken value or lies in it.
+
+    Args:
+        text: `key` or `key: what`.
+        broken: Keys of broken values; `shift` is none of `shifts`.
+
+    Returns:
+        Whether what is wrong there was said with the broken value.
+    """
+    starts = tuple(key + end for key in broken for end in (".", "[", ":"))
+    return text in broken or text.startswith(starts)
 
 
 def _explain(place: Place, problem: str, found: Any) -> str:
@@ -72,9 +96,23 @@ def _explain(place: Place, problem: str, found: Any) -> str:
         return f"{key}: unknown key; {nearest(str(place[-1]), _keys(_kind_at(place[:-1])))}"
     if problem == "missing":
         return f"{key}: missing"
+    if place == LOADS:
+        return f"{key}: loads have names; write [{key}.NAME], for example [{key}.peak]"
+    if isinstance(found, dict) and _holds_tables(kind):
+        return f"{key}: there may be several; write [[{key}]]"
     if problem == "literal_error":
         return f"{key}: '{found}' is not allowed; {nearest(str(found), typing.get_args(kind))}"
     return f"{key}: should be {plugins.in_words(kind)}, found {found!r}"
+
+
+def _without_name(place: Place, found: Any) -> bool:
+    """Whether a key of a load stands where the name of one should."""
+    inside = place[:2] == LOADS and len(place) == 3
+    return inside and place[2] in _keys(LoadPlan) and not isinstance(found, dict)
+
+
+def _holds_tables(kind: Any) -> bool:
+    return typing.get_origin(kind) is list and dataclasses.is_dataclass(typing.get_args(kind)[0])
 
 
 def _mend(tables: Any, place: Place) -> None:

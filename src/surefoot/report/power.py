@@ -48,6 +48,17 @@ def too_small_line(found: TooSmall) -> str:
     )
 
 
+def too_short_line(found: Prospect) -> str:
+    """`p99_ms under peak: 450 requests give no bound, which takes 1,665; raise …`."""
+    load = found.budget.load
+    unit = "requests" if load else "calls"
+    key = f"evaluate.load.{load}.seconds" if load else "evaluate.latency.calls"
+    return (
+        f"{found.subject}: {found.n:,} {unit} give no bound, which takes {found.needed[0]:,}"
+        f" however fast they are; raise {key}"
+    )
+
+
 def _lack(prospect: Prospect, at: int) -> str:
     missing = prospect.missing[at]
     if missing is None:
@@ -113,11 +124,15 @@ def _remarks(outlook: Outlook) -> Iterator[str]:
         )
     if any(p.power and p.budget.max_drop is None for p in outlook.prospects):
         yield "shares with a fixed limit: the truth is taken to be at most half of what is allowed"
-    if any(p.unit == "calls" for p in outlook.prospects):
+    timed = [p.budget.load for p in outlook.prospects if p.unit == "calls"]
+    if None in timed:
         yield (
             "calls: fewer give no bound at all; a limit near the truth takes more, and"
             " evaluate.latency.seconds may end them earlier"
         )
+    keys = dict.fromkeys(f"evaluate.load.{load}.seconds" for load in timed if load is not None)
+    if keys:
+        yield f"under load: the same of requests; {' and '.join(keys)} bring more"
     if outlook.design.seeds > 1:
         yield "several seeds: what differs between them comes on top, only a run can tell how much"
 
