@@ -143,6 +143,47 @@ def test_rows_that_belong_to_no_class():
     assert wide.figures["out_of_scope_auc"].value == figure.value
 
 
+@pytest.mark.parametrize("groups", [None, np.arange(60) // 2])
+def test_answers_that_are_all_right_leave_room_for_the_next(groups):
+    labels = np.arange(60) % 2
+    found = look(Rows(scores=np.eye(2)[labels], labels=labels, groups=groups)).reliability.figures
+    # By hand: of 60 rows, or 30 groups of two, none is wrong.
+    wrong = 1 - 0.025 ** (1 / (60 if groups is None else 30))
+    assert (found["aurc"].value, found["aurc"].low) == (0, 0)
+    assert found["aurc"].high == pytest.approx(wrong * (1 + np.log(1 / wrong)))
+    assert (found["ece"].value, found["ece"].low, found["ece"].high) == (0, -np.inf, np.inf)
+    for name in ("brier", "log_loss"):
+        assert found[name].high > found[name].value
+
+
+def test_answers_that_are_all_wrong_leave_room_too():
+    labels = np.arange(60) % 2
+    found = look(Rows(scores=np.eye(2)[1 - labels], labels=labels)).reliability.figures["aurc"]
+    right = 1 - 0.025 ** (1 / 60)
+    assert (found.value, found.high) == (1, 1)
+    assert found.low == pytest.approx(1 - right + right * np.log(right))
+
+
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.7])
+def test_no_order_of_wrong_answers_is_beyond_the_bounds_of_their_share(share):
+    n, metric = 20_000, plugins.find("metric", "aurc")
+    sure = 1 - np.arange(n) / n / 2.1
+    scores, wrong = np.stack([sure, 1 - sure], axis=1), np.arange(n) < share * n
+    most, least = (
+        metric(scores, order.astype(int), np.ones((1, n)))[0] for order in (wrong, wrong[::-1])
+    )
+    assert most == pytest.approx(share - share * np.log(share), abs=1e-3)
+    assert least == pytest.approx(share + (1 - share) * np.log(1 - share), abs=1e-3)
+
+
+def test_strangers_that_confidence_parts_perfectly_leave_room_for_the_next():
+    scores, labels = np.tile([0.9, 0.1], (200, 1)), np.arange(200) % 3 % 2
+    rows = Rows(scores=scores, labels=labels, strangers=np.tile([0.6, 0.4], (12, 1)))
+    figure = look(rows).reliability.figures["out_of_scope_auc"]
+    assert (figure.value, figure.high) == (1, 1)
+    assert figure.low == pytest.approx(0.025 ** (1 / 12))
+
+
 def test_one_group_leaves_values_without_an_interval():
     scores, labels = drawn(8, 60)
     found = look(Rows(scores=scores, labels=labels, groups=np.zeros(60, int)))
