@@ -41,7 +41,7 @@ def main(plan_file: str, folder: str, *names: str) -> None:
         {c.name: fill_cells(c, part, store, batch=plan.evaluate.batch) for c in everyone}
         for part in (sets, others)
     )
-    found = calibration_evidence(cells, sets, beside, others)
+    found = calibration_evidence(cells, sets, beside, others, store)
     print("\n".join(calibration_lines(encode(found))))
     print(*(f"warning: {line}" for line in found.warnings), sep="\n")
 

@@ -113,7 +113,7 @@ def evaluate_candidates(
             loads=measure_latency(candidates, first, place, latency or LatencyPlan()),
             sizes={c.name: c.model.size_bytes for c in candidates},
             repeat=ask_again(candidates[0], task.test, how),
-            calibration=calibration_evidence(filled.cells, task.test, beside.cells, others),
+            calibration=calibration_evidence(filled.cells, task.test, beside.cells, others, place),
         )
 
 

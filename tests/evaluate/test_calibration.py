@@ -1,6 +1,7 @@
 """Temperatures, what a place is told of confidence, and when a candidate is called worse."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,8 +10,11 @@ from sklearn.metrics import roc_auc_score
 
 from surefoot import plugins
 from surefoot.core.evidence import Cell
+from surefoot.core.progress import Silent
 from surefoot.evaluate import apply_temperature, calibration_evidence, cells, fit_temperature
+from surefoot.evaluate.looks import FILE, looked
 from surefoot.evaluate.reliability import Rows, look
+from surefoot.store import Store
 
 
 def drawn(seed, n, *, temperature=1.0, classes=3, scale=2.5):
@@ -143,6 +147,47 @@ def test_rows_that_belong_to_no_class():
     assert wide.figures["out_of_scope_auc"].value == figure.value
 
 
+@pytest.mark.parametrize("groups", [None, np.arange(60) // 2])
+def test_answers_that_are_all_right_leave_room_for_the_next(groups):
+    labels = np.arange(60) % 2
+    found = look(Rows(scores=np.eye(2)[labels], labels=labels, groups=groups)).reliability.figures
+    # By hand: of 60 rows, or 30 groups of two, none is wrong.
+    wrong = 1 - 0.025 ** (1 / (60 if groups is None else 30))
+    assert (found["aurc"].value, found["aurc"].low) == (0, 0)
+    assert found["aurc"].high == pytest.approx(wrong * (1 + np.log(1 / wrong)))
+    assert (found["ece"].value, found["ece"].low, found["ece"].high) == (0, -np.inf, np.inf)
+    for name in ("brier", "log_loss"):
+        assert found[name].high > found[name].value
+
+
+def test_answers_that_are_all_wrong_leave_room_too():
+    labels = np.arange(60) % 2
+    found = look(Rows(scores=np.eye(2)[1 - labels], labels=labels)).reliability.figures["aurc"]
+    right = 1 - 0.025 ** (1 / 60)
+    assert (found.value, found.high) == (1, 1)
+    assert found.low == pytest.approx(1 - right + right * np.log(right))
+
+
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.7])
+def test_no_order_of_wrong_answers_is_beyond_the_bounds_of_their_share(share):
+    n, metric = 20_000, plugins.find("metric", "aurc")
+    sure = 1 - np.arange(n) / n / 2.1
+    scores, wrong = np.stack([sure, 1 - sure], axis=1), np.arange(n) < share * n
+    most, least = (
+        metric(scores, order.astype(int), np.ones((1, n)))[0] for order in (wrong, wrong[::-1])
+    )
+    assert most == pytest.approx(share - share * np.log(share), abs=1e-3)
+    assert least == pytest.approx(share + (1 - share) * np.log(1 - share), abs=1e-3)
+
+
+def test_strangers_that_confidence_parts_perfectly_leave_room_for_the_next():
+    scores, labels = np.tile([0.9, 0.1], (200, 1)), np.arange(200) % 3 % 2
+    rows = Rows(scores=scores, labels=labels, strangers=np.tile([0.6, 0.4], (12, 1)))
+    figure = look(rows).reliability.figures["out_of_scope_auc"]
+    assert (figure.value, figure.high) == (1, 1)
+    assert figure.low == pytest.approx(0.025 ** (1 / 12))
+
+
 def test_one_group_leaves_values_without_an_interval():
     scores, labels = drawn(8, 60)
     found = look(Rows(scores=scores, labels=labels, groups=np.zeros(60, int)))
@@ -153,7 +198,13 @@ def test_one_group_leaves_values_without_an_interval():
     assert found.reliability.curve[0].accuracy.high == np.inf
 
 
-def evidence(tree_set, made, calibration=None, strangers=None):
+@pytest.fixture(name="evidence")
+def fixture_evidence(tree_set, tmp_path):
+    """Evidence of candidates, kept in a folder of the test."""
+    return partial(evidence_, tree_set, Store(tmp_path / "kept"))
+
+
+def evidence_(tree_set, store, made, calibration=None, strangers=None, progress=None):
     """Evidence of candidates, given the scores of each on a set `main` whose labels are drawn."""
     labels = next(iter(made.values()))[1]
     main = replace(tree_set(len(labels)), labels=labels)
@@ -169,20 +220,20 @@ def evidence(tree_set, made, calibration=None, strangers=None):
     beside: dict[str, list[Cell]] = {
         name: [cells.cell(name, others[key], own[key]) for key in others] for name in made
     }
-    return calibration_evidence(filled, {"main": main}, beside, others)
+    return calibration_evidence(filled, {"main": main}, beside, others, store, progress)
 
 
-def test_without_calibration_rows_there_is_no_after(tree_set):
-    found = evidence(tree_set, {"baseline": drawn(9, 200), "int8": drawn(9, 200)})
+def test_without_calibration_rows_there_is_no_after(evidence):
+    found = evidence({"baseline": drawn(9, 200), "int8": drawn(9, 200)})
     assert (found.rows, found.warnings) == (0, ())
     assert [one.candidate for one in found.places] == ["baseline", "int8"]
     assert all(one.after is None for one in found.places)
     assert not found.temperatures["int8"].fitted
 
 
-def test_each_candidate_has_its_own_temperature_and_the_answers_stay(tree_set):
+def test_each_candidate_has_its_own_temperature_and_the_answers_stay(evidence):
     made = {"baseline": drawn(10, 900, temperature=1.8)}
-    found = evidence(tree_set, made, drawn(11, 400, temperature=1.8), drawn(12, 80, scale=0.3)[0])
+    found = evidence(made, drawn(11, 400, temperature=1.8), drawn(12, 80, scale=0.3)[0])
     (place,) = found.places
     assert found.rows == 400
     assert place.after.figures["ece"].value < place.before.figures["ece"].value
@@ -191,14 +242,14 @@ def test_each_candidate_has_its_own_temperature_and_the_answers_stay(tree_set):
     assert place.after.figures["out_of_scope_auc"].value > 0.5
 
 
-def test_a_candidate_that_is_surer_than_it_may_be_is_called_worse(tree_set):
+def test_a_candidate_that_is_surer_than_it_may_be_is_called_worse(evidence):
     calm = drawn(13, 1_500)
     made = {"baseline": calm, "same": calm, "sure": drawn(13, 1_500, temperature=2.0)}
-    (line,) = evidence(tree_set, made).warnings
+    (line,) = evidence(made).warnings
     assert line.startswith("sure is worse calibrated than baseline on main: ece 0.1")
 
 
-def test_false_warnings_are_rare(tree_set):
+def test_false_warnings_are_rare(evidence):
     """Two equally calibrated models whose scores differ: noise on the logits of both."""
     warned = 0
     for seed in range(20):
@@ -208,11 +259,76 @@ def test_false_warnings_are_rare(tree_set):
             name: (softmax(np.log(scores) + rng.normal(size=scores.shape) * 0.7, axis=1), labels)
             for name in ("baseline", "other")
         }
-        warned += bool(evidence(tree_set, made).warnings)
+        warned += bool(evidence(made).warnings)
     assert warned <= 4  # of 20 at 5 %: more happen once in a hundred
 
 
-def test_a_temperature_that_is_not_to_be_trusted_is_a_warning(tree_set):
-    found = evidence(tree_set, {"baseline": drawn(14, 200)}, drawn(15, 20))
+def test_a_temperature_that_is_not_to_be_trusted_is_a_warning(evidence):
+    found = evidence({"baseline": drawn(14, 200)}, drawn(15, 20))
     (line,) = found.warnings
     assert line.startswith("temperature of baseline: 20 calibration rows")
+
+
+def drawn_rows(**changed):
+    scores, labels = drawn(16, 120)
+    whole = {
+        "scores": scores, "labels": labels, "groups": np.arange(120) // 2,
+        "strangers": drawn(17, 30, scale=0.5)[0], "their_groups": np.arange(30) // 3,
+    }  # fmt: skip
+    return Rows(**(whole | changed))
+
+
+def test_a_look_that_is_kept_is_the_look_and_is_not_taken_again(tmp_path):
+    store, rows = Store(tmp_path), drawn_rows()
+    first, plain = looked(rows, 1.5, store), look(rows.at(1.5))
+    assert first.reliability == plain.reliability
+    np.testing.assert_array_equal(first.error.replicates, plain.error.replicates)
+    (file,) = tmp_path.glob(f"calibration/*/{FILE}")
+    written = file.stat().st_mtime_ns
+    # What is kept is read: a mark in it comes back.
+    file.write_text(file.read_text().replace('"bootstrap"', '"marked"'))
+    assert looked(rows, 1.5, Store(tmp_path)).reliability.figures["ece"].method == "marked"
+    file.write_text("{")  # damaged: looked at again
+    assert looked(rows, 1.5, store).reliability == plain.reliability
+    assert file.stat().st_mtime_ns > written
+
+
+@pytest.mark.parametrize("part", ["scores", "labels", "groups", "strangers", "their_groups"])
+def test_a_look_is_of_these_rows_alone(tmp_path, part):
+    store = Store(tmp_path)
+    looked(drawn_rows(), 1.0, store)
+    changed = np.array(getattr(drawn_rows(), part))
+    changed[:] = changed[::-1].copy()
+    other = drawn_rows(**{part: changed})
+    assert looked(other, 1.0, store).reliability == look(other).reliability
+    assert looked(drawn_rows(), 1.2, store).reliability == look(drawn_rows().at(1.2)).reliability
+    assert len(list(tmp_path.glob("calibration/*"))) == 3
+
+
+def test_rows_of_one_group_are_kept_without_an_error(tmp_path):
+    rows = drawn_rows(groups=np.zeros(120, np.int64), strangers=None, their_groups=None)
+    store = Store(tmp_path)
+    for _ in range(2):
+        found = looked(rows, 1.0, store)
+        assert found.error is None
+        assert found.reliability.figures["ece"].high == np.inf
+
+
+class Killed(Silent):
+    """Ends the run when the first place is done."""
+
+    def advance(self):
+        raise KeyboardInterrupt
+
+
+def test_a_run_that_was_killed_keeps_what_it_had_seen(evidence, tmp_path):
+    made = {"baseline": drawn(18, 200), "int8": drawn(19, 200)}
+    calibration = drawn(20, 100)
+    with pytest.raises(KeyboardInterrupt):
+        evidence(made, calibration, progress=Killed())
+    done = {p: p.stat().st_mtime_ns for p in tmp_path.glob(f"kept/calibration/*/{FILE}")}
+    assert len(done) == 2  # the baseline before and after
+    found = evidence(made, calibration)
+    assert {p: p.stat().st_mtime_ns for p in done} == done
+    assert len(list(tmp_path.glob(f"kept/calibration/*/{FILE}"))) == 4
+    assert evidence(made, calibration) == found

@@ -11,6 +11,8 @@ from surefoot.core.errors import DataError
 from surefoot.core.evidence import Budget
 from surefoot.evaluate.logged import compare_logs, compare_outputs, kind_of
 from surefoot.gate import gate_evidence
+from surefoot.gate.questions import Questions
+from surefoot.gate.verdict import estimated, intervals
 
 WRITTEN = Path(__file__).parent / "logs" / "written"
 
@@ -127,6 +129,26 @@ def test_groups_of_right_or_wrong_answers_take_the_clustered_score(logs):
     compared = compare_logs(*logs(before, after), group="passage")
     assert judged(compared, 0.2).estimate.method == "clustered score"
     assert not compared.no_flips
+
+
+@pytest.mark.parametrize("group", [None, "passage"])
+@pytest.mark.parametrize("scale", [1, 100])
+def test_an_accuracy_in_percent_is_not_taken_for_right_or_wrong(logs, group, scale):
+    """Each row is the mean of ten answers: as shares, or in percent; the ends scale with it."""
+    rng = np.random.default_rng(5)
+    before = rng.binomial(10, 0.8, 200) / 10
+    after = np.clip(before + rng.integers(-2, 3, 200) / 10, 0, 1)
+    ends = {}
+    for metric, by in (("accuracy", scale), ("f1", 1)):
+        compared = compare_logs(*logs((before * by).tolist(), (after * by).tolist(), metric),
+                                group=group)  # fmt: skip
+        (question,) = Questions(compared.evidence).drops("candidate", metric)
+        assert not question.sample.answers
+        found = intervals([question], np.array([0.95]))[0]
+        ends[metric] = found / by
+        shown = estimated(question, found.tolist(), 0.95)
+        assert (shown.low, shown.high) == pytest.approx((found[1], found[2]))
+    assert ends["accuracy"] == pytest.approx(ends["f1"])
 
 
 def test_epochs_of_a_question_are_one_value(epochs):

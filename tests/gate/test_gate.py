@@ -24,7 +24,7 @@ def rows(before, after, *, metric="log_loss", higher=False, groups=None):
     return Paired(
         candidate="int8", dataset="main", slice=None, metric=metric, n=len(after), lost=0, won=0,
         other=0, baseline=before.mean(), value=after.mean(), higher_is_better=higher,
-        difference=after - before, values=after, groups=groups,
+        difference=after - before, values=after, groups=groups, share=metric == "accuracy",
         change=None if groups is None else np.where(after < before, 1, 2 * (after > before)),
     )  # fmt: skip
 

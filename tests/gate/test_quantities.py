@@ -214,6 +214,7 @@ def rows(difference, metric, span, groups=None):
         lost=0, won=0, other=0, baseline=0.0, value=float(difference.mean()), span=span,
         higher_is_better=metric == "accuracy", difference=difference,
         values=None if metric == "accuracy" else difference, groups=groups,
+        share=metric == "accuracy",
     )  # fmt: skip
 
 

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -35,6 +36,13 @@ def finding(value=-0.009, low=-0.02, high=0.002, *, outcome="FAIL", budget=None,
 
 def verdict(*findings, outcome="FAIL"):
     return Verdict(candidate="int8", outcome=outcome, findings=findings, share=1, tried=1)
+
+
+def test_an_accuracy_that_is_in_percent_already_is_shown_as_it_is():
+    rows = replace(PAIRED, baseline=90.0, value=89.1)
+    text = amount(finding(-0.9, -2.0, 0.2, paired=rows))
+    assert "-0.9" in text
+    assert "90" not in text
 
 
 def test_the_line_of_a_fail():

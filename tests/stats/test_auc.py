@@ -55,8 +55,8 @@ def test_difference_matches_proc() -> None:
     """pROC, test-roc.test.R: roc.test(r.wfns, r.s100b), DeLong for two correlated curves."""
     interval = stats.auc_difference(POOR, S100B, WFNS)
     assert (interval.low, interval.high) == pytest.approx((0.0104061769564846, 0.174214419249478))
-    greater = stats.auc_p_value(POOR, S100B, WFNS, margin=1e-12)
-    assert greater == pytest.approx(0.0135878911145941)
+    score = float(interval.value / (interval.high - interval.low) * 2 * norm.ppf(0.975))
+    assert norm.sf(score) == pytest.approx(0.0135878911145941)
 
 
 def test_areas_and_their_variances_match_proc() -> None:
@@ -129,16 +129,40 @@ def test_one_group_is_refused() -> None:
         stats.auc_interval(labels, scores, groups=np.zeros(30))
 
 
-def test_p_value_and_interval_say_the_same() -> None:
-    labels, baseline, candidate = scored(np.random.default_rng(33), 200)
-    low = float(stats.auc_difference(labels, baseline, candidate, level=0.9).low)
-    assert low < 0
-    assert stats.auc_p_value(labels, baseline, candidate, margin=-low) == pytest.approx(0.05)
+def test_rows_that_are_parted_perfectly_leave_room_for_the_next() -> None:
+    labels = np.arange(40) < 10
+    found = stats.auc_interval(labels, np.stack([labels, ~labels, np.zeros(40)]))
+    share = 0.025 ** (1 / 10)  # by hand: ten disjoint pairs that all came out alike
+    assert found.value.tolist() == [1, 0, 0.5]
+    assert found.low == pytest.approx([share, 0, share / 2])
+    assert found.high == pytest.approx([1, 1 - share, 1 - share / 2])
 
 
-def test_equal_rankings_prove_nothing() -> None:
-    labels, baseline, _ = scored(np.random.default_rng(34), 50)
-    assert stats.auc_p_value(labels, baseline, baseline * 2, margin=0.01) == 1
+@pytest.mark.parametrize(
+    ("groups", "pairs"),
+    [
+        (np.arange(40), 10),
+        (np.arange(40) // 5, 2),  # two groups of positive rows, six of negative ones
+        (np.arange(40) % 5, 2),  # five groups, each of both kinds
+    ],
+)
+def test_of_groups_the_pairs_are_of_groups(groups: np.ndarray, pairs: int) -> None:
+    labels = np.arange(40) < 10
+    found = stats.auc_interval(labels, labels, groups=groups)
+    assert (found.low, found.high) == pytest.approx((0.025 ** (1 / pairs), 1))
+
+
+def test_coverage_where_rows_are_mostly_parted_perfectly() -> None:
+    """The area is 0.983, and 8 positive rows are beaten by none of 30 in most samples."""
+    rng, inside, perfect = np.random.default_rng(38), 0, 0
+    truth, labels = norm.cdf(3 / np.sqrt(2)), np.arange(38) < 8
+    for _ in range(500):
+        found = stats.auc_interval(labels, 3 * labels + rng.normal(size=38))
+        if found.value == 1:
+            perfect += 1
+            inside += bool(found.low <= truth <= found.high)
+    assert perfect > 100
+    assert inside == perfect
 
 
 @pytest.mark.parametrize(

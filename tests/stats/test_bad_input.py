@@ -115,7 +115,6 @@ def test_scores_that_are_not_numbers(call: Callable[[], object], line: str) -> N
         lambda margin: stats.inferiority(1, 2, 100, margin),
         lambda margin: stats.clustered_noninferiority([1, 0, -1], [0, 1, 2], margin),
         lambda margin: stats.clustered_inferiority([1, 0, -1], [0, 1, 2], margin),
-        lambda margin: stats.auc_p_value(LABELS, SCORES, SCORES, margin=margin),
     ],
 )
 def test_margins_outside_0_to_1(call: Callable[[float], object], margin: float) -> None:

@@ -82,6 +82,17 @@ def test_max_t_treats_clusters_as_one_row_each() -> None:
     assert p[0] == pytest.approx(float(stats.mean_p_value(-clusters, margin=0.0)), abs=0.03)
 
 
+def test_a_cell_in_one_cluster_shows_nothing() -> None:
+    rng = np.random.default_rng(9)
+    groups = np.repeat(np.arange(40), 7)
+    rows = rng.normal(size=280)
+    alone = np.where(groups == 3, rows - 0.8, np.nan)  # all of it lost, and all in one cluster
+    assert stats.max_t(np.stack([rows, alone]), groups=groups)[1] == 1
+    # Of two independent cells: Sidak's level, by hand.
+    level = stats.simultaneous_level([(np.stack([rows, alone]), groups)])
+    assert level == pytest.approx(0.95**0.5, abs=0.002)
+
+
 def test_max_t_of_cells_that_do_not_vary_and_of_empty_ones() -> None:
     assert stats.max_t(np.zeros((2, 10))).tolist() == [1, 1]
     with pytest.raises(DataError, match="no rows"):

@@ -80,7 +80,7 @@ class Paired:
     span: float = 1.0
     """The most that two models can differ by on a row."""
     share: bool = False
-    """Whether the metric of a row is 0 or 1, as accuracy is, under another name."""
+    """Whether the metric of a row is 0 or 1, whatever it is called."""
     difference: np.ndarray | None = None
     """(n,) candidate minus baseline per row, (seeds, n) where the candidate was made several times;
     None when `lost` and `won` say it all."""

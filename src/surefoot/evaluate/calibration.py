@@ -13,7 +13,9 @@ from surefoot.core.errors import DataError
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Cell, place
 from surefoot.core.progress import Progress, Silent
-from surefoot.evaluate.reliability import LEVEL, Rows, Seen, look
+from surefoot.evaluate.looks import looked
+from surefoot.evaluate.reliability import LEVEL, Rows, Seen
+from surefoot.store import Store
 
 FEW_ROWS = 50
 """With fewer calibration rows a temperature is not to be trusted."""
@@ -83,15 +85,17 @@ def calibration_evidence(
     sets: Mapping[str, Examples],
     beside: Mapping[str, Sequence[Cell]],
     others: Mapping[str, Dataset],
+    store: Store,
     progress: Progress | None = None,
 ) -> Calibration:
-    """What the confidence of each candidate is worth on every test set.
+    """What the confidence of each candidate is worth on every test set; what is kept is not redone.
 
     Args:
         cells: The cells of each candidate, the baseline first, in the order of `sets`.
         sets: The test sets, as they came and under shifts; they give the groups.
         beside: The cells of each candidate on the sets of `beside_tests`, in their order.
         others: The sets of `beside_tests`.
+        store: Where finished looks are kept.
         progress: Told of every cell.
 
     Returns:
@@ -118,7 +122,7 @@ def calibration_evidence(
                 strangers=None if outside is None else also["out_of_scope"].scores,
                 their_groups=None if outside is None else _codes(outside),
             )
-            seen[name].append(_before_and_after(cell, rows, temperatures[name]))
+            seen[name].append(_before_and_after(cell, rows, temperatures[name], store))
             watch.advance()
     doubts = (
         f"temperature of {name}: {temperature.note}"
@@ -137,10 +141,10 @@ _Pair = tuple[Calibrated, Seen]
 """One candidate in one place, and what was seen of its probabilities as they came."""
 
 
-def _before_and_after(cell: Cell, rows: Rows, temperature: Temperature) -> _Pair:
-    before, after = look(rows), None
+def _before_and_after(cell: Cell, rows: Rows, temperature: Temperature, store: Store) -> _Pair:
+    before, after = looked(rows, 1.0, store), None
     if temperature.fitted:
-        after = look(rows.at(temperature.estimate.value)).reliability
+        after = looked(rows, temperature.estimate.value, store).reliability
     found = Calibrated(
         candidate=cell.candidate,
         dataset=cell.dataset,
@@ -162,8 +166,8 @@ def _worse(seen: Mapping[str, Sequence[_Pair]]) -> Iterator[str]:
 
     baseline, *others = seen.values()
     count = len(others) * len(baseline)
-    for looked in others:
-        for (old, one), (new, other) in zip(baseline, looked, strict=True):
+    for theirs in others:
+        for (old, one), (new, other) in zip(baseline, theirs, strict=True):
             if one.error is None or other.error is None:
                 continue
             rise = float(other.error.value - one.error.value)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from surefoot import stats
 from surefoot.core.dataset import Dataset
+from surefoot.core.errors import DataError
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Cell
 from surefoot.core.load import Deadline, ServedProfile
@@ -28,7 +30,8 @@ def by_deadline(
     """How often answers are right and in time, of every candidate under every load.
 
     The answers are those that were given under the load. A late one counts as wrong; or the
-    baseline answers instead, taken to be there at the deadline.
+    baseline answers instead, taken to be there at the deadline. Requests that sent the same row, or
+    rows of one group, are right or wrong together.
 
     Args:
         profiles: What was measured.
@@ -48,8 +51,8 @@ def by_deadline(
 def _of(
     profile: ServedProfile, deadlines: Sequence[float], dataset: Dataset, baseline: np.ndarray
 ) -> Iterator[Deadline]:
-    good = (profile.answers == dataset.labels[profile.rows]).mean(axis=1)
-    instead = baseline[profile.rows].mean(axis=1)
+    good = profile.answers == dataset.labels[profile.rows]
+    instead, units = baseline[profile.rows], _units(dataset)[profile.rows]
     for deadline in deadlines:
         timely = profile.wall_ms <= deadline
         yield Deadline(
@@ -57,9 +60,38 @@ def _of(
             candidate=profile.candidate,
             deadline_ms=deadline,
             in_time=_share(timely.astype(np.float64)),
-            accuracy=_share(np.where(timely, good, 0.0)),
-            fallback=_share(np.where(timely, good, instead)),
+            accuracy=_of_rows(np.where(timely[:, None], good, False), units),
+            fallback=_of_rows(np.where(timely[:, None], good, instead), units),
         )
+
+
+def _units(dataset: Dataset) -> np.ndarray:
+    """(rows,) which rows are independent: those of other groups, or each by itself."""
+    if dataset.groups is None:
+        return np.arange(len(dataset))
+    return np.unique(dataset.groups, return_inverse=True)[1]
+
+
+def _of_rows(right: np.ndarray, units: np.ndarray) -> Estimate:
+    """A share of right answers, at each end the further of two intervals.
+
+    One is that of stretches of time. The other is that of the rows sent, which are few where a load
+    sends each of them often, and come in groups: its error is cluster-robust (Miller 2024, "Adding
+    error bars to evals: a statistical approach to language model evaluations").
+
+    Args:
+        right: (requests, batch) whether an answer counts as right.
+        units: (requests, batch) the row of each, or its group.
+    """
+    series = _share(right.mean(axis=1))
+    low, high, method = series.low, series.high, f"{series.method}; clustered by row"
+    try:
+        rows = stats.share_interval(right.ravel(), groups=units.ravel(), level=LEVEL)
+    except DataError:  # one row, or one group
+        return replace(series, low=0.0, high=1.0, method=method)
+    return replace(
+        series, low=min(low, float(rows.low)), high=max(high, float(rows.high)), method=method
+    )
 
 
 def _share(values: np.ndarray) -> Estimate:

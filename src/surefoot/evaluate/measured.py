@@ -108,7 +108,7 @@ def measure(
             memory={c.name: peak_memory(c, first, store) for c in weighed},
             checks=run_checks(plan, task, everyone, cells, store, progress),
             repeat=ask_again(baseline, task.test, how),
-            calibration=calibration_evidence(cells, sets, beside, others, progress),
+            calibration=calibration_evidence(cells, sets, beside, others, store, progress),
             envelopes=envelopes,
             diagnoses=diagnose(everyone, first, timed, store),
         ),

@@ -210,6 +210,7 @@ class _Both:
             won=int((changes[0] == 2).sum()),
             other=int((changes[0] == 3).sum()),
             higher_is_better=plugins.module("metric", metric).HIGHER_IS_BETTER,
+            share=metric == "accuracy",
             span=getattr(plugins.module("metric", metric), "SPAN", math.inf),
             groups=None if self.groups is None else self.groups[mask],
             change=(changes if several else changes[0]) if by_row else None,

@@ -267,6 +267,7 @@ def _paired(
         other=other,
         baseline=before / n,
         value=after / n,
+        share=True,
     )
     if not clustered:
         return paired

@@ -18,6 +18,8 @@ DRAWS = 500
 """Replicates of the figures that only a whole set has."""
 BINS, LEAST = 15, 20
 """Bins of a reliability diagram, and the rows of each at least."""
+NO_SPREAD = 1e-12
+"""Replicates that differ by less differ by rounding."""
 OF_ROWS = ("brier", "log_loss")
 OF_SETS = ("ece", "aurc")
 
@@ -88,7 +90,11 @@ def _of_rows(name: str, rows: Rows) -> Estimate:
 
 
 def _of_sets(rows: Rows) -> tuple[dict[str, Estimate], stats.Resampled | None]:
-    """What only the whole set has: at each end the further of the BCa and the normal interval."""
+    """What only the whole set has: at each end the further of the BCa and the normal interval.
+
+    Draws that all give the same show no error, and say nothing of the next row: then `aurc` is held
+    between what the share of wrong answers allows, and `ece` is left open.
+    """
     from scipy.special import ndtri
 
     measures = [plugins.find("metric", name) for name in OF_SETS]
@@ -109,6 +115,8 @@ def _of_sets(rows: Rows) -> tuple[dict[str, Estimate], stats.Resampled | None]:
         name: _estimate(
             stats.Interval(value=drawn.value[i], low=low[i], high=high[i]), "bootstrap", n
         )
+        if half[i] > NO_SPREAD
+        else _alike(name, float(drawn.value[i]), rows)
         for i, name in enumerate(OF_SETS)
     }
     error = stats.Resampled(
@@ -117,6 +125,30 @@ def _of_sets(rows: Rows) -> tuple[dict[str, Estimate], stats.Resampled | None]:
         acceleration=drawn.acceleration[0],
     )
     return found, error
+
+
+def _alike(name: str, value: float, rows: Rows) -> Estimate:
+    """A figure that no reweighting of the rows changes.
+
+    Of wrong answers there may be a share e of up to the exact limit. They raise `aurc` most if they
+    are the most confident, to e + e ln(1 / e), and least if the least, e + (1 - e) ln(1 - e): the
+    mean over all coverages c of min(1, e / c), and of max(0, 1 - (1 - e) / c).
+    """
+    from scipy.special import xlogy
+
+    n = len(rows.labels)
+    if name != "aurc":
+        return _open(value, n)
+    right = stats.share_interval(
+        rows.scores.argmax(axis=1) == rows.labels, groups=rows.groups, level=LEVEL
+    )
+    least, most = 1 - right.high, 1 - right.low
+    bounds = stats.Interval(
+        value=np.array(value),
+        low=np.minimum(least + xlogy(1 - least, 1 - least), value),
+        high=np.maximum(most - xlogy(most, most), value),
+    )
+    return _estimate(bounds, "share of wrong answers", n)
 
 
 def _out_of_scope(rows: Rows, strangers: np.ndarray) -> Estimate:
@@ -171,5 +203,5 @@ def _estimate(found: stats.Interval, method: str, n: int, *, highest: float = 1.
 
 
 def _open(value: float, n: int) -> Estimate:
-    """A value of rows that are too few, or too much of one group, for an interval."""
+    """A value of rows that are too few, too much alike or of one group, for an interval."""
     return Estimate(value=value, low=-np.inf, high=np.inf, level=LEVEL, method="none", n=n)

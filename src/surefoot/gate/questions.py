@@ -240,7 +240,7 @@ def _changes(paired: Paired, budget: Budget) -> Question:
     kinds = CHANGES[budget.quantity]
     if paired.change is not None:
         changed = np.isin(paired.change, kinds).astype(float)
-        return _level(changed, replace(paired, metric="accuracy", span=1.0), budget)
+        return _level(changed, replace(paired, share=True, span=1.0), budget)
     count = sum((0, paired.lost, paired.won, paired.other)[kind] for kind in kinds)
     return _share(count, paired, budget)
 
@@ -254,8 +254,9 @@ def _level(values: np.ndarray, paired: Paired, budget: Budget) -> Question:
 
 
 def _rows(paired: Paired, gain: np.ndarray, margin: float) -> Rows:
-    answers = paired.metric == "accuracy" or paired.share
-    return Rows(gain=gain, margin=margin, groups=paired.groups, span=paired.span, answers=answers)
+    return Rows(
+        gain=gain, margin=margin, groups=paired.groups, span=paired.span, answers=paired.share
+    )
 
 
 def _unmeasured(paired: Paired, budget: Budget, limit: float) -> Question:

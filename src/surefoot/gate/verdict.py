@@ -20,7 +20,7 @@ from surefoot.core.errors import BudgetError
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Budget, ConfirmationEvidence, Finding, Outcome, Use, Verdict
 from surefoot.gate.questions import Question, Questions
-from surefoot.gate.samples import Drawn, Exact, Rows, per_kind
+from surefoot.gate.samples import Counted, Drawn, Exact, Rows, per_kind
 
 RANK: Mapping[Outcome, int] = {"PASS": 0, "INCONCLUSIVE": 1, "FAIL": 2}
 EXIT_CODES: Mapping[Outcome, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3}
@@ -263,7 +263,7 @@ def _too_few(question: Question, alpha: float) -> str:
     if rows is None or margin is None or not 0 < margin < 1 or not question.budget.max_drop:
         return ""
     least = int(np.ceil(np.log(alpha) / np.log1p(-margin)))
-    answers = rows.metric == "accuracy" or rows.share
+    answers = rows.share or isinstance(question.sample, Counted)
     if rows.n >= least or not answers or rows.lost + rows.won >= stats.FEW:
         return ""
     return f"{rows.n:,} rows cannot show it while hardly any answer changes"

@@ -133,8 +133,11 @@ def _unit(finding: Finding) -> str:
 
 def _percent(finding: Finding) -> bool:
     """Whether the quantity is a share, shown in percent."""
-    named = finding.budget.quantity in PERCENT or _is_check(finding)
-    return named or (finding.paired is not None and finding.paired.share)
+    named, rows = finding.budget.quantity in PERCENT or _is_check(finding), finding.paired
+    if rows is None:
+        return named
+    # A log's accuracy may be in percent already.
+    return rows.share or (named and not max(abs(rows.baseline), abs(rows.value)) > 1)
 
 
 def _number(value: float, finding: Finding) -> str:

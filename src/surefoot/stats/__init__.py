@@ -1,6 +1,6 @@
 """Statistics that keep their promise: pure functions on arrays, vectorised over cells."""
 
-from surefoot.stats.auc import auc_difference, auc_interval, auc_p_value
+from surefoot.stats.auc import auc_difference, auc_interval
 from surefoot.stats.bootstrap import (
     Resampled,
     bca_interval,
@@ -69,7 +69,6 @@ __all__ = [
     "apply_temperature",
     "auc_difference",
     "auc_interval",
-    "auc_p_value",
     "bca_interval",
     "bca_p_value",
     "betting_interval",

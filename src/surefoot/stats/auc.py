@@ -9,6 +9,9 @@ from surefoot.core.errors import DataError
 from surefoot.stats.checks import finite, open_share
 from surefoot.stats.interval import Interval
 
+_NO_ERROR = 1e-12
+"""A standard error below this is that of rounding."""
+
 
 def auc_interval(
     labels: ArrayLike, scores: ArrayLike, level: float = 0.95, *, groups: ArrayLike | None = None
@@ -16,7 +19,10 @@ def auc_interval(
     """How well scores rank positive rows above negative ones, with DeLong's interval.
 
     With groups the placements are added up by cluster (Obuchowski 1997, "Nonparametric analysis of
-    clustered ROC curve data").
+    clustered ROC curve data"). Where the scores part the rows perfectly, or not at all, there is no
+    error to go by: then the interval is the exact one of as many disjoint pairs of a positive and a
+    negative row, each of another cluster, as there are (Clopper and Pearson 1934, "The use of
+    confidence or fiducial limits illustrated in the case of the binomial").
 
     Args:
         labels: (n,) true for positive rows.
@@ -28,9 +34,17 @@ def auc_interval(
         DataError: NaN scores, or fewer than two positive or two negative rows.
     """
     value, error = _auc(labels, np.asarray(scores))
+    positive = np.asarray(labels, dtype=bool)
     if groups is not None:
-        error = _clustered_error(np.asarray(labels, dtype=bool), np.asarray(scores), groups)
-    return _normal(value, error, level)
+        error = _clustered_error(positive, np.asarray(scores), groups)
+    found, all_alike = _normal(value, error, level), error < _NO_ERROR
+    # All pairs came out alike: less than this share of them would do so by chance too rarely.
+    share = ((1 - level) / 2) ** (1 / _pairs(positive, groups))
+    return Interval(
+        value=value,
+        low=np.where(all_alike, share * value, found.low),
+        high=np.where(all_alike, 1 - share * (1 - value), found.high),
+    )
 
 
 def auc_difference(
@@ -52,26 +66,6 @@ def auc_difference(
         DataError: NaN scores, or fewer than two positive or two negative rows.
     """
     return _normal(*_auc(labels, np.asarray(candidate), np.asarray(baseline)), level)
-
-
-def auc_p_value(
-    labels: ArrayLike, baseline: ArrayLike, candidate: ArrayLike, *, margin: ArrayLike
-) -> np.ndarray:
-    """p-value of "the area fell by the margin or more"; a small one releases the candidate.
-
-    Args:
-        labels: (n,) true for positive rows.
-        baseline: (..., n) scores; larger means more positive.
-        candidate: (..., n) scores of the same rows.
-        margin: The fall that is too much, in (0, 1).
-    """
-    from scipy.special import ndtr
-
-    value, error = _auc(labels, np.asarray(candidate), np.asarray(baseline))
-    distance = value + open_share(margin, "margin")
-    safe = np.where(error > 0, error, 1.0)
-    # Equal rankings leave no error to divide by, and say nothing about the next row.
-    return np.where(error > 0, ndtr(-distance / safe), 1.0)
 
 
 def _auc(
@@ -105,6 +99,14 @@ def _placements(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, n
     above = (ranks[..., positive] - rankdata(values[..., positive], axis=-1)) / n
     below = 1 - (ranks[..., ~positive] - rankdata(values[..., ~positive], axis=-1)) / m
     return above, below
+
+
+def _pairs(positive: np.ndarray, groups: ArrayLike | None) -> int:
+    """How many disjoint pairs of a positive and a negative row, each of another cluster."""
+    if groups is None:
+        return int(min(positive.sum(), (~positive).sum()))
+    kinds = [len(np.unique(np.asarray(groups)[kind])) for kind in (positive, ~positive)]
+    return min(*kinds, len(np.unique(groups)) // 2)
 
 
 def _clustered_error(positive: np.ndarray, scores: np.ndarray, groups: ArrayLike) -> np.ndarray:

@@ -21,7 +21,7 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 """(batch, n) weights that average 1 -> (batch, ...) the metric's difference under each."""
 
 _JACKKNIFE_PARTS = 200
-_BATCH_NUMBERS = 2_000_000
+_BATCH_NUMBERS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,9 @@ def resample(
     sizes = [min(batch, draws - start) for start in range(0, draws, batch)]
     part = rng.permutation(clusters) % min(clusters, _JACKKNIFE_PARTS)
     left_out = (part != np.arange(part.max() + 1)[:, None]).astype(np.float64)
-    jackknife = np.concatenate([evaluate(rows[None]) for rows in left_out])
+    jackknife = np.concatenate(
+        [evaluate(left_out[at : at + batch]) for at in range(0, len(left_out), batch)]
+    )
     return Resampled(
         value=evaluate(np.ones((1, clusters)))[0],
         replicates=np.concatenate([evaluate(draw(size)) for size in sizes]),

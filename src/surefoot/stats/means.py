@@ -228,8 +228,17 @@ def studentised_fall(sums: ClusterSums, margin: np.ndarray) -> np.ndarray:
 
     # Beyond any table, and its powers are still numbers where the error is tiny.
     score = np.clip((sums.mean + margin) / np.where(sums.error > 0, sums.error, 1.0), -1e9, 1e9)
-    unskewed = score + sums.skew * (score**2 / 3 + 1 / 6) + sums.skew**2 * score**3 / 27
-    return np.asarray(t.sf(np.minimum(score, unskewed), sums.clusters - 1))
+    return np.asarray(t.sf(np.minimum(score, unskewed(score, sums.skew)), sums.clusters - 1))
+
+
+def unskewed(score: np.ndarray, skew: np.ndarray) -> np.ndarray:
+    """A studentised mean with the skewness taken out of it (Hall 1992).
+
+    Args:
+        score: The mean over its standard error.
+        skew: Skewness of the rows or clusters over the root of their number.
+    """
+    return np.asarray(score + skew * (score**2 / 3 + 1 / 6) + skew**2 * score**3 / 27)
 
 
 def _reach_out(critical: float, skew: np.ndarray) -> np.ndarray:

@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike
 from surefoot.core.errors import DataError
 from surefoot.stats.checks import finite_limit, open_share
 
+_ROUNDING = 1e-12
+"""A sum of as little of what was summed is 0 but for rounding."""
+
 
 def holm(p: ArrayLike) -> np.ndarray:
     """p-values adjusted so that comparing each with alpha keeps the family-wise error at alpha.
@@ -79,7 +82,7 @@ def max_t(
         seed: For the multipliers.
 
     Returns:
-        (cells,) adjusted p-values; 1 for a cell whose rows do not vary.
+        (cells,) adjusted p-values; 1 for a cell whose rows do not vary, or lie in one cluster.
 
     Raises:
         DataError: An infinite difference, a cell without rows, or only one group.
@@ -110,7 +113,8 @@ def simultaneous_level(
     Args:
         blocks: For each set of rows the (cells, n) candidate - baseline per row, NaN where a row is
             not in a cell, and the (n,) clusters; None when rows are independent. Blocks share no
-            rows. A cell whose rows do not vary counts as independent of all others.
+            rows. A cell whose rows do not vary, or lie in one cluster, counts as independent of all
+            others.
         level: Two-sided confidence of all of them together.
         draws: How often the multipliers are drawn.
         seed: For the draws.
@@ -144,8 +148,13 @@ def _studentised(
     if np.isinf(rows).any() or not sizes.all():
         raise DataError("a difference is infinite, or a cell has no rows")
     means = np.where(inside, rows, 0).sum(axis=-1) / sizes
-    noise = _by_cluster(np.where(inside, rows - means[:, None], 0), groups)
+    centred = np.where(inside, rows - means[:, None], 0)
+    noise = _by_cluster(centred, groups)
     scale = np.sqrt(np.square(noise).sum(axis=-1))
+    # Of a cell in one cluster, and of rows that are all alike, rounding alone is left.
+    size = np.abs(np.where(inside, rows, 0)).sum(axis=-1)
+    nothing = scale <= _ROUNDING * size
+    noise[nothing], scale[nothing] = 0, 0
     noise[scale > 0] /= scale[scale > 0, None]
     return means, scale / sizes, noise
 

@@ -74,6 +74,24 @@ def test_the_aggregate_leads_to_its_samples_and_says_the_direction(write):
     assert (beside.higher_is_better, beside.settings) == (False, log.settings)
 
 
+def test_a_mean_over_opposite_directions_is_refused(write):
+    names = ("mmlu_law", "mmlu_physics")
+    rows = [eee_record(i, 0.5, name) for name in names for i in range(3)]
+    whole = aggregate("run_samples.jsonl", names)
+    whole["evaluation_results"][1]["metric_config"]["lower_is_better"] = True
+    write("run_samples.jsonl", rows)
+    file = write("run.json", whole)
+    with pytest.raises(DataError) as error:
+        every_eval_ever(file, None, [])
+    assert "larger is better for 'mmlu_law' and worse for 'mmlu_physics'" in str(error.value)
+    assert "choose one evaluation with --metric" in str(error.value)
+    assert every_eval_ever(file, "mmlu_law", []).higher_is_better
+    assert not every_eval_ever(file, "mmlu_physics", []).higher_is_better
+    # One that says nothing agrees with whatever the other says.
+    whole["evaluation_results"][0]["metric_config"] = {}
+    assert not every_eval_ever(write("run.json", whole), None, []).higher_is_better
+
+
 def test_subtasks_are_slices_though_their_ids_are_the_same(write):
     rows = [eee_record(i, 1, name) for name in ("mmlu_law", "mmlu_physics") for i in range(3)]
     log = every_eval_ever(write("run.jsonl", rows), None, ["task"])

@@ -122,6 +122,18 @@ def test_the_results_beside_it_say_which_way_is_better(write):
     assert log.settings == {"tasks": "gsm8k", "num_fewshot of gsm8k": "5"}
 
 
+def test_a_mean_over_opposite_directions_is_refused(write):
+    for task in ("gsm8k", "asr"):
+        write(SAMPLES.replace("gsm8k", task), [lm_sample(i, 0.1 * i, "wer") for i in range(3)])
+    ways = {"gsm8k": {"wer": True}, "asr": {"wer": False}}
+    folder = write(RESULTS, {"higher_is_better": ways}).parent
+    with pytest.raises(DataError, match="larger is better for 'gsm8k' and worse for 'asr'"):
+        lm_eval(folder, None, [])
+    assert not lm_eval(folder / SAMPLES.replace("gsm8k", "asr"), None, []).higher_is_better
+    write(RESULTS, {"higher_is_better": {"asr": {"wer": False}}})
+    assert not lm_eval(folder, None, []).higher_is_better
+
+
 def two_filters(*names):
     return [lm_sample(i, 1.0, "exact_match", filter=name) for name in names for i in range(3)]
 

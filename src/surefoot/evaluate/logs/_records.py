@@ -32,6 +32,30 @@ def head(path: Path) -> str:
         return stream.read(HEAD).decode("utf-8", errors="replace").lstrip("\ufeff")
 
 
+def larger_is_better(said: Iterable[tuple[str, bool | None]], path: Path, fix: str) -> bool:
+    """Which way is better, of everything that is averaged; larger where nobody says.
+
+    Args:
+        said: A name and its direction, None where it says none.
+        path: The log.
+        fix: What to do where they disagree.
+
+    Raises:
+        DataError: Larger is better for some and worse for others, so that no mean says anything.
+    """
+    ways = {True: "", False: ""}
+    for name, way in said:
+        if way is not None:
+            ways[way] = ways[way] or name
+    if ways[True] and ways[False]:
+        raise DataError(
+            f"larger is better for '{ways[True]}' and worse for '{ways[False]}'",
+            where=str(path),
+            fix=fix,
+        )
+    return not ways[False]
+
+
 def first_record(path: Path) -> Record:
     """The record in the first line of a JSON-lines file; empty where there is none."""
     if not head(path).lstrip().startswith("{"):

@@ -17,6 +17,7 @@ from surefoot.evaluate.logs._records import (
     chosen,
     first_record,
     head,
+    larger_is_better,
     number,
     plain,
     records,
@@ -75,7 +76,9 @@ def every_eval_ever(path: Path, metric: str | None, columns: Sequence[str]) -> L
         **samples.columns(value),
         model=model,
         task=next(iter(evaluations), "") if len(evaluations) == 1 else f"{len(evaluations)} tasks",
-        higher_is_better=not _lower(aggregate, evaluations),
+        higher_is_better=larger_is_better(
+            _directions(aggregate, evaluations), path, "choose one evaluation with --metric"
+        ),
         settings={"evaluations": ", ".join(sorted(evaluations))} | _settings(aggregate),
         conditions=_conditions(aggregate),
     )
@@ -147,12 +150,13 @@ def _results(aggregate: Record) -> list[Mapping[str, Any]]:
     return list(aggregate.get("evaluation_results") or [])
 
 
-def _lower(aggregate: Record, evaluations: Mapping[str, None]) -> bool:
-    return any(
-        (one.get("metric_config") or {}).get("lower_is_better")
-        for one in _results(aggregate)
-        if one.get("evaluation_name") in evaluations
-    )
+def _directions(
+    aggregate: Record, evaluations: Mapping[str, None]
+) -> Iterator[tuple[str, bool | None]]:
+    for one in _results(aggregate):
+        lower = (one.get("metric_config") or {}).get("lower_is_better")
+        if one.get("evaluation_name") in evaluations:
+            yield str(one["evaluation_name"]), None if lower is None else not lower
 
 
 def _settings(aggregate: Record) -> dict[str, str]:

@@ -22,6 +22,7 @@ from surefoot.evaluate.logs._records import (
     chosen,
     first_record,
     head,
+    larger_is_better,
     number,
     plain,
     records,
@@ -70,7 +71,11 @@ def lm_eval(path: Path, metric: str | None, columns: Sequence[str]) -> Log:
         **samples.columns(name),
         model=str(tasks[0].results.get("model_name") or ""),
         task=_title(tasks),
-        higher_is_better=all(task.higher_is_better(name) for task in tasks),
+        higher_is_better=larger_is_better(
+            ((task.name, task.higher_is_better(name)) for task in tasks),
+            path,
+            "compare the samples of one task at a time",
+        ),
         settings=_merged(t.settings() for t in tasks)
         | ({"tasks": ", ".join(t.name for t in tasks)} if tasks[0].named else {}),
         conditions=_merged(t.conditions() for t in tasks),
@@ -90,8 +95,9 @@ class _Task:
     def of(self, table: str) -> Any:
         return (self.results.get(table) or {}).get(self.name)
 
-    def higher_is_better(self, metric: str) -> bool:
-        return (self.of("higher_is_better") or {}).get(metric) is not False
+    def higher_is_better(self, metric: str) -> bool | None:
+        found = (self.of("higher_is_better") or {}).get(metric)
+        return found if isinstance(found, bool) else None
 
     def settings(self) -> dict[str, str]:
         found = {

@@ -26,6 +26,10 @@ def aurc(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndar
     wrong = (scores.argmax(axis=1) != labels)[order]
     weights = weights[:, order]
     accepted, errors = np.cumsum(weights, axis=1), np.cumsum(weights * wrong, axis=1)
-    last = np.searchsorted(-confidence[order], -confidence[order], side="right") - 1
-    risk = errors[:, last] / np.maximum(accepted[:, last], np.finfo(np.float64).tiny)
+    # The last row of each stretch of equal confidence; the weights of a stretch count together.
+    last = np.flatnonzero(np.diff(confidence[order], append=-1.0))
+    if len(last) < len(order):
+        accepted, errors = accepted[:, last], errors[:, last]
+        weights = np.diff(accepted, axis=1, prepend=0)
+    risk = errors / np.maximum(accepted, np.finfo(np.float64).tiny)
     return np.asarray((weights * risk).sum(axis=1) / accepted[:, -1])
