@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from surefoot.core.dataset import Dataset
 from surefoot.core.errors import ModelError
 from surefoot.core.plan import LoadPlan
 from surefoot.evaluate import measure_load, offered, serve_load
+from surefoot.evaluate.generator import Server
+from surefoot.evaluate.load import put_under_load
 
 ROWS = Dataset(
     name="main", ids=np.array([str(i) for i in range(50)], np.dtypes.StringDType()),
@@ -136,6 +139,24 @@ def test_a_real_model_answers_under_load_as_it_does_alone(candidate, tree_set, a
     assert (profile.load, profile.candidate, profile.runtime) == ("peak", "baseline", "onnxruntime")
     assert (profile.threads, profile.url, profile.errors) == (1, None, {})
     assert seen.totals == {"load peak: baseline": 1}
+
+
+def test_errors_after_the_last_good_answer_belong_to_the_run(entrant):
+    """Answers stop after a third of it: a third of the rate, whatever came first."""
+    asked = itertools.count()
+    server = Server(
+        request=lambda rows: ROWS.inputs[rows],
+        ask=answers,
+        read=lambda scores: scores.argmax(axis=1) if next(asked) < 50 else "HTTP 500",
+    )
+    settings = replace(BUSY, seconds=0.6, target_qps=250.0)
+    profile = put_under_load(server, ROWS, settings, name="peak", candidate=entrant)
+    assert profile.errors == {"HTTP 500": 100}
+    assert profile.ended_ms == pytest.approx(600, rel=0.2)
+    assert profile.achieved_qps == pytest.approx(50_000 / profile.ended_ms)
+    never = replace(server, read=lambda _: "HTTP 500")
+    silent = put_under_load(never, ROWS, settings, name="peak", candidate=entrant)
+    assert (silent.achieved_qps, silent.ended_ms) == (0, pytest.approx(600, rel=0.2))
 
 
 def test_a_model_that_fails_stops_the_load(entrant):

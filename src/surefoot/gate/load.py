@@ -14,7 +14,7 @@ from surefoot.core.load import ServedProfile
 from surefoot.evaluate.latency import AGAIN
 from surefoot.evaluate.load import offered
 from surefoot.gate.latency import NOISIEST, disturbed, quantile
-from surefoot.gate.samples import Calls, Sample, Series
+from surefoot.gate.samples import Calls, Exact, Sample, Series
 
 LATEST_MS = 1.0
 """So late may the generator send its latest 1 % of requests, in milliseconds."""
@@ -47,8 +47,19 @@ def sample(profile: ServedProfile, budget: Budget, limit: float) -> Sample:
         return Calls(
             values=profile.wall_ms, q=QUANTILES[budget.quantity], limit=limit, at_least=False
         )
-    # At least so many rows a second: answers at most so far apart, in the mean.
-    return Series(values=_gaps(profile), limit=1000 * profile.batch / limit)
+    if not np.isfinite(profile.wall_ms).any():
+        return Exact(value=0.0, limit=-limit)
+    # At least so many rows a second: in the mean over the run, at most so many fewer than none.
+    return Series(values=-_rates(profile), limit=-limit)
+
+
+def rows_a_second(sampled: float) -> float:
+    """From what the sample of `rows_per_s` estimates to the rate; no interval ends below none.
+
+    Args:
+        sampled: The negative rate.
+    """
+    return max(-sampled, 0.0)
 
 
 def invalid(profile: ServedProfile, served: Served, baseline: str) -> str:
@@ -164,10 +175,19 @@ def _noise(load: str, served: Served, baseline: str) -> str:
     )
 
 
-def _gaps(profile: ServedProfile) -> np.ndarray:
-    """Milliseconds from each answer to the next, the first one's from the start of the run."""
+def _rates(profile: ServedProfile) -> np.ndarray:
+    """Rows a second in equal stretches of the whole run, as many as there were requests.
+
+    An answer counts evenly over the time since the one before it, as does a renewal process that is
+    interpolated; after the last one there is none until the end of the run. So errors count for the
+    time that they took, wherever they are.
+    """
     done = np.sort((profile.arrival_ms + profile.wall_ms)[np.isfinite(profile.wall_ms)])
-    return np.diff(done, prepend=0.0) if len(done) else np.array([np.finfo(np.float64).max])
+    # A multiple of the blocks, so that the mean of the blocks is that of the run.
+    stretches = max(len(profile.wall_ms) // stats.BLOCKS * stats.BLOCKS, 1)
+    edges = np.linspace(0.0, profile.ended_ms, stretches + 1)
+    answered = np.interp(edges, np.concatenate([[0.0], done]), np.arange(len(done) + 1))
+    return np.diff(answered) * (1000 * profile.batch * stretches / profile.ended_ms)
 
 
 def _slowest(values: np.ndarray) -> float:
