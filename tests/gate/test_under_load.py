@@ -126,9 +126,7 @@ def test_few_requests_of_the_baseline_do_not_show_the_noise(wall):
     slow = np.where(np.arange(1500) < 3, 100.0, np.inf)
     twins = (served("baseline", slow), served("baseline (again)", slow))
     found = finding(P99, served("lean", wall), *twins)
-    assert (
-        found.reason == "too few requests show how noisy this machine is: the baseline answered 3"
-    )
+    assert found.reason == "too few calls show how noisy this machine is: the baseline answered 3"
 
 
 def growing_queue(service, qps, n=1500):

@@ -13,7 +13,7 @@ from surefoot.core.evidence import Budget
 from surefoot.core.load import ServedProfile
 from surefoot.evaluate.latency import AGAIN
 from surefoot.evaluate.load import offered
-from surefoot.gate.latency import NOISIEST, disturbed, quantile
+from surefoot.evaluate.machine import disturbed, quantile, times_itself, unlike
 from surefoot.gate.samples import Calls, Exact, Sample, Series
 
 LATEST_MS = 1.0
@@ -91,7 +91,7 @@ def invalid(profile: ServedProfile, served: Served, baseline: str) -> str:
             f" {BUSIEST:.0%} is allowed"
         )
     found = disturbed(profile.machine, in_process=not profile.url)
-    return found or _noise(profile.load, served, baseline)
+    return found or unlike(again(profile.load, served, baseline))
 
 
 def growing(profile: ServedProfile) -> str:
@@ -155,24 +155,7 @@ def again(load: str, served: Served, baseline: str) -> Estimate | None:
     one, two = served.get((load, baseline)), served.get((load, baseline + AGAIN))
     if one is None or two is None:
         return None
-    both = min(len(one.service_ms), len(two.service_ms))
-    first, second = one.service_ms[:both], two.service_ms[:both]
-    answered = np.isfinite(first) & np.isfinite(second)
-    if not answered.any():
-        return None
-    return quantile(second[answered] / first[answered], 0.5)
-
-
-def _noise(load: str, served: Served, baseline: str) -> str:
-    ratio = again(load, served, baseline)
-    if ratio is None or (ratio.low >= 1 / NOISIEST and ratio.high <= NOISIEST):
-        return ""
-    if np.isinf(ratio.low) or np.isinf(ratio.high):
-        return f"too few requests show how noisy this machine is: the baseline answered {ratio.n}"
-    return (
-        f"this machine is too noisy: the baseline took {ratio.value:.2f}"
-        f" [{ratio.low:.2f}, {ratio.high:.2f}] times as long as itself; up to {NOISIEST} is allowed"
-    )
+    return times_itself(one.service_ms, two.service_ms)
 
 
 def _rates(profile: ServedProfile) -> np.ndarray:
