@@ -14,7 +14,9 @@ from surefoot.evaluate.latency import AGAIN
 from surefoot.evaluate.loads import compared, find_endpoints, measure_loads
 from surefoot.store import Store
 
-PEAK = {"peak": LoadPlan(scenario="server", target_qps=40, seconds=0.5)}
+pytestmark = pytest.mark.usefixtures("quiet")
+
+PEAK = {"peak": LoadPlan(scenario="server", target_qps=100, seconds=0.1)}
 
 
 @pytest.fixture
@@ -58,6 +60,35 @@ def test_a_finished_load_is_not_run_again(both, tree_set, store, watch):
     renamed = measure_loads(both, tree_set(), store, {"noon": PEAK["peak"]}, {}, seen)
     assert seen.totals == {}
     assert {p.load for p in renamed} == {"noon"}
+
+
+@pytest.mark.parametrize("limit", ["NOISIEST", "MOST_FOREIGN"])
+def test_what_a_noisy_machine_showed_is_measured_again(
+    both, tree_set, store, watch, monkeypatch, limit
+):
+    """Of a baseline unlike itself everybody's turn is in doubt; it is there for this run alone."""
+    with monkeypatch.context() as noisy:
+        noisy.setattr(f"surefoot.evaluate.machine.{limit}", -1.0)
+        first = measure_loads(both, tree_set(), store, PEAK, {}, Silent())
+    assert [p.candidate for p in first] == ["baseline", "turned", "baseline" + AGAIN]
+    assert not list(store.root.glob("load/*"))
+    seen = watch()
+    again = measure_loads(both, tree_set(), store, PEAK, {}, seen)
+    assert len(seen.totals) == 3
+    assert again[0].wall_ms.tolist() != first[0].wall_ms.tolist()
+    kept = measure_loads(both, tree_set(), store, PEAK, {}, watch())
+    assert kept[0].wall_ms.tolist() == again[0].wall_ms.tolist()
+
+
+def test_what_others_do_beside_an_endpoint_keeps_nothing_from_being_kept(
+    serving, both, tree_set, store, monkeypatch
+):
+    monkeypatch.setattr("surefoot.evaluate.machine.MOST_FOREIGN", -1.0)
+    rows = tree_set()
+    with serving() as server:
+        live = {"live": replace(PEAK["peak"], url=server.url, candidate="turned")}
+        measure_loads(both, rows, store, live, find_endpoints(live, rows), Silent())
+    assert len(list(store.root.glob("load/*"))) == 1
 
 
 def test_a_run_stopped_midway_goes_on_with_who_is_missing(both, tree_set, store, watch):
