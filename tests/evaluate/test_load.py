@@ -73,10 +73,11 @@ def test_latency_counts_from_the_scheduled_arrival(entrant):
 
 
 def test_every_candidate_has_the_same_arrivals_and_rows(entrant):
-    one, two = (serve_load(sleeping(t), entrant, ROWS, BUSY) for t in (0, 0.002))
+    settings = replace(BUSY, seconds=0.5)
+    one, two = (serve_load(sleeping(t), entrant, ROWS, settings) for t in (0, 0.002))
     assert one.arrival_ms.tolist() == two.arrival_ms.tolist()
     assert one.rows.tolist() == two.rows.tolist()
-    assert len(np.unique(one.rows)) > 30
+    assert len(np.unique(one.rows)) > 20
     assert one.answers.tolist() == (one.rows % 2).tolist()
 
 
@@ -124,15 +125,16 @@ def test_cpu_time_is_that_of_the_call_without_the_wait(entrant):
             pass
         return answers(inputs)
 
-    profile = serve_load(busy, entrant, ROWS, replace(BUSY, target_qps=40))
+    settings = replace(BUSY, target_qps=40, seconds=0.5)
+    profile = serve_load(busy, entrant, ROWS, settings)
     assert np.median(profile.cpu_ms) == pytest.approx(4, abs=0.5)
-    idle = serve_load(sleeping(0.004), entrant, ROWS, replace(BUSY, target_qps=40))
+    idle = serve_load(sleeping(0.004), entrant, ROWS, settings)
     assert np.median(idle.cpu_ms) < 1
 
 
 def test_a_real_model_answers_under_load_as_it_does_alone(candidate, tree_set, answers, watch):
     rows, lean, seen = tree_set(), candidate(), watch()
-    settings = LoadPlan(scenario="server", target_qps=200, seconds=1, batch=2)
+    settings = LoadPlan(scenario="server", target_qps=200, seconds=1.0, batch=2)
     profile = measure_load(lean, rows, settings, name="peak", progress=seen)
     expected = answers(lean, rows.inputs).argmax(axis=1)[profile.rows]
     assert profile.answers.tolist() == expected.tolist()

@@ -49,6 +49,7 @@ def test_everybody_is_put_under_load_and_the_baseline_twice(both, tree_set, stor
     assert list(seen.totals) == [f"load peak: {p.candidate}" for p in found]
 
 
+@pytest.mark.slow
 def test_a_finished_load_is_not_run_again(both, tree_set, store, watch):
     first = measure_loads(both, tree_set(), store, PEAK, {}, Silent())
     shutil.rmtree(both[1].model.path)
@@ -69,14 +70,14 @@ def test_what_a_noisy_machine_showed_is_measured_again(
     """Of a baseline unlike itself everybody's turn is in doubt; it is there for this run alone."""
     with monkeypatch.context() as noisy:
         noisy.setattr(f"surefoot.evaluate.machine.{limit}", -1.0)
-        first = measure_loads(both, tree_set(), store, PEAK, {}, Silent())
-    assert [p.candidate for p in first] == ["baseline", "turned", "baseline" + AGAIN]
+        first = measure_loads(both[:1], tree_set(), store, PEAK, {}, Silent())
+    assert [p.candidate for p in first] == ["baseline", "baseline" + AGAIN]
     assert not list(store.root.glob("load/*"))
     seen = watch()
-    again = measure_loads(both, tree_set(), store, PEAK, {}, seen)
-    assert len(seen.totals) == 3
+    again = measure_loads(both[:1], tree_set(), store, PEAK, {}, seen)
+    assert len(seen.totals) == 2
     assert again[0].wall_ms.tolist() != first[0].wall_ms.tolist()
-    kept = measure_loads(both, tree_set(), store, PEAK, {}, watch())
+    kept = measure_loads(both[:1], tree_set(), store, PEAK, {}, watch())
     assert kept[0].wall_ms.tolist() == again[0].wall_ms.tolist()
 
 
@@ -91,6 +92,7 @@ def test_what_others_do_beside_an_endpoint_keeps_nothing_from_being_kept(
     assert len(list(store.root.glob("load/*"))) == 1
 
 
+@pytest.mark.slow
 def test_a_run_stopped_midway_goes_on_with_who_is_missing(both, tree_set, store, watch):
     longer = {"peak": replace(PEAK["peak"], seconds=1.2)}
     with pytest.raises(KeyboardInterrupt):
@@ -100,6 +102,7 @@ def test_a_run_stopped_midway_goes_on_with_who_is_missing(both, tree_set, store,
     assert list(seen.totals) == ["load peak: turned", "load peak: baseline" + AGAIN]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", [{"seconds": 0.4}, {"target_qps": 50.0}, {"threads": 2}, {"batch": 2}, {"rows": 1}]
 )
@@ -111,6 +114,7 @@ def test_a_change_runs_it_again(both, tree_set, store, watch, change):
     assert len(seen.totals) == 2
 
 
+@pytest.mark.slow
 def test_other_deadlines_run_nothing_again(both, tree_set, store, watch):
     measure_loads(both[:1], tree_set(), store, PEAK, {}, Silent())
     seen = watch()
