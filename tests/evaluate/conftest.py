@@ -174,10 +174,3 @@ def _serving(answer: Callable = sound, metadata: object = METADATA) -> Iterator:
 def serving() -> Callable:
     """Serves at `.url` while its block lasts: `serving(answer, metadata)`; sound without either."""
     return _serving
-
-
-@pytest.fixture
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No machine counts as noisy: for tests of something else, wherever they run."""
-    for limit in ("NOISIEST", "MOST_STEAL", "MOST_FOREIGN"):
-        monkeypatch.setattr(f"surefoot.evaluate.machine.{limit}", float("inf"))
