@@ -70,6 +70,7 @@ def envelopes(folder):
     return {(one["axis"], one["candidate"]): one for one in found}
 
 
+@pytest.mark.usefixtures("quiet")
 def test_what_fails_first_stands_below_the_verdict(cli, folder):
     said = cli("run", "plan.toml")
     assert said.code in (0, 1, 3), said.err

@@ -13,6 +13,7 @@ from surefoot.bundle import (
     described,
     environment_key,
     missing_files,
+    open_for_noise,
     read_bundle,
     write_bundle,
 )
@@ -38,6 +39,9 @@ BASELINE = "baseline"
 def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[Bundle, bool]:
     """Run every stage that an earlier run has not finished.
 
+    Where a noisy machine left something open, a finished run is not the end of it: what was noisy
+    was not kept, and is measured again.
+
     Args:
         plan: The plan.
         out: The folder of finished stages; the bundle is its sub-folder `bundle`.
@@ -53,8 +57,10 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
     with store.locked():
         key = run_key(plan, store)
         finished = _finished(out / "bundle", key)
-        if finished:
+        if finished and not open_for_noise(finished.path):
             return finished, False
+        if finished:
+            watch.note("note: the machine was too noisy last time; what it left open is run again")
         check_replaceable(out / "bundle")
         contents, use = _measured(plan, key, store, watch)
         tried = len(plan.recipes)

@@ -73,6 +73,7 @@ def test_it_shows_why_a_candidate_is_not_faster(cli, folder):
         assert all(f"  - {reason}" in text for reason in found["reasons"])
 
 
+@pytest.mark.usefixtures("quiet")
 def test_a_run_afterwards_measures_nothing_again_and_spends_nothing(cli, folder):
     (folder / "surefoot.toml").write_text(PLAN + BUDGET)
     measured = cli("evaluate").out

@@ -113,6 +113,34 @@ def test_an_unchanged_plan_prints_the_same_again(cli, texts):
     assert second.err == ("nothing to do: the plan, its files and this machine are unchanged\n")
 
 
+def test_what_a_noisy_machine_left_open_is_measured_again(cli, numbers, monkeypatch):
+    """And nothing else is, and the ledger counts it as the same use."""
+
+    def noisiest(limit):
+        for name in ("NOISIEST", "MOST_STEAL", "MOST_FOREIGN"):
+            monkeypatch.setattr(f"surefoot.evaluate.machine.{name}", limit)
+
+    edit(numbers / "surefoot.toml", "calls = 20, seconds = 2", "calls = 120, seconds = 10")
+    with (numbers / "surefoot.toml").open("a") as plan:
+        plan.write('[[budget]]\nquantity = "p50_ms"\nat_most = 1000\n')
+    noisiest(-1.0)
+    first, second = cli("run"), cli("run")
+    for said in (first, second):
+        assert "p50_ms" in said.out
+        assert "this machine is too noisy" in said.out
+        assert "latency at batch 1" in said.err.splitlines()
+    assert "note: the machine was too noisy last time; what it left open is run again" in second.err
+    assert "filling" not in second.err
+    noisiest(float("inf"))
+    third, fourth = cli("run"), cli("run")
+    assert "latency at batch 1" in third.err.splitlines()
+    assert "filling" not in third.err
+    assert "too noisy" not in third.out
+    assert (fourth.out, fourth.code) == (third.out, third.code)
+    assert fourth.err == "nothing to do: the plan, its files and this machine are unchanged\n"
+    assert len((numbers / "surefoot-ledger.jsonl").read_text().splitlines()) == 1
+
+
 def test_json_is_the_verdict_of_the_bundle_and_nothing_else(cli, texts):
     said = cli("run", "--json")
     stored = json.loads((texts / "surefoot-run" / "bundle" / "verdict.json").read_text())

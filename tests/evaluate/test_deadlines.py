@@ -30,6 +30,7 @@ def profile(rows, answers, wall, name="lean", scenario="server"):
         threads=1, target_qps=5.0, rows=np.array(rows), arrival_ms=nothing, wall_ms=np.array(wall),
         service_ms=nothing, lateness_ms=nothing, cpu_ms=nothing, answers=np.array(answers),
         achieved_qps=5.0, waiting=0, machine=Machine(steal=None, foreign=None), busy=0.0,
+        ended_ms=1.0,
     )  # fmt: skip
 
 

@@ -20,6 +20,8 @@ from surefoot.evaluate.latency import AGAIN, WARM_UP, _rows, measure_latency, ta
 from surefoot.gate import noise, summaries
 from surefoot.store import Store
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 QUICK = LatencyPlan(batch=[1, 3], calls=12, seconds=20)
 
 
@@ -142,6 +144,26 @@ def test_finished_latencies_are_not_measured_again(both, tree_set, store, watch)
         assert (new.candidate, new.batch) == (old.candidate, old.batch)
         assert new.wall_ms.tolist() == old.wall_ms.tolist()
         assert new.cpu_ms.tolist() == old.cpu_ms.tolist()
+
+
+@pytest.mark.parametrize("limit", ["NOISIEST", "MOST_FOREIGN"])
+def test_what_a_noisy_machine_showed_is_measured_again(
+    candidate, tree_set, store, watch, monkeypatch, limit
+):
+    """However noise shows; it is there for this run, and gone for the next."""
+    # Long enough for Linux, which counts in ticks, to have seen anything.
+    quick, seen = LatencyPlan(batch=[1], calls=100_000, seconds=0.1), watch()
+    with monkeypatch.context() as noisy:
+        noisy.setattr(f"surefoot.evaluate.machine.{limit}", -1.0)
+        first = measure_latency([candidate()], tree_set(), store, quick)
+        assert len(first) == 2
+        assert not (store.root / "latency").exists()
+    again = measure_latency([candidate()], tree_set(), store, quick, seen)
+    assert list(seen.totals) == ["latency at batch 1"]
+    assert again[0].wall_ms.tolist() != first[0].wall_ms.tolist()
+    kept = measure_latency([candidate()], tree_set(), store, quick, watch())
+    assert kept[0].wall_ms.tolist() == again[0].wall_ms.tolist()
+    assert kept[0].machine == again[0].machine
 
 
 def test_a_run_stopped_midway_measures_only_the_batch_that_is_missing(both, tree_set, store, watch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from surefoot.core.dataset import Dataset
 from surefoot.core.errors import ModelError
 from surefoot.core.plan import LoadPlan
 from surefoot.evaluate import measure_load, offered, serve_load
+from surefoot.evaluate.generator import Server
+from surefoot.evaluate.load import put_under_load
 
 ROWS = Dataset(
     name="main", ids=np.array([str(i) for i in range(50)], np.dtypes.StringDType()),
@@ -70,10 +73,11 @@ def test_latency_counts_from_the_scheduled_arrival(entrant):
 
 
 def test_every_candidate_has_the_same_arrivals_and_rows(entrant):
-    one, two = (serve_load(sleeping(t), entrant, ROWS, BUSY) for t in (0, 0.002))
+    settings = replace(BUSY, seconds=0.5)
+    one, two = (serve_load(sleeping(t), entrant, ROWS, settings) for t in (0, 0.002))
     assert one.arrival_ms.tolist() == two.arrival_ms.tolist()
     assert one.rows.tolist() == two.rows.tolist()
-    assert len(np.unique(one.rows)) > 30
+    assert len(np.unique(one.rows)) > 20
     assert one.answers.tolist() == (one.rows % 2).tolist()
 
 
@@ -121,21 +125,40 @@ def test_cpu_time_is_that_of_the_call_without_the_wait(entrant):
             pass
         return answers(inputs)
 
-    profile = serve_load(busy, entrant, ROWS, replace(BUSY, target_qps=40))
+    settings = replace(BUSY, target_qps=40, seconds=0.5)
+    profile = serve_load(busy, entrant, ROWS, settings)
     assert np.median(profile.cpu_ms) == pytest.approx(4, abs=0.5)
-    idle = serve_load(sleeping(0.004), entrant, ROWS, replace(BUSY, target_qps=40))
+    idle = serve_load(sleeping(0.004), entrant, ROWS, settings)
     assert np.median(idle.cpu_ms) < 1
 
 
 def test_a_real_model_answers_under_load_as_it_does_alone(candidate, tree_set, answers, watch):
     rows, lean, seen = tree_set(), candidate(), watch()
-    settings = LoadPlan(scenario="server", target_qps=200, seconds=1, batch=2)
+    settings = LoadPlan(scenario="server", target_qps=200, seconds=1.0, batch=2)
     profile = measure_load(lean, rows, settings, name="peak", progress=seen)
     expected = answers(lean, rows.inputs).argmax(axis=1)[profile.rows]
     assert profile.answers.tolist() == expected.tolist()
     assert (profile.load, profile.candidate, profile.runtime) == ("peak", "baseline", "onnxruntime")
     assert (profile.threads, profile.url, profile.errors) == (1, None, {})
     assert seen.totals == {"load peak: baseline": 1}
+
+
+def test_errors_after_the_last_good_answer_belong_to_the_run(entrant):
+    """Answers stop after a third of it: a third of the rate, whatever came first."""
+    asked = itertools.count()
+    server = Server(
+        request=lambda rows: ROWS.inputs[rows],
+        ask=answers,
+        read=lambda scores: scores.argmax(axis=1) if next(asked) < 50 else "HTTP 500",
+    )
+    settings = replace(BUSY, seconds=0.6, target_qps=250.0)
+    profile = put_under_load(server, ROWS, settings, name="peak", candidate=entrant)
+    assert profile.errors == {"HTTP 500": 100}
+    assert profile.ended_ms == pytest.approx(600, rel=0.2)
+    assert profile.achieved_qps == pytest.approx(50_000 / profile.ended_ms)
+    never = replace(server, read=lambda _: "HTTP 500")
+    silent = put_under_load(never, ROWS, settings, name="peak", candidate=entrant)
+    assert (silent.achieved_qps, silent.ended_ms) == (0, pytest.approx(600, rel=0.2))
 
 
 def test_a_model_that_fails_stops_the_load(entrant):

@@ -76,6 +76,8 @@ def folder(tmp_path, linear):
     return tmp_path
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("quiet")
 def test_a_plan_with_loads_ends_in_a_bundle_that_tells_of_each_request(folder, serving, watch):
     seen = watch()
     with serving() as server:

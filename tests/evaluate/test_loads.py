@@ -14,7 +14,9 @@ from surefoot.evaluate.latency import AGAIN
 from surefoot.evaluate.loads import compared, find_endpoints, measure_loads
 from surefoot.store import Store
 
-PEAK = {"peak": LoadPlan(scenario="server", target_qps=40, seconds=0.5)}
+pytestmark = pytest.mark.usefixtures("quiet")
+
+PEAK = {"peak": LoadPlan(scenario="server", target_qps=100, seconds=0.1)}
 
 
 @pytest.fixture
@@ -47,6 +49,7 @@ def test_everybody_is_put_under_load_and_the_baseline_twice(both, tree_set, stor
     assert list(seen.totals) == [f"load peak: {p.candidate}" for p in found]
 
 
+@pytest.mark.slow
 def test_a_finished_load_is_not_run_again(both, tree_set, store, watch):
     first = measure_loads(both, tree_set(), store, PEAK, {}, Silent())
     shutil.rmtree(both[1].model.path)
@@ -60,6 +63,36 @@ def test_a_finished_load_is_not_run_again(both, tree_set, store, watch):
     assert {p.load for p in renamed} == {"noon"}
 
 
+@pytest.mark.parametrize("limit", ["NOISIEST", "MOST_FOREIGN"])
+def test_what_a_noisy_machine_showed_is_measured_again(
+    both, tree_set, store, watch, monkeypatch, limit
+):
+    """Of a baseline unlike itself everybody's turn is in doubt; it is there for this run alone."""
+    with monkeypatch.context() as noisy:
+        noisy.setattr(f"surefoot.evaluate.machine.{limit}", -1.0)
+        first = measure_loads(both[:1], tree_set(), store, PEAK, {}, Silent())
+    assert [p.candidate for p in first] == ["baseline", "baseline" + AGAIN]
+    assert not list(store.root.glob("load/*"))
+    seen = watch()
+    again = measure_loads(both[:1], tree_set(), store, PEAK, {}, seen)
+    assert len(seen.totals) == 2
+    assert again[0].wall_ms.tolist() != first[0].wall_ms.tolist()
+    kept = measure_loads(both[:1], tree_set(), store, PEAK, {}, watch())
+    assert kept[0].wall_ms.tolist() == again[0].wall_ms.tolist()
+
+
+def test_what_others_do_beside_an_endpoint_keeps_nothing_from_being_kept(
+    serving, both, tree_set, store, monkeypatch
+):
+    monkeypatch.setattr("surefoot.evaluate.machine.MOST_FOREIGN", -1.0)
+    rows = tree_set()
+    with serving() as server:
+        live = {"live": replace(PEAK["peak"], url=server.url, candidate="turned")}
+        measure_loads(both, rows, store, live, find_endpoints(live, rows), Silent())
+    assert len(list(store.root.glob("load/*"))) == 1
+
+
+@pytest.mark.slow
 def test_a_run_stopped_midway_goes_on_with_who_is_missing(both, tree_set, store, watch):
     longer = {"peak": replace(PEAK["peak"], seconds=1.2)}
     with pytest.raises(KeyboardInterrupt):
@@ -69,6 +102,7 @@ def test_a_run_stopped_midway_goes_on_with_who_is_missing(both, tree_set, store,
     assert list(seen.totals) == ["load peak: turned", "load peak: baseline" + AGAIN]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", [{"seconds": 0.4}, {"target_qps": 50.0}, {"threads": 2}, {"batch": 2}, {"rows": 1}]
 )
@@ -80,6 +114,7 @@ def test_a_change_runs_it_again(both, tree_set, store, watch, change):
     assert len(seen.totals) == 2
 
 
+@pytest.mark.slow
 def test_other_deadlines_run_nothing_again(both, tree_set, store, watch):
     measure_loads(both[:1], tree_set(), store, PEAK, {}, Silent())
     seen = watch()

@@ -26,9 +26,11 @@ def served(name, wall, *, qps=50.0, **changes):
         target_qps=qps, rows=np.zeros((n, 1), np.int64), arrival_ms=arrival, wall_ms=wall,
         service_ms=wall, lateness_ms=np.full(n, 0.05), cpu_ms=wall / 2,
         answers=np.zeros((n, 1), np.int64), achieved_qps=qps or 50.0, waiting=1, machine=QUIET,
-        busy=0.0,
+        busy=0.0, ended_ms=0.0,
     )  # fmt: skip
-    return replace(defaults, **changes)
+    made = replace(defaults, **changes)
+    done = (made.arrival_ms + made.wall_ms)[np.isfinite(made.wall_ms)]
+    return replace(made, ended_ms=max([*made.arrival_ms, *done])) if not made.ended_ms else made
 
 
 @pytest.fixture
@@ -124,9 +126,7 @@ def test_few_requests_of_the_baseline_do_not_show_the_noise(wall):
     slow = np.where(np.arange(1500) < 3, 100.0, np.inf)
     twins = (served("baseline", slow), served("baseline (again)", slow))
     found = finding(P99, served("lean", wall), *twins)
-    assert (
-        found.reason == "too few requests show how noisy this machine is: the baseline answered 3"
-    )
+    assert found.reason == "too few calls show how noisy this machine is: the baseline answered 3"
 
 
 def growing_queue(service, qps, n=1500):
@@ -195,6 +195,49 @@ def test_a_rate_is_counted_from_answer_to_answer(limit, outcome):
     found = finding(budget, profile)
     assert found.outcome == outcome
     assert found.estimate.value == pytest.approx(8000 / gaps.mean())
+
+
+RATE = Budget(quantity="rows_per_s", at_least=50, load="peak")
+
+
+def test_the_time_of_errors_counts_in_a_rate():
+    """300 answers in 3 s, then 27 s of errors: 10 a second, not 100."""
+    wall = np.where(np.arange(3000) < 300, 5.0, np.inf)
+    profile = served("lean", wall, qps=100.0, scenario="server", ended_ms=30_000.0)
+    found = finding(RATE, profile)
+    assert found.outcome == "FAIL"
+    assert found.estimate.value == pytest.approx(10)
+    assert found.estimate.low == 0
+    low = finding(replace(RATE, at_least=9), profile)
+    assert low.outcome == "INCONCLUSIVE"  # nine of ten stretches say 0
+
+
+def test_errors_before_and_between_answers_count_as_those_after():
+    for down in (slice(0, 500), slice(300, 800), slice(1000, 1500)):
+        wall = np.full(1500, 5.0)
+        wall[down] = np.inf
+        found = finding(RATE, served("lean", wall, qps=60.0, ended_ms=25_000.0))
+        assert found.estimate.value == pytest.approx(40)
+        assert found.outcome != "PASS"
+
+
+@pytest.mark.parametrize("requests", [3, 1500])
+def test_no_answer_at_all_is_no_rate(requests):
+    """However few were sent: the load lasted for its time, and nothing came back."""
+    profile = served("lean", np.full(requests, np.inf), url="http://h/v2/models/m")
+    found = finding(replace(RATE, at_least=1), profile)
+    assert (found.outcome, found.estimate.value) == ("FAIL", 0)
+    assert "peak" in found.subject
+
+
+def test_a_rate_at_the_limit_passes_as_often_as_it_may():
+    """Answers by a Poisson process of exactly 50 a second: 5 % may pass."""
+    rng, passed = np.random.default_rng(3), 0
+    for _ in range(400):
+        done = np.cumsum(rng.exponential(20, 400))
+        profile = served("lean", done, qps=None, scenario="single_stream", arrival_ms=np.zeros(400))
+        passed += finding(RATE, profile).outcome == "PASS"
+    assert 8 <= passed <= 32  # 2 % to 8 %
 
 
 def test_the_reason_of_a_fail_is_told(wall):

@@ -1,7 +1,13 @@
 """The evidence on disk."""
 
 from surefoot.bundle.environment import changes, environment, environment_key
-from surefoot.bundle.read import missing_files, read_bundle, read_environment, read_verdict_json
+from surefoot.bundle.read import (
+    missing_files,
+    open_for_noise,
+    read_bundle,
+    read_environment,
+    read_verdict_json,
+)
 from surefoot.bundle.write import Contents, cell_file, described, write_bundle
 
 __all__ = [
@@ -12,6 +18,7 @@ __all__ = [
     "environment",
     "environment_key",
     "missing_files",
+    "open_for_noise",
     "read_bundle",
     "read_environment",
     "read_verdict_json",

@@ -10,6 +10,7 @@ from surefoot.bundle.encode import decode_verdict
 from surefoot.bundle.write import FORMAT
 from surefoot.core.errors import BundleError
 from surefoot.core.evidence import Bundle
+from surefoot.evaluate.machine import worth_keeping
 
 KEYS = (
     "key", "winner", "batch", "costs", "candidates", "failed", "warnings", "verdicts",
@@ -43,6 +44,21 @@ def read_verdict_json(path: Path) -> dict[str, Any]:
             fix="run the plan again",
         )
     return data
+
+
+def open_for_noise(path: Path) -> bool:
+    """Whether a budget or an envelope is undecided that a quieter machine may decide.
+
+    Args:
+        path: The bundle.
+
+    Raises:
+        BundleError: There is no bundle, or a newer surefoot wrote it.
+    """
+    data = read_verdict_json(path)
+    reasons = [found["reason"] for verdict in data["verdicts"] for found in verdict["findings"]]
+    reasons += [probe["reason"] for one in data.get("envelopes", ()) for probe in one["probes"]]
+    return not all(map(worth_keeping, reasons))
 
 
 def read_environment(path: Path) -> dict[str, Any]:

@@ -80,8 +80,10 @@ class ServedProfile:
     """(requests, batch) int64 predicted classes; -1 where there is none."""
     errors: Mapping[str, int] = field(default_factory=dict)
     """What went wrong, and how often."""
+    ended_ms: float
+    """When the run was over: no answer, arrival or second of the load came after."""
     achieved_qps: float
-    """Requests answered a second, until the last answer."""
+    """Requests answered a second, from the start to the end of the run."""
     waiting: int
     """Requests without an answer when the last one arrived: what a queue that grows leaves."""
     machine: Machine

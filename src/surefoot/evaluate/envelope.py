@@ -25,7 +25,14 @@ from surefoot.evaluate.severity import (
     in_random_order,
     probe_severity,
 )
-from surefoot.evaluate.timed import BLOCKS, Timed, pooled_calls, probe_time, requests_needed, values
+from surefoot.evaluate.timed import (
+    Timed,
+    pooled_calls,
+    probe_time,
+    requests_needed,
+    too_few,
+    values,
+)
 from surefoot.store import Store
 
 MOST_POINTS = 64
@@ -219,16 +226,16 @@ def _deadline(case: _Case, timed: Timed, progress: Progress) -> Envelope:
     share = float(case.wanted.at_most or 0)
     times = pooled_calls(timed, 1, case.threads)
     value = float(np.quantile(times.slow, 1 - share, method="inverted_cdf"))
-    probe = Probe(at=value, side="undecided", value=share, n=len(times.slow), reason=times.noise)
+    n, noise, holds, fails = len(times.slow), times.noise, None, None
+    if n >= stats.FEWEST:
+        level = 1 - case.alpha
+        where = stats.quantile_interval(times.slow, 1 - share, level, blocks=stats.BLOCKS)
+        holds, fails = (float(end) if np.isfinite(end) else None for end in (where.high, where.low))
+    reason = noise if holds is not None else too_few(timed, n)
+    probe = Probe(at=value, side="undecided", value=share, n=n, reason=reason)
     one = _envelope(case, stats.Bracket(holds_to=None, fails_at=None), [probe], [math.inf, 0.0])
     progress.advance()
-    if len(times.slow) < BLOCKS:
-        return replace(one, estimate=value)
-    where = stats.quantile_interval(times.slow, 1 - share, 1 - case.alpha, blocks=BLOCKS)
-    ends = (float(end) if np.isfinite(end) else None for end in (where.high, where.low))
-    holds, fails = ends
-    fails = None if times.noise else fails
-    return replace(one, holds_to=holds, fails_at=fails, estimate=float(where.value))
+    return replace(one, holds_to=holds, fails_at=None if noise else fails, estimate=value)
 
 
 def _bracketed(

@@ -18,7 +18,13 @@ from surefoot.core.model import Candidate
 from surefoot.core.plan import LatencyPlan
 from surefoot.core.progress import Progress, Silent
 from surefoot.data.columns import read_parquet, write_parquet
-from surefoot.evaluate.machine import watch_machine
+from surefoot.evaluate.machine import (
+    machine_columns,
+    machine_of,
+    twin_noise,
+    watch_machine,
+    worth_keeping,
+)
 from surefoot.models import open_model
 from surefoot.store import Store
 
@@ -42,12 +48,12 @@ def measure_latency(
     """Time every candidate at every batch size, one call each in turn, on the same rows.
 
     The first candidate, the baseline, takes part twice: the second profile says how far apart two
-    equal things appear on this machine.
+    equal things appear on this machine. What a noisy machine showed is not kept for a later run.
 
     Args:
         candidates: The baseline first.
         dataset: Where rows are drawn from.
-        store: Where the latencies are kept.
+        store: Where the latencies are kept that can be judged.
         settings: The plan's `evaluate.latency`.
         progress: Told of every round.
 
@@ -69,8 +75,11 @@ def measure_latency(
             with _opened(entries, settings.threads) as calls:
                 seen = watch_machine()
                 wall, cpu = take_turns(calls, dataset, batch, settings, progress or Silent())
-            columns = _read(store.make("latency", key, partial(_write, wall, cpu, seen())))
-        profiles += _profiles(columns, entries, batch, settings.threads)
+            columns = _columns(wall, cpu, seen())
+        found = _profiles(columns, entries, batch, settings.threads)
+        if worth_keeping(twin_noise(found[0], found[-1])):
+            store.make("latency", key, partial(_write, columns))
+        profiles += found
     return tuple(profiles)
 
 
@@ -138,12 +147,15 @@ def take_turns(
     return wall, cpu
 
 
-def _write(wall: Mapping[str, Any], cpu: Mapping[str, Any], machine: Machine, folder: Path) -> None:
+def _columns(
+    wall: Mapping[str, Sequence[float]], cpu: Mapping[str, Sequence[float]], machine: Machine
+) -> dict[str, np.ndarray]:
     columns = {f"wall{i}": np.array(values) for i, values in enumerate(wall.values())}
     columns |= {f"cpu{i}": np.array(values) for i, values in enumerate(cpu.values())}
-    for name in ("steal", "foreign"):
-        seen = getattr(machine, name)
-        columns[name] = np.full(len(columns["wall0"]), np.nan if seen is None else seen)
+    return columns | machine_columns(machine, len(columns["wall0"]))
+
+
+def _write(columns: Mapping[str, np.ndarray], folder: Path) -> None:
     write_parquet(folder / FILE, columns)
 
 
@@ -156,13 +168,10 @@ def _profiles(
     entries: Sequence[tuple[str, Candidate]],
     batch: int,
     threads: int,
-) -> Iterator[LoadProfile]:
-    steal, foreign = (float(columns[name][0]) for name in ("steal", "foreign"))
-    machine = Machine(
-        steal=None if np.isnan(steal) else steal, foreign=None if np.isnan(foreign) else foreign
-    )
-    for i, (name, candidate) in enumerate(entries):
-        yield LoadProfile(
+) -> list[LoadProfile]:
+    machine = machine_of(columns)
+    return [
+        LoadProfile(
             candidate=name,
             runtime=candidate.runtime,
             batch=batch,
@@ -171,3 +180,5 @@ def _profiles(
             cpu_ms=columns[f"cpu{i}"],
             machine=machine,
         )
+        for i, (name, candidate) in enumerate(entries)
+    ]

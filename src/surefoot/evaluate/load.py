@@ -120,7 +120,9 @@ def put_under_load(
     seen, began, used = watch_machine(), time.perf_counter(), time.process_time()
     exchanges = drive(server, rows, schedule, seconds, watch)
     busy = (time.process_time() - used) / (time.perf_counter() - began)
-    measured = _columns(exchanges, rows, schedule, server.lanes)
+    # Offline all are there at once, and the run is as long as it takes to answer them.
+    least = 0.0 if offline else settings.seconds
+    measured = _columns(exchanges, rows, schedule, server.lanes, least)
     if settings.url:
         measured["cpu_ms"][:] = np.nan  # it would be the generator's
     return ServedProfile(
@@ -167,9 +169,16 @@ def _schedule(settings: LoadPlan, pace: float, rng: np.random.Generator) -> np.n
 
 
 def _columns(
-    exchanges: Sequence[Exchange], rows: np.ndarray, schedule: np.ndarray | None, lanes: int
+    exchanges: Sequence[Exchange],
+    rows: np.ndarray,
+    schedule: np.ndarray | None,
+    lanes: int,
+    least: float,
 ) -> dict[str, Any]:
-    """What a profile tells of each request, those that were never sent included."""
+    """What a profile tells of each request, those that were never sent included.
+
+    The run lasts `least` seconds, and until the last arrival and the last answer, good or bad.
+    """
     due, sent, done, cpu = np.array(
         [(e.due, e.sent, e.done, e.cpu_s) for e in exchanges], dtype=np.float64
     ).reshape(-1, 4).T  # fmt: skip
@@ -183,6 +192,7 @@ def _columns(
     errors = Counter(e.answer for e in exchanges if isinstance(e.answer, str))
     finished = np.concatenate([done, np.full(never, np.inf)])
     begun = np.concatenate([sent, np.full(never, 0.0)])
+    ended = float(max(least, arrival.max(initial=0.0), done.max(initial=0.0)))
     late = lateness(arrival[: len(sent)], sent, done, lanes)
     return {
         "rows": rows[np.arange(count) % len(rows)],
@@ -193,6 +203,7 @@ def _columns(
         "cpu_ms": np.concatenate([cpu * 1000, np.full(never, np.nan)]),
         "answers": answers,
         "errors": dict(errors) | ({"not sent: too many were waiting": never} if never else {}),
-        "achieved_qps": float(good.sum() / max(done[good[: len(done)]], default=np.inf)),
+        "ended_ms": ended * 1000,
+        "achieved_qps": float(good.sum() / ended),
         "waiting": 0 if schedule is None else int((finished > arrival[-1]).sum()),
     }

@@ -20,6 +20,7 @@ from surefoot.core.progress import Progress
 from surefoot.evaluate.endpoint import LANES, Endpoint, connected, find_endpoint
 from surefoot.evaluate.latency import AGAIN
 from surefoot.evaluate.load import measure_load, put_under_load
+from surefoot.evaluate.machine import disturbed, times_itself, unlike, worth_keeping
 from surefoot.evaluate.memory import fresh
 from surefoot.store import Store
 
@@ -47,7 +48,8 @@ def measure_loads(
     """Put everybody under every load, one after another on the same arrivals and rows.
 
     Of a load in process the baseline takes the first and the last turn: the two say how far apart
-    two equal things appear over the time that all of them took.
+    two equal things appear over the time that all of them took. What a noisy machine showed is not
+    kept for a later run.
 
     Args:
         candidates: The baseline first.
@@ -62,13 +64,19 @@ def measure_loads(
     """
     found = []
     for name, load in loads.items():
-        for title, candidate in _turns(candidates, load):
-            one = replace(candidate, name=title)
-            profile = _kept(one, dataset, store, name, load, endpoints.get(name), progress)
-            if not load.url:
-                start = fresh(candidate, dataset, store, batch=load.rows)
-                profile = replace(profile, cold_ms=start.cold_ms, memory_bytes=start.peak_bytes)
-            found.append(profile)
+        endpoint = endpoints.get(name)
+        turns = [replace(c, name=title) for title, c in _turns(candidates, load)]
+        profiles = [_kept(c, dataset, store, name, load, endpoint, progress) for c in turns]
+        if load.url:
+            found += profiles
+            continue
+        ratio = times_itself(profiles[0].service_ms, profiles[-1].service_ms)
+        if not worth_keeping(unlike(ratio)):
+            for candidate in turns:
+                store.discard(store.path("load", _key(candidate, dataset, load, endpoint)))
+        for profile, candidate in zip(profiles, turns, strict=True):
+            start = fresh(candidate, dataset, store, batch=load.rows)
+            found.append(replace(profile, cold_ms=start.cold_ms, memory_bytes=start.peak_bytes))
     return tuple(found)
 
 
@@ -109,21 +117,28 @@ def _kept(  # size: what is measured, where it is kept, and what it is called
     endpoint: Endpoint | None,
     progress: Progress,
 ) -> ServedProfile:
-    key = {
+    key = _key(candidate, dataset, load, endpoint)
+    profile = store.kept("load", key, _read)
+    if profile is None:
+        if endpoint is None:
+            profile = measure_load(candidate, dataset, load, name=name, progress=progress)
+        else:
+            profile = _at_endpoint(endpoint, candidate, dataset, load, name, progress)
+        if worth_keeping(disturbed(profile.machine, in_process=endpoint is None)):
+            store.make("load", key, partial(_write, profile))
+    return replace(profile, load=name)
+
+
+def _key(
+    candidate: Candidate, dataset: Dataset, load: LoadPlan, endpoint: Endpoint | None
+) -> dict[str, Any]:
+    return {
         "model": [candidate.name, candidate.model.fingerprint, candidate.runtime],
         "rows": dataset.fingerprint,
         "load": [load.scenario, load.target_qps, load.seconds, load.rows, load.threads],
         "endpoint": endpoint and [endpoint.url, endpoint.metadata],
         "machine": os.uname()[1:],
     }
-    profile = store.kept("load", key, _read)
-    if profile is None:
-        if endpoint is None:
-            made = measure_load(candidate, dataset, load, name=name, progress=progress)
-        else:
-            made = _at_endpoint(endpoint, candidate, dataset, load, name, progress)
-        profile = _read(store.make("load", key, partial(_write, made)))
-    return replace(profile, load=name)
 
 
 def _at_endpoint(

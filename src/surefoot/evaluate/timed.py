@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,16 +24,17 @@ from surefoot.core.plan import TIMED_AXES, EnvelopePlan, LatencyPlan, LoadPlan
 from surefoot.data.columns import read_parquet, write_parquet
 from surefoot.evaluate.latency import measure_latency
 from surefoot.evaluate.load import measure_load
+from surefoot.evaluate.machine import (
+    disturbed,
+    machine_columns,
+    machine_of,
+    twin_noise,
+    worth_keeping,
+)
 from surefoot.store import Store
 
 ROUNDS = 1000
 """Rounds of two calls at most, for each value that is tried."""
-BLOCKS = 10
-"""Stretches that calls are cut into: neighbours share the machine's moods."""
-NOISIEST = 1.1
-"""Where a model appears further apart from itself than this, nothing fails."""
-BUSIEST = 0.1
-"""Where others take more of the machine's time than this share, nothing fails."""
 QUANTILE = 0.99
 STEP = 2**0.25
 """From one arrival rate to the next."""
@@ -96,7 +97,7 @@ def requests_needed(alpha: float) -> int:
     Args:
         alpha: The largest probability of a false answer.
     """
-    return int(stats.calls_needed(QUANTILE, 1 - alpha, blocks=BLOCKS))
+    return max(stats.FEWEST, int(stats.calls_needed(QUANTILE, 1 - alpha, blocks=stats.BLOCKS)))
 
 
 def probe_time(timed: Timed, at: int, alpha: float) -> Probe:
@@ -116,7 +117,7 @@ def probe_time(timed: Timed, at: int, alpha: float) -> Probe:
     n, side = len(times.slow), _side(times, float(timed.wanted.at_most or 0), alpha)
     reason = "" if side != "undecided" else times.noise
     if side == "undecided" and n < requests_needed(alpha):
-        reason = f"{n} are too few to bound a 99th percentile; give it more `seconds`"
+        reason = too_few(timed, n)
     value = float(np.quantile(times.slow, QUANTILE, method="inverted_cdf")) if n else math.nan
     return Probe(at=float(at), side=side, value=value, n=n, reason=reason)
 
@@ -133,17 +134,7 @@ def pooled_calls(timed: Timed, rows: int, threads: int) -> Times:
     settings = LatencyPlan(batch=[rows], calls=ROUNDS, seconds=seconds, threads=threads)
     one, again = measure_latency([timed.candidate], timed.dataset, timed.store, settings)
     pooled = np.stack([one.wall_ms, again.wall_ms], axis=1).ravel()
-    if len(one.wall_ms) < BLOCKS:
-        return Times(slow=pooled, fast=pooled, noise=f"only {len(pooled)} calls in {seconds:g} s")
-    ratio = stats.quantile_interval(again.wall_ms / one.wall_ms, 0.5, blocks=BLOCKS)
-    if ratio.low >= 1 / NOISIEST and ratio.high <= NOISIEST:
-        return Times(slow=pooled, fast=pooled)
-    noise = (
-        f"this machine is too noisy: the model took {float(ratio.value):.2f}"
-        f" [{float(ratio.low):.2f}, {float(ratio.high):.2f}] times as long as itself;"
-        f" up to {NOISIEST} is allowed"
-    )
-    return Times(slow=pooled, fast=pooled, noise=noise)
+    return Times(slow=pooled, fast=pooled, noise=twin_noise(one, again, who="the model"))
 
 
 def served(timed: Timed, rate: int) -> Times:
@@ -169,29 +160,45 @@ def served(timed: Timed, rate: int) -> Times:
     found = timed.store.kept("envelope", key, _read)
     if found is None:
         profile = measure_load(timed.candidate, timed.dataset, settings)
-        found = _read(timed.store.make("envelope", key, partial(_write, profile)))
-    slow, late, others = (found[name] for name in ("wall_ms", "lateness_ms", "others"))
-    slow = np.minimum(slow, NEVER)
-    busy = float(others[0]) if len(others) else 0.0
-    noise = f"others took {busy:.0%} of this machine's time; up to {BUSIEST:.0%} is allowed"
-    return Times(slow=slow, fast=slow - late, noise=noise if busy > BUSIEST else "")
+        found = _columns(profile)
+        if worth_keeping(disturbed(profile.machine)):
+            timed.store.make("envelope", key, partial(_write, found))
+    slow, late = np.minimum(found["wall_ms"], NEVER), found["lateness_ms"]
+    return Times(slow=slow, fast=slow - late, noise=disturbed(machine_of(found)))
+
+
+def too_few(timed: Timed, calls: int) -> str:
+    """Why so few calls or requests decide nothing, and what would give more or need fewer.
+
+    Args:
+        timed: The axis.
+        calls: How many there were.
+    """
+    axis = timed.wanted.axis
+    what = f"{calls} calls are too few to bound a quantile"
+    if axis == "arrival_rate" or calls < 2 * ROUNDS:
+        return f"{what}; give it more `seconds`"
+    less = "fewer axes or candidates" + (", or a larger `at_most`" if axis == "deadline" else "")
+    return f"{what}, and no more are made; ask for {less}"
 
 
 def _side(times: Times, limit: float, alpha: float) -> Side:
-    """What is shown; with fewer calls than stretches, nothing."""
-    if len(times.slow) < 2 * BLOCKS:
+    """What is shown; with so few calls that nobody knows how alike neighbours are, nothing."""
+    if len(times.slow) < stats.FEWEST:
         return "undecided"
-    if stats.quantile_at_most(times.slow, QUANTILE, limit, blocks=BLOCKS) <= alpha:
+    if stats.quantile_at_most(times.slow, QUANTILE, limit, blocks=stats.BLOCKS) <= alpha:
         return "holds"
-    above = stats.quantile_above(times.fast, QUANTILE, limit, blocks=BLOCKS)
+    above = stats.quantile_above(times.fast, QUANTILE, limit, blocks=stats.BLOCKS)
     return "fails" if above <= alpha and not times.noise else "undecided"
 
 
-def _write(profile: ServedProfile, folder: Path) -> None:
-    machine = profile.machine
-    others = (machine.steal or 0.0) + (machine.foreign or 0.0)
+def _columns(profile: ServedProfile) -> dict[str, np.ndarray]:
     columns = {"wall_ms": profile.wall_ms, "lateness_ms": profile.lateness_ms}
-    write_parquet(folder / LATENCIES, columns | {"others": np.full(len(profile.wall_ms), others)})
+    return columns | machine_columns(profile.machine, len(profile.wall_ms))
+
+
+def _write(columns: Mapping[str, np.ndarray], folder: Path) -> None:
+    write_parquet(folder / LATENCIES, columns)
 
 
 def _read(folder: Path) -> dict[str, np.ndarray]:

@@ -13,8 +13,8 @@ from surefoot.core.evidence import Budget
 from surefoot.core.load import ServedProfile
 from surefoot.evaluate.latency import AGAIN
 from surefoot.evaluate.load import offered
-from surefoot.gate.latency import NOISIEST, disturbed, quantile
-from surefoot.gate.samples import Calls, Sample, Series
+from surefoot.evaluate.machine import disturbed, quantile, times_itself, unlike
+from surefoot.gate.samples import Calls, Exact, Sample, Series
 
 LATEST_MS = 1.0
 """So late may the generator send its latest 1 % of requests, in milliseconds."""
@@ -47,8 +47,19 @@ def sample(profile: ServedProfile, budget: Budget, limit: float) -> Sample:
         return Calls(
             values=profile.wall_ms, q=QUANTILES[budget.quantity], limit=limit, at_least=False
         )
-    # At least so many rows a second: answers at most so far apart, in the mean.
-    return Series(values=_gaps(profile), limit=1000 * profile.batch / limit)
+    if not np.isfinite(profile.wall_ms).any():
+        return Exact(value=0.0, limit=-limit)
+    # At least so many rows a second: in the mean over the run, at most so many fewer than none.
+    return Series(values=-_rates(profile), limit=-limit)
+
+
+def rows_a_second(sampled: float) -> float:
+    """From what the sample of `rows_per_s` estimates to the rate; no interval ends below none.
+
+    Args:
+        sampled: The negative rate.
+    """
+    return max(-sampled, 0.0)
 
 
 def invalid(profile: ServedProfile, served: Served, baseline: str) -> str:
@@ -80,7 +91,7 @@ def invalid(profile: ServedProfile, served: Served, baseline: str) -> str:
             f" {BUSIEST:.0%} is allowed"
         )
     found = disturbed(profile.machine, in_process=not profile.url)
-    return found or _noise(profile.load, served, baseline)
+    return found or unlike(again(profile.load, served, baseline))
 
 
 def growing(profile: ServedProfile) -> str:
@@ -144,30 +155,22 @@ def again(load: str, served: Served, baseline: str) -> Estimate | None:
     one, two = served.get((load, baseline)), served.get((load, baseline + AGAIN))
     if one is None or two is None:
         return None
-    both = min(len(one.service_ms), len(two.service_ms))
-    first, second = one.service_ms[:both], two.service_ms[:both]
-    answered = np.isfinite(first) & np.isfinite(second)
-    if not answered.any():
-        return None
-    return quantile(second[answered] / first[answered], 0.5)
+    return times_itself(one.service_ms, two.service_ms)
 
 
-def _noise(load: str, served: Served, baseline: str) -> str:
-    ratio = again(load, served, baseline)
-    if ratio is None or (ratio.low >= 1 / NOISIEST and ratio.high <= NOISIEST):
-        return ""
-    if np.isinf(ratio.low) or np.isinf(ratio.high):
-        return f"too few requests show how noisy this machine is: the baseline answered {ratio.n}"
-    return (
-        f"this machine is too noisy: the baseline took {ratio.value:.2f}"
-        f" [{ratio.low:.2f}, {ratio.high:.2f}] times as long as itself; up to {NOISIEST} is allowed"
-    )
+def _rates(profile: ServedProfile) -> np.ndarray:
+    """Rows a second in equal stretches of the whole run, as many as there were requests.
 
-
-def _gaps(profile: ServedProfile) -> np.ndarray:
-    """Milliseconds from each answer to the next, the first one's from the start of the run."""
+    An answer counts evenly over the time since the one before it, as does a renewal process that is
+    interpolated; after the last one there is none until the end of the run. So errors count for the
+    time that they took, wherever they are.
+    """
     done = np.sort((profile.arrival_ms + profile.wall_ms)[np.isfinite(profile.wall_ms)])
-    return np.diff(done, prepend=0.0) if len(done) else np.array([np.finfo(np.float64).max])
+    # A multiple of the blocks, so that the mean of the blocks is that of the run.
+    stretches = max(len(profile.wall_ms) // stats.BLOCKS * stats.BLOCKS, 1)
+    edges = np.linspace(0.0, profile.ended_ms, stretches + 1)
+    answered = np.interp(edges, np.concatenate([[0.0], done]), np.arange(len(done) + 1))
+    return np.diff(answered) * (1000 * profile.batch * stretches / profile.ended_ms)
 
 
 def _slowest(values: np.ndarray) -> float:

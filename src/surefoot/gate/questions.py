@@ -170,7 +170,7 @@ class Questions:
             subject=subject,
             limit=limit,
             sample=under.sample(profile, budget, limit),
-            shown=_per_second(profile.batch) if rate else None,
+            shown=under.rows_a_second if rate else None,
             noise=under.invalid(profile, self._served, baseline),
             no_pass=under.growing(profile),
         )

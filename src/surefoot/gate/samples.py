@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from surefoot import stats
-from surefoot.gate.latency import time_blocks
+from surefoot.evaluate.machine import time_blocks
 from surefoot.stats import BLOCKS, FEWEST
 
 FEWEST_UNITS = 10
