@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot import plugins, stats
+from surefoot import plugins
 from surefoot.core.dataset import Dataset
 from surefoot.core.errors import ModelError, PluginError
 from surefoot.core.estimate import Estimate
@@ -21,6 +21,7 @@ from surefoot.core.evidence import Diagnosis
 from surefoot.core.load import LoadProfile
 from surefoot.core.model import Candidate, Model
 from surefoot.core.profile import Kernel, Profile
+from surefoot.evaluate.machine import quantile
 from surefoot.evaluate.reasons import reasons
 from surefoot.models import preprocess
 from surefoot.store import Store
@@ -31,8 +32,6 @@ SECONDS = 0.5
 """How long calls are timed for a profile; taking it is about as long again."""
 CALLS, WARM = 60, 3
 """Calls at most, and of them at the beginning those that are not counted."""
-BLOCKS, FEWEST = 10, 100
-"""Calls resemble their neighbours: so many stretches, where there are calls enough for them."""
 FILE = "profile.json"
 
 
@@ -152,25 +151,12 @@ def _least(
     """Where the candidate gained least, if it is not shown to be faster at every batch size."""
     known = {(load.candidate, load.batch): load for load in loads}
     found = [
-        (_speedup(known[baseline, load.batch].wall_ms / load.wall_ms), load)
+        (quantile(known[baseline, load.batch].wall_ms / load.wall_ms, 0.5), load)
         for load in loads
         if load.candidate == candidate
     ]
     slow = [(speedup, load) for speedup, load in found if speedup.low <= NOT_SHOWN]
     return min(slow, key=lambda entry: entry[0].value, default=None)
-
-
-def _speedup(ratios: np.ndarray) -> Estimate:
-    blocks = BLOCKS if len(ratios) >= FEWEST else None
-    interval = stats.quantile_interval(ratios, 0.5, level=0.95, blocks=blocks)
-    return Estimate(
-        value=float(interval.value),
-        low=float(interval.low),
-        high=float(interval.high),
-        level=0.95,
-        method="order statistics",
-        n=len(ratios),
-    )
 
 
 def _reasons(
