@@ -1,6 +1,9 @@
 import json
+import os
+import pty
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -148,3 +151,51 @@ def test_what_cannot_be_judged_of_logs_is_one_line(arguments, said):
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+EVIL = "\x1b]0;title\x07\x1b[2J\u202eevil\u2066"
+"""Sets the title of a terminal, clears it, and turns the direction of text."""
+
+
+def evil_log(path: Path, task: str, right: list[int], *, solver: str) -> Path:
+    """A log of Inspect whose names are of somebody who does not mean well."""
+    samples = [
+        {"id": f"{EVIL}{i}", "epoch": 1, "scores": {EVIL: {"value": value, "answer": str(value)}}}
+        for i, value in enumerate(right)
+    ]
+    spec = {"task": task, "model": f"{EVIL} of {path.stem}", "config": {}}
+    plan = {"steps": [{"solver": solver, "params": {}}]}
+    log = {"version": 2, "status": "success", "eval": spec, "plan": plan, "samples": samples}
+    path.write_text(json.dumps(log))
+    return path
+
+
+def on_a_terminal(*arguments: object) -> tuple[int, str]:
+    """The exit code and all that a terminal gets; without one escapes would be left out."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "surefoot", *map(str, arguments)]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        seen = b""
+        with suppress(OSError):  # Linux says so when the other end is closed
+            while block := os.read(ours, 65536):
+                seen += block
+    os.close(ours)
+    return process.returncode, seen.decode()
+
+
+@pytest.mark.parametrize(
+    ("task", "code", "said"),
+    [(EVIL, 1, "note: the runs differ in solver"), (f"{EVIL}2", 2, "differs from")],
+)
+def test_names_in_logs_do_not_act_upon_a_terminal(tmp_path, task, code, said):
+    base = evil_log(tmp_path / "base.json", EVIL, [1] * 40, solver=EVIL)
+    other = evil_log(tmp_path / "int8.json", task, [0] * 40, solver="generate")
+    found, seen = on_a_terminal("compare", base, other, "--max-drop", "0.1")
+    assert found == code, seen
+    assert said in seen
+    assert not set(seen) & set("\x1b\x07\u202e\u2066")
+    assert r"\x1b]0;title\x07\x1b[2J\u202eevil\u2066" in seen
+    done = surefoot("compare", base, other, "--max-drop", "0.1", "--json")
+    if code == 1:
+        assert json.loads(done.stdout)["findings"][0]["paired"]["metric"] == EVIL

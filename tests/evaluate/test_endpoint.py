@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import threading
 import time
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -14,8 +16,10 @@ import pytest
 from surefoot.core.dataset import Dataset
 from surefoot.core.errors import ModelError
 from surefoot.core.plan import LoadPlan
+from surefoot.core.progress import Silent
 from surefoot.evaluate import endpoint as module
 from surefoot.evaluate.endpoint import connected, find_endpoint
+from surefoot.evaluate.generator import Server, drive
 from surefoot.evaluate.latency import WARM_UP
 from surefoot.evaluate.load import put_under_load
 
@@ -141,6 +145,12 @@ def test_a_stream_has_one_request_under_way(run):
         (lambda *_: outputs([0.1, 0.9], [1, 3]), "not an answer of the Open Inference Protocol"),
         (lambda *_: outputs([[0.1, float("nan"), 0.2]]), "a score that is not finite"),
         (lambda *_: outputs([[0.1, None, 0.2]]), "a score that is not finite"),
+        (
+            lambda *_: outputs([[0.1, 10**400, 0.2]]),
+            "not an answer of the Open Inference Protocol",
+        ),
+        (lambda *_: (200, b"[" * 200_000), "JSON that is nested too deeply"),
+        (lambda *_: (200, b" " * (module.LARGEST + 1)), "an answer of more than 16 MB"),
         (lambda h, _: h.wfile.write(b"nonsense\r\n\r\n"), "not HTTP"),
         (lambda h, _: h.connection.shutdown(socket.SHUT_RDWR), "connection closed"),
         (
@@ -256,3 +266,73 @@ def test_images_are_whole_numbers(serving):
     (tensor,) = json.loads(body)["inputs"]
     assert (count, tensor["shape"]) == (2, [2, 2, 2])
     assert tensor["data"] == [4, 5, 6, 7, 0, 1, 2, 3]
+
+
+def drip(handler, head=b""):
+    """A byte now and then, for 3 s: each is in time, and all of them are not."""
+    handler.wfile.write(head)
+    for _ in range(60):
+        time.sleep(0.05)
+        try:
+            handler.wfile.write(b"1")
+        except OSError:
+            break
+
+
+OPEN = b"HTTP/1.0 200 OK\r\n\r\n"
+"""The head of an answer that ends where the connection does."""
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX: ", OPEN])
+def test_an_endpoint_that_drips_is_not_waited_for(tree_set, monkeypatch, head):
+    monkeypatch.setattr(module, "TIMEOUT_S", 0.4)
+
+    class Dripping(BaseHTTPRequestHandler):
+        def do_GET(self):
+            drip(self, head)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Dripping) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        began = time.monotonic()
+        with pytest.raises(ModelError, match=r"does not answer: no answer within 0\.4 s"):
+            find_endpoint(f"http://127.0.0.1:{server.server_port}/v2/models/intent", tree_set())
+        assert time.monotonic() - began < 2
+        server.shutdown()
+
+
+def test_an_answer_that_drips_is_given_up(run, monkeypatch):
+    monkeypatch.setattr(module, "TIMEOUT_S", 0.4)
+    turn = iter(range(10**6))
+
+    def drips(handler, tensor):
+        return drip(handler, OPEN) if next(turn) == 20 else sound(handler, tensor)
+
+    began = time.monotonic()
+    _, profile, _ = run(drips)
+    assert time.monotonic() - began < 3
+    assert profile.errors == {"no answer within 0.4 s": 1}
+
+
+def test_metadata_that_are_nested_too_deeply_are_refused(serving, tree_set, monkeypatch):
+    deep = (200, b"[" * 200_000)
+    monkeypatch.setattr(module, "_exchange", lambda *_: deep)
+    with serving(sound) as server, pytest.raises(ModelError, match="does not describe a model"):
+        find_endpoint(server.url, tree_set())
+
+
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_an_interrupt_ends_a_load_whose_next_request_is_far_away(lanes):
+    def interrupt():
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    server = Server(
+        request=len, ask=lambda sent: sent, read=lambda _: np.zeros(1, int), lanes=lanes
+    )
+    threading.Timer(0.3, interrupt).start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        drive(server, np.zeros((4, 1), int), np.array([0.0, 20.0, 40.0]), 60.0, Silent())
+    assert time.monotonic() - began < 3

@@ -127,3 +127,12 @@ def test_tables_are_aligned_and_end_without_blanks(rows):
     assert all(line == line.rstrip() for line in lines)
     for i, name in enumerate(header):
         assert (name in lines[0]) == any(row[i] for row in rows)
+
+
+def test_cells_and_texts_hold_nothing_that_acts_upon_a_terminal():
+    evil = finding(subject="accuracy on \x1b[2Ja\u202e", reason="\x07\nb")
+    one = Verdict(candidate="\x1bc", outcome="FAIL", findings=(evil,), share=1, tried=1)
+    lines = [verdict_line(one), *findings_table(one), *table(("\x9b1m", ""), [("x\r", "y")])]
+    assert not set("".join(lines)) & set("\x1b\x07\x9b\u202e\r\n")
+    assert lines[0].startswith(r"FAIL  \x1bc  1 of 1 budgets: accuracy on \x1b[2Ja\u202e -0.9 pp [")
+    assert lines[3].endswith(r"\x07\nb")

@@ -12,6 +12,7 @@ from typing import Any, TextIO, cast
 import click
 
 from surefoot.core.errors import MachineError, SurefootError
+from surefoot.core.printable import printable
 
 VERBS = {
     "demo": "Make a real model lean on real data, and judge it.",
@@ -128,7 +129,9 @@ def _exit_code() -> int:
         error.show()
         return 2
     except SurefootError as error:
-        click.echo(f"surefoot: {error}", err=True)
+        # What it quotes may be of others: a log, an endpoint, a file of rows.
+        lines = "\n".join(map(printable, str(error).split("\n")))
+        click.echo(f"surefoot: {lines}", err=True)
         return 4 if isinstance(error, MachineError) else 2
     except (KeyboardInterrupt, click.Abort):
         click.echo("surefoot: interrupted; the same command resumes", err=True)
@@ -136,9 +139,10 @@ def _exit_code() -> int:
     except Exception as error:
         if os.environ.get("SUREFOOT_DEBUG"):
             traceback.print_exc()
-        what = f"internal error, {type(error).__name__}: {error}; "
+        what = f"internal error, {type(error).__name__}: {printable(str(error))}; "
         more = "SUREFOOT_DEBUG=1 shows where; please report it"
         if isinstance(error, OSError) and error.filename is not None:
-            what, more = f"{error.filename}: {error.strerror}; ", "SUREFOOT_DEBUG=1 shows where"
+            name = printable(str(error.filename))
+            what, more = f"{name}: {error.strerror}; ", "SUREFOOT_DEBUG=1 shows where"
         click.echo(f"surefoot: {what}{more}", err=True)
         return 2

@@ -10,6 +10,7 @@ import click
 from surefoot.core.budget import problems
 from surefoot.core.errors import PlanError
 from surefoot.core.evidence import Budget
+from surefoot.core.printable import printable
 
 
 @click.command(
@@ -64,7 +65,7 @@ def command(  # size: one argument per option of the verb
     budgets = _budgets(found.metric, max_drop, max_flips, level, sliced=bool(slices))
     (verdict,) = gate_evidence(found.evidence, budgets)
     for note in found.notes:
-        click.echo(f"note: {note}", err=True)
+        click.echo(f"note: {printable(note)}", err=True)
     if as_json:
         click.echo(json.dumps(encode(verdict), indent=1))
     else:

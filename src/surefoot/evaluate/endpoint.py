@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +21,9 @@ from surefoot.core.errors import ModelError
 from surefoot.evaluate.generator import Server
 
 TIMEOUT_S = 10.0
-"""A request that waits so long for a byte is given up."""
+"""A request that is not answered to the last byte by then is given up."""
+LARGEST = 16_000_000
+"""Bytes of an answer; who sends more is not listened to any longer."""
 LANES = 256
 """Requests that may be under way at once; what is due beyond waits, and its latency runs."""
 KEPT_S = 2.0
@@ -53,8 +58,8 @@ def find_endpoint(url: str, dataset: Dataset) -> Endpoint:
         ModelError: It does not answer, or takes something else.
     """
     try:
-        with closing(_connection(url)) as connection:
-            status, body = _exchange(connection, "GET", urlsplit(url).path, None)
+        with _deadlines() as due, closing(_connection(url)) as connection:
+            status, body = _exchange(connection, due, "GET", urlsplit(url).path, None)
     except (OSError, http.client.HTTPException) as error:
         raise ModelError(
             f"does not answer: {_reason(error)}", where=url, fix="start it, or correct the url"
@@ -62,7 +67,8 @@ def find_endpoint(url: str, dataset: Dataset) -> Endpoint:
     try:
         described = json.loads(body)
         inputs = {str(one["name"]): str(one["datatype"]) for one in described["inputs"]}
-    except (ValueError, KeyError, TypeError) as error:
+        metadata = json.dumps(described, sort_keys=True)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(
             f"does not describe a model (HTTP {status})",
             where=url,
@@ -77,7 +83,6 @@ def find_endpoint(url: str, dataset: Dataset) -> Endpoint:
             fix="serve the model with its preprocessing",
         )
     ((name, datatype),) = inputs.items()
-    metadata = json.dumps(described, sort_keys=True)
     return Endpoint(url=url, input=name, datatype=datatype, metadata=metadata)
 
 
@@ -99,23 +104,24 @@ def connected(endpoint: Endpoint, dataset: Dataset, *, lanes: int = LANES) -> It
     def ask(sent: tuple[int, bytes]) -> tuple[int, int, bytes] | str:
         connection = _take(idle) or _connection(endpoint.url)
         try:
-            status, body = _exchange(connection, "POST", path, sent[1])
+            status, body = _exchange(connection, due, "POST", path, sent[1])
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             return _reason(error)
         idle.append((time.monotonic(), connection))
         return sent[0], status, body
 
-    try:
-        yield Server(
-            request=_requests(endpoint, dataset),
-            ask=ask,
-            read=lambda raw: raw if isinstance(raw, str) else _classes(raw, classes),
-            lanes=lanes,
-        )
-    finally:
-        for _, connection in idle:
-            connection.close()
+    with _deadlines() as due:
+        try:
+            yield Server(
+                request=_requests(endpoint, dataset),
+                ask=ask,
+                read=lambda raw: raw if isinstance(raw, str) else _classes(raw, classes),
+                lanes=lanes,
+            )
+        finally:
+            for _, connection in idle:
+                connection.close()
 
 
 def _requests(endpoint: Endpoint, dataset: Dataset) -> Callable[[np.ndarray], tuple[int, bytes]]:
@@ -153,7 +159,9 @@ def _classes(raw: tuple[int, int, bytes], classes: int) -> np.ndarray | str:
         scores = np.array(fitting[0]["data"], dtype=np.float64).reshape(rows, classes)
     except json.JSONDecodeError:
         return "not JSON"
-    except (ValueError, KeyError, TypeError):
+    except RecursionError:
+        return "JSON that is nested too deeply"
+    except (ValueError, KeyError, TypeError, OverflowError):  # of an integer beyond any float
         return "not an answer of the Open Inference Protocol"
     return scores.argmax(axis=1) if np.isfinite(scores).all() else "a score that is not finite"
 
@@ -179,13 +187,68 @@ def _connection(url: str) -> http.client.HTTPConnection:
     return kind(str(parts.hostname), parts.port, timeout=TIMEOUT_S)
 
 
+@contextmanager
+def _deadlines() -> Iterator[dict[socket.socket, float]]:
+    """A table of sockets; each is shut when its moment has come.
+
+    The timeout of a socket begins again with every byte, so that a server which sends one now and
+    then would be waited for without end. One thread looks after all of them: one per request would
+    take time from what is measured.
+    """
+    due: dict[socket.socket, float] = {}
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(TIMEOUT_S / 20):
+            now = time.monotonic()
+            for link in [link for link, moment in due.copy().items() if moment <= now]:
+                with suppress(OSError):  # its other end has shut it
+                    socket.socket.shutdown(link, socket.SHUT_RDWR)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield due
+    finally:
+        over.set()
+        watcher.join()
+
+
 def _exchange(
-    connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None
+    connection: http.client.HTTPConnection,
+    due: dict[socket.socket, float],
+    method: str,
+    path: str,
+    body: bytes | None,
 ) -> tuple[int, bytes]:
+    """One request and its answer, within `TIMEOUT_S` from connecting to the last byte."""
     headers: Mapping[str, str] = {"Content-Type": "application/json"} if body else {}
-    connection.request(method, path, body, dict(headers))
-    with connection.getresponse() as response:
-        return response.status, response.read()
+    moment = time.monotonic() + TIMEOUT_S
+    if connection.sock is None:
+        connection.connect()
+    link = connection.sock
+    due[link] = moment
+    try:
+        connection.request(method, path, body, dict(headers))
+        with connection.getresponse() as response:
+            answer = response.status, _body(response)
+    except (OSError, http.client.HTTPException):
+        if time.monotonic() < moment:
+            raise
+    finally:
+        due.pop(link)
+    if time.monotonic() >= moment:
+        raise TimeoutError
+    return answer
+
+
+def _body(response: http.client.HTTPResponse) -> bytes:
+    content = response.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise OSError(errno.EMSGSIZE, f"an answer of more than {LARGEST / 1e6:g} MB")
+    if response.length:  # a read of so many bytes at most does not look at that
+        raise http.client.IncompleteRead(content)
+    return content
 
 
 def _reason(error: Exception) -> str:

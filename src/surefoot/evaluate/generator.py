@@ -108,7 +108,10 @@ class _Run:
             if self.schedule is None:
                 return number, time.perf_counter() - self.started, request
             due = float(self.schedule[number])
-            _wait_until(self.started + due, spin=self.server.lanes == 1)
+            if self.server.lanes == 1:
+                _wait_until(self.started + due)
+            elif self.stopped.wait(max(self.started + due - time.perf_counter(), 0.0)):
+                return None
             return number, due, request
 
     def _tell(self, now: float) -> None:
@@ -159,12 +162,12 @@ def _side_by_side(run: _Run) -> None:
             run.stopped.set()
 
 
-def _wait_until(moment: float, *, spin: bool) -> None:
+def _wait_until(moment: float) -> None:
     """Sleep, and look at the clock alone for the last moment, since waking up takes that long.
 
-    Several lanes do not look: they would keep the interpreter from each other.
+    For one lane only: several would keep the interpreter from each other.
     """
-    rest = moment - time.perf_counter() - (SPIN if spin else 0.0)
+    rest = moment - time.perf_counter() - SPIN
     if rest > 0:
         time.sleep(rest)
     while time.perf_counter() < moment:

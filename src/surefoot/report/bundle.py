@@ -9,6 +9,7 @@ from typing import Any
 
 from surefoot.bundle import read_bundle, read_verdict_json
 from surefoot.core.evidence import Bundle, Use, Verdict, place
+from surefoot.core.printable import printable
 from surefoot.gate import best, exit_code
 from surefoot.ledger import LEDGER
 from surefoot.report.calibration import calibration_lines
@@ -177,9 +178,9 @@ def _measured(data: Mapping[str, Any]) -> Iterator[str]:
     yield from load_remarks(data)
     yield f"answers were taken {data['batch']} rows a call; dynamic int8 can depend on that"
     for line in data["warnings"]:
-        yield f"warning: {line}"
+        yield f"warning: {printable(line)}"
     for name, why in data["failed"].items():
-        yield f"not made: {name}: {why}"
+        yield printable(f"not made: {name}: {why}")
     for comparison in data["comparisons"]:
         yield from _seeds(comparison)
 

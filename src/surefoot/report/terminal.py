@@ -1,4 +1,4 @@
-"""Verdicts as lines and tables of plain text."""
+"""Verdicts as lines and tables of plain text; a name in them may be of others: all is printable."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from surefoot import plugins
 from surefoot.core.evidence import Finding, Verdict
+from surefoot.core.printable import printable
 
 PERCENT = ("accuracy", "macro_f1", "flips", "lost", "won", "other")
 UNITS = {"p50_ms": "ms", "p90_ms": "ms", "p99_ms": "ms", "size_mb": "MB", "speedup": "x"}
@@ -20,7 +21,7 @@ def verdict_line(verdict: Verdict) -> str:
     worst = deciding(verdict)
     count = sum(f.outcome == verdict.outcome for f in verdict.findings)
     total = len(verdict.findings)
-    head = f"{verdict.outcome}  {verdict.candidate}  {count} of {total} budgets"
+    head = f"{verdict.outcome}  {printable(verdict.candidate)}  {count} of {total} budgets"
     return (
         f"{head}: {finding_text(worst)}"
         if verdict.outcome != "PASS"
@@ -40,7 +41,7 @@ def finding_text(finding: Finding) -> str:
     """`accuracy on tweets -3.1 pp [-4.8, -1.5], allowed -1.0 pp (n=812, Tango score)`."""
     basis = f"(n={finding.estimate.n:,}, {finding.estimate.method})"
     text = f"{finding.subject} {amount(finding)}, {limit(finding)} {basis}"
-    return text if finding.outcome != "INCONCLUSIVE" else f"{text}; {need(finding)}"
+    return printable(text if finding.outcome != "INCONCLUSIVE" else f"{text}; {need(finding)}")
 
 
 def amount(finding: Finding) -> str:
@@ -90,7 +91,7 @@ def findings_table(verdict: Verdict) -> list[str]:
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Left-aligned columns under a header, two spaces apart; a column of nothing is left out."""
     kept = [i for i in range(len(header)) if any(row[i] for row in rows)]
-    head, *lines = [[line[i] for i in kept] for line in (header, *rows)]
+    head, *lines = [[printable(line[i]) for i in kept] for line in (header, *rows)]
     widths = [max(len(line[i]) for line in (head, *lines)) for i in range(len(kept))]
     rule = ["-" * width for width in widths]
     return [

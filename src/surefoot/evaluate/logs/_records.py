@@ -21,6 +21,13 @@ LONGEST = 100_000_000
 _SHORT = 64
 """Characters of a text that is kept as it is; of a longer one its hash is."""
 TEXT = np.dtypes.StringDType(na_object=None)
+AGAIN = "write the log again with its evaluator"
+"""What to do about a log that no evaluator writes."""
+SINGLE = str | int | float
+"""A text, a number, or true or false."""
+_KINDS = {dict: "a table", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+_SPARE = 40
+"""Calls that whatever writes a value again may need more than what reads it."""
 _WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 
 
@@ -63,7 +70,7 @@ def first_record(path: Path) -> Record:
     with path.open("rb") as stream:
         try:
             found = json.loads(stream.readline(LONGEST))
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
     return found if isinstance(found, dict) else {}
 
@@ -103,10 +110,53 @@ def parsed(text: str | bytes, where: str) -> Any:
         DataError: It is none.
     """
     try:
-        return json.loads(text)
+        return _loads(text, _SPARE)
     except ValueError as error:
         fix = "the file may have been cut off; write the log again"
         raise DataError(f"is no JSON: {error}", where=where, fix=fix) from error
+    except RecursionError as error:
+        fix = "no evaluator writes that; write the log again"
+        raise DataError("is JSON that is nested too deeply", where=where, fix=fix) from error
+
+
+def _loads(text: str | bytes, spare: int) -> Any:
+    """Read from some calls further down, so that what is read can be written again from here."""
+    return _loads(text, spare - 1) if spare else json.loads(text)
+
+
+def check_kinds(value: Any, shape: Any, where: str, name: str = "") -> None:
+    """Refuse a value whose parts are of other kinds than readers count on.
+
+    Args:
+        value: What a log holds.
+        shape: A type; `[shape]` for a list of such; or a table of what stands under its keys, where
+            `*` is every key. What is missing or null fits.
+        where: Where it stands, for messages.
+        name: What it is called there.
+
+    Raises:
+        DataError: A part is of another kind.
+    """
+    kind = type(shape) if isinstance(shape, dict | list) else shape
+    if not isinstance(value, kind):
+        wanted = _KINDS.get(kind, "a number" if kind is int else "a text or a number")
+        raise DataError(
+            f"{name or 'a record'} is {_KINDS.get(type(value), 'a number')}, not {wanted}",
+            where=where,
+            fix=AGAIN,
+        )
+    for key, inner, part in _parts(value, shape):
+        check_kinds(part, inner, where, f"{name}{key}".lstrip("."))
+
+
+def _parts(value: Any, shape: Any) -> Iterator[tuple[str, Any, Any]]:
+    """The name, the shape and the value of every part that has a shape."""
+    if isinstance(shape, list):
+        yield from ((f"[{place}]", shape[0], one) for place, one in enumerate(value))
+    elif isinstance(shape, dict):
+        for key, inner in shape.items():
+            known = value if key == "*" else {key: value.get(key)}
+            yield from ((f".{k}", inner, one) for k, one in known.items() if one is not None)
 
 
 def number(value: Any) -> float | None:
@@ -115,7 +165,7 @@ def number(value: Any) -> float | None:
         value = _WORDS.get(value.lower(), value)
     try:
         found = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # of an integer beyond any float
         return None
     return found if math.isfinite(found) else None
 

@@ -5,12 +5,22 @@ from __future__ import annotations
 import struct
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 from surefoot.core.errors import DataError
 
 LARGEST = 2_000_000_000
 """Bytes of a member; a file that claims more is taken for a bomb."""
+RATIO = 200
+"""How many times its packed size a member may be: JSON packs to a tenth, a bomb to a thousandth."""
+SMALL = 32_000_000
+"""Bytes that a member may be whatever its packed size."""
+_BROKEN = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError,
+)  # fmt: skip
+"""What reading a damaged zip file may raise."""
+_MEND = "copy it again, or mend the log: inspect log recover"
 _OFFLINE: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -20,11 +30,21 @@ _HEADER = 30
 
 
 def names(path: Path) -> frozenset[str]:
-    """The members of a zip file; none where it is no zip file."""
+    """The members of a zip file; none where it is no zip file.
+
+    Raises:
+        DataError: It is one, but a damaged one.
+    """
     if not path.is_file() or not zipfile.is_zipfile(path):
         return frozenset()
-    with zipfile.ZipFile(path) as archive:
-        return frozenset(archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return frozenset(archive.namelist())
+    except _BROKEN as error:
+        with path.open("rb") as stream:
+            if stream.read(2) != b"PK":  # something else that ends like one
+                return frozenset()
+        raise DataError(f"is a damaged zip file: {error}", where=str(path), fix=_MEND) from error
 
 
 def member(path: Path, name: str) -> bytes:
@@ -34,20 +54,30 @@ def member(path: Path, name: str) -> bytes:
         DataError: It is damaged, or larger than it says or than anybody needs.
     """
     where = f"{path}: {name}"
-    with zipfile.ZipFile(path) as archive:
-        found = archive.getinfo(name)
-        if found.file_size > LARGEST:
-            raise DataError(f"unpacks to {found.file_size:,} bytes", where=where)
-        try:
-            with archive.open(found) as stream:
-                content = stream.read(found.file_size + 1)
-        except NotImplementedError:  # is a RuntimeError
-            content = _zstd(path, found)
-        except (zipfile.BadZipFile, EOFError, OSError, RuntimeError) as error:
-            raise DataError(f"cannot be unpacked: {error}", where=where) from error
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = archive.getinfo(name)
+            _check_size(found, where)
+            try:
+                with archive.open(found) as stream:
+                    content = stream.read(found.file_size + 1)
+            except NotImplementedError:
+                content = _zstd(path, found)
+    except _BROKEN as error:
+        raise DataError(f"cannot be unpacked: {error}", where=where, fix=_MEND) from error
     if len(content) != found.file_size:
-        raise DataError("does not unpack to the size that it says", where=where)
+        raise DataError("does not unpack to the size that it says", where=where, fix=_MEND)
     return content
+
+
+def _check_size(found: zipfile.ZipInfo, where: str) -> None:
+    """Refuse a bomb before it is unpacked; what is unpacked is held to the size checked here."""
+    if found.file_size > min(LARGEST, max(SMALL, RATIO * found.compress_size)):
+        raise DataError(
+            f"unpacks to {found.file_size:,} bytes from {found.compress_size:,}",
+            where=where,
+            fix="if you trust its origin, convert it: inspect log convert --to json",
+        )
 
 
 def _zstd(path: Path, found: zipfile.ZipInfo) -> bytes:

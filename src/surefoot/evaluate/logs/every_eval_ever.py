@@ -12,8 +12,11 @@ from typing import Any
 from surefoot.core.errors import DataError
 from surefoot.core.log import Log
 from surefoot.evaluate.logs._records import (
+    AGAIN,
+    SINGLE,
     Record,
     Samples,
+    check_kinds,
     chosen,
     first_record,
     head,
@@ -26,6 +29,20 @@ from surefoot.evaluate.logs._records import (
 )
 
 _VALUES = ("score", "is_correct")
+_RECORD = {
+    "evaluation_name": str,
+    "evaluation_result_id": SINGLE,
+    "sample_id": SINGLE,
+    "evaluation": {},
+    "input": {},
+    "metadata": {},
+    "answer_attribution": [{}],
+}
+_AGGREGATE = {
+    "detailed_evaluation_results": {"file_path": str},
+    "evaluation_results": [{"evaluation_name": SINGLE, "metric_config": {}}],
+    "eval_library": {"name": SINGLE, "version": SINGLE},
+}
 
 
 def recognises(path: Path) -> bool:
@@ -50,6 +67,7 @@ def every_eval_ever(path: Path, metric: str | None, columns: Sequence[str]) -> L
     value, known = metric or _VALUES[0], dict.fromkeys(_VALUES)
     for line, record in records(rows):
         where = f"{rows}:{line}"
+        check_kinds(record, _RECORD, where)
         known.update(dict.fromkeys(_labels(record)))
         if value not in (*_VALUES, *_labels(record)):
             continue
@@ -88,18 +106,24 @@ def _files(path: Path) -> tuple[Path, Record]:
     """The file of samples, and the aggregate if there is one."""
     if first_record(path).get("sample_id") is not None:
         beside = path.with_name(path.stem.removesuffix("_samples") + ".json")
-        return path, whole(beside.read_bytes(), str(beside)) if beside.exists() else {}
-    aggregate = whole(path.read_bytes(), str(path))
+        return path, _aggregate(beside) if beside.exists() else {}
+    aggregate = _aggregate(path)
     named = (aggregate.get("detailed_evaluation_results") or {}).get("file_path")
     if not named:
         raise DataError(
             "holds no samples, and names no file of them", where=str(path), fix="name the .jsonl"
         )
     # Its path is that of the repository it was made for: the name alone says something here.
-    rows = path.with_name(Path(named).name)
-    if not rows.exists():
+    rows = path.parent / Path(named).name
+    if not rows.is_file():
         raise DataError(f"its samples, {rows.name}, are not beside it", where=str(path))
     return rows, aggregate
+
+
+def _aggregate(path: Path) -> Record:
+    found = whole(path.read_bytes(), str(path))
+    check_kinds(found, _AGGREGATE, str(path))
+    return found
 
 
 def _labels(record: Record) -> Iterator[str]:
@@ -110,8 +134,8 @@ def _labels(record: Record) -> Iterator[str]:
 
 def _check_record(record: Record, where: str) -> None:
     for key in ("evaluation_name", "sample_id", "evaluation"):
-        if record.get(key) is None:
-            raise DataError(f"has no {key}", where=where)
+        if record.get(key) in (None, ""):
+            raise DataError(f"has no {key}", where=where, fix=AGAIN)
     if record.get("error"):
         why = str(record["error"]).partition("\n")[0][:100]
         raise DataError(

@@ -15,8 +15,11 @@ from typing import Any
 from surefoot.core.errors import DataError
 from surefoot.core.log import Log
 from surefoot.evaluate.logs._records import (
+    AGAIN,
+    SINGLE,
     Record,
     Samples,
+    check_kinds,
     chosen,
     head,
     number,
@@ -31,6 +34,14 @@ _BEGINS = re.compile(r'\s*\{\s*"version":\s*\d+,\s*"status":\s*"\w+",\s*"eval":\
 _LETTERS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 """Correct, partially correct, incorrect, no answer, as Inspect's own `value_to_float`."""
 _HEADER, _SAMPLES = "header.json", "summaries.json"
+_KINDS = {
+    "status": str,
+    "error": {"message": str},
+    "eval": {"dataset": {"samples": int}, "config": {"epochs_reducer": [str]}},
+    "plan": {"steps": [{}]},
+    "results": {"headline": {}, "scores": [{}]},
+}
+_SAMPLE = {"id": SINGLE, "epoch": SINGLE, "metadata": {}, "scores": {"*": {}}}
 
 
 def recognises(path: Path) -> bool:
@@ -46,6 +57,7 @@ def inspect_ai(path: Path, metric: str | None, columns: Sequence[str]) -> Log:
     and 0, as Inspect counts them. The columns are `task` and what a sample's `metadata` holds.
     """
     header, found = _content(path)
+    _check_kinds(header, found, path)
     _check_finished(header, path)
     spec = header["eval"]
     _check_unique(found, path)
@@ -94,6 +106,18 @@ def _content(path: Path) -> tuple[Record, Sequence[Record]]:
     return header, parsed(member(path, _SAMPLES), f"{path}: {_SAMPLES}")
 
 
+def _check_kinds(header: Record, found: Sequence[Record], path: Path) -> None:
+    check_kinds(header, _KINDS, str(path))
+    check_kinds(found, list, str(path), "samples")
+    if not header.get("eval"):
+        raise DataError("has no eval, which says what was run", where=str(path), fix=AGAIN)
+    for place, sample in enumerate(found, 1):
+        where = f"{path}: sample {place}"
+        check_kinds(sample, _SAMPLE, where)
+        if sample.get("id") is None:
+            raise DataError("has no id", where=where, fix=AGAIN)
+
+
 def _check_finished(header: Record, path: Path) -> None:
     status = header.get("status")
     if status != "success":
@@ -131,7 +155,8 @@ def _check_whole(spec: Record, ids: set[str], path: Path) -> None:
 
 def _scores(sample: Record) -> Iterator[tuple[str, tuple[Any, str | None]]]:
     """Every metric of a sample with its value and the answer that was scored."""
-    for scorer, score in (sample.get("scores") or {}).items():
+    scored = {scorer: score for scorer, score in (sample.get("scores") or {}).items() if score}
+    for scorer, score in scored.items():
         value, answer = score.get("value"), word(score.get("answer"))
         if isinstance(value, Mapping):
             yield from ((f"{scorer}/{key}", (inner, answer)) for key, inner in value.items())

@@ -17,8 +17,10 @@ from typing import Any
 from surefoot.core.errors import DataError
 from surefoot.core.log import Log
 from surefoot.evaluate.logs._records import (
+    SINGLE,
     Record,
     Samples,
+    check_kinds,
     chosen,
     first_record,
     head,
@@ -33,6 +35,22 @@ from surefoot.evaluate.logs._records import (
 _NAME = re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d+)")
 _FIELDS = {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics"}
 _FIELDS |= {"doc_hash", "prompt_hash", "target_hash", "schema_version"}
+_RECORD = {
+    "doc_id": SINGLE,
+    "filter": str,
+    "metrics": [str],
+    "resps": list,
+    "filtered_resps": list,
+}
+_RESULTS = {
+    "configs": {"*": {"metric_list": [{}]}},
+    "config": {},
+    "versions": {},
+    "n-shot": {},
+    "n-samples": {"*": {}},
+    "higher_is_better": {"*": {}},
+    "group_subtasks": {"*": [str]},
+}
 _MEANS = ("mean", "nanmean")
 _NO_MEANS = {"perplexity": "perplexity"}
 """Its samples hold log likelihoods, and the task the exponential of minus their mean."""
@@ -144,6 +162,7 @@ def _task(file: Path) -> _Task:
         return _Task(file=file, name=file.stem, named=False)
     results = file.with_name(f"results_{named['date']}.json")
     found = whole(results.read_bytes(), str(results)) if results.exists() else {}
+    check_kinds(found, _RESULTS, str(results))
     task = _Task(file=file, name=named["task"], results=found)
     counts = task.of("n-samples") or {}
     if counts and counts.get("effective") != counts.get("original"):
@@ -157,7 +176,7 @@ def _task(file: Path) -> _Task:
 
 def _choice(tasks: Sequence[_Task], metric: str | None, path: Path) -> tuple[str, str]:
     """The metric and the filter."""
-    firsts = [next(records(task.file), (0, {}))[1] for task in tasks]
+    firsts = [next(_checked(task.file), (0, {}))[1] for task in tasks]
     each = [[m for m in _metrics(one) if number(one.get(m)) is not None] for one in firsts]
     known = [name for name in each[0] if all(name in here for here in each)]
     if not known and all(each):
@@ -177,6 +196,12 @@ def _choice(tasks: Sequence[_Task], metric: str | None, path: Path) -> tuple[str
     return name, asked or str(firsts[0].get("filter") or "none")
 
 
+def _checked(file: Path) -> Iterator[tuple[int, Record]]:
+    for line, record in records(file):
+        check_kinds(record, _RECORD, f"{file}:{line}")
+        yield line, record
+
+
 def _metrics(record: Record) -> Sequence[str]:
     listed = record.get("metrics")
     return listed if isinstance(listed, list) else [key for key in record if key not in _FIELDS]
@@ -187,7 +212,7 @@ def _read(
 ) -> Iterator[str]:
     """Collects the samples of one filter; gives the filter of every record."""
     seen: dict[str, str] = {}
-    for line, record in records(task.file):
+    for line, record in _checked(task.file):
         yield str(record.get("filter") or "none")
         if (record.get("filter") or "none") != filter_:
             continue
@@ -238,7 +263,7 @@ def _prompt(record: Record) -> Any:
 def _title(tasks: Sequence[_Task]) -> str:
     names = {task.name for task in tasks}
     groups = (tasks[0].results.get("group_subtasks") or {}).items()
-    group = next((name for name, inside in groups if set(inside) == names), None)
+    group = next((name for name, inside in groups if set(inside or ()) == names), None)
     return tasks[0].name if len(tasks) == 1 else group or f"{len(tasks)} tasks"
 
 
