@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import softmax
 
 from surefoot import plugins, stats
-from surefoot.evaluate.reliability import Rows, look
+from surefoot.evaluate.calibration.reliability import Rows, look
 
 FIGURES = ("ece", "aurc", "log_loss", "brier")
 

@@ -21,7 +21,7 @@ from surefoot.core.plan import EnvelopePlan, EvaluatePlan
 from surefoot.core.progress import Silent
 from surefoot.data import for_classes, read_task
 from surefoot.evaluate import fill_cells
-from surefoot.evaluate.envelope import measure_envelopes
+from surefoot.evaluate.envelope.axes import measure_envelopes
 from surefoot.models import read_model
 from surefoot.plan import read_plan
 from surefoot.report.envelope import envelope_lines, fails_first

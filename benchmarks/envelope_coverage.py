@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from surefoot import stats
-from surefoot.evaluate.severity import SEVERITIES, Order, probe_severity
+from surefoot.evaluate.envelope.severity import SEVERITIES, Order, probe_severity
 
 MARGIN, LAST = 0.05, len(SEVERITIES) - 1
 CASES = ((0.02, 800, 500), (0.05, 400, 500), (0.012, 800, 500), (0.02, 3_400, 150))

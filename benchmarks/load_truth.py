@@ -34,10 +34,10 @@ from surefoot.core.load import ServedProfile
 from surefoot.core.model import Candidate, Model, Recipe, Signature
 from surefoot.core.plan import LoadPlan
 from surefoot.core.progress import Silent
-from surefoot.evaluate.arrivals import poisson
-from surefoot.evaluate.endpoint import connected, find_endpoint
-from surefoot.evaluate.generator import Server, drive
-from surefoot.evaluate.load import put_under_load, serve_load
+from surefoot.evaluate.load.arrivals import poisson
+from surefoot.evaluate.load.endpoint import connected, find_endpoint
+from surefoot.evaluate.load.generator import Server, drive
+from surefoot.evaluate.load.one import put_under_load, serve_load
 
 QPS, WORK, EVERY, FROZEN = 100, 0.002, 10.0, 1.0
 USERS, THINK = 4, 0.038

@@ -155,6 +155,7 @@ def test_what_a_noisy_machine_showed_is_measured_again(
     quick, seen = LatencyPlan(batch=[1], calls=100_000, seconds=0.1), watch()
     with monkeypatch.context() as noisy:
         noisy.setattr(f"surefoot.evaluate.machine.{limit}", -1.0)
+        noisy.setattr("surefoot.evaluate.machine.FEWEST_TICKS", 1)
         first = measure_latency([candidate()], tree_set(), store, quick)
         assert len(first) == 2
         assert not (store.root / "latency").exists()

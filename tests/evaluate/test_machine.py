@@ -23,6 +23,16 @@ def test_steal_and_foreign_load_are_shares_of_all_processors(tmp_path, monkeypat
     assert found.foreign == pytest.approx(200 / 400, abs=0.02)
 
 
+def test_a_few_ticks_tell_nothing(tmp_path, monkeypatch):
+    """One tick of seven would be 14 % of the processors' time."""
+    stat = tmp_path / "stat"
+    stat.write_text(BEFORE)
+    monkeypatch.setattr(machine, "STAT", stat)
+    seen = watch_machine()
+    stat.write_text("cpu  106 0 51 1000 10 0 5 7 0 0\n")
+    assert (seen().steal, seen().foreign) == (None, None)
+
+
 @pytest.mark.parametrize("content", [None, "", "cpu 1 2 3\n", BEFORE])
 def test_a_system_that_does_not_tell_is_none(tmp_path, monkeypatch, content):
     stat = tmp_path / "stat"

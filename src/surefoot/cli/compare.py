@@ -53,7 +53,7 @@ def command(  # size: one argument per option of the verb
 ) -> int:
     """Judge two files of predictions, or two logs."""
     from surefoot.bundle.encode import encode
-    from surefoot.evaluate.logged import compare_outputs
+    from surefoot.evaluate.outputs.logged import compare_outputs
     from surefoot.gate import exit_code, gate_evidence
     from surefoot.report.terminal import findings_table, verdict_line
 

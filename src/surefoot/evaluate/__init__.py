@@ -1,6 +1,6 @@
 """Measures candidates: cells example by example, latency in turns, memory at its peak."""
 
-from surefoot.evaluate.calibration import (
+from surefoot.evaluate.calibration.evidence import (
     apply_temperature,
     beside_tests,
     calibration_evidence,
@@ -8,14 +8,14 @@ from surefoot.evaluate.calibration import (
 )
 from surefoot.evaluate.cells import fill_cells, hollow
 from surefoot.evaluate.checking import asked_rows, run_checks
-from surefoot.evaluate.find_slices import Exploration, find_slices
 from surefoot.evaluate.latency import measure_latency, take_turns
-from surefoot.evaluate.load import measure_load, offered, serve_load
+from surefoot.evaluate.load.one import measure_load, offered, serve_load
 from surefoot.evaluate.matrix import Filling, ask_again, fill_matrix
 from surefoot.evaluate.measured import Entrants, Measured, measure
 from surefoot.evaluate.memory import peak_memory
 from surefoot.evaluate.pairs import by_row, confirmation_evidence, selection_evidence
 from surefoot.evaluate.shifted import shifted, under_shifts
+from surefoot.evaluate.slices.find import Exploration, find_slices
 
 __all__ = [
     "Entrants",

@@ -12,13 +12,13 @@ from surefoot.core.evidence import Cell, ConfirmationEvidence
 from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.core.progress import Progress
-from surefoot.evaluate.calibration import beside_tests, calibration_evidence
+from surefoot.evaluate.calibration.evidence import beside_tests, calibration_evidence
 from surefoot.evaluate.checking import run_checks
-from surefoot.evaluate.deadlines import by_deadline
-from surefoot.evaluate.diagnosis import diagnose
-from surefoot.evaluate.envelope import measure_envelopes
+from surefoot.evaluate.diagnosis.diagnose import diagnose
+from surefoot.evaluate.envelope.axes import measure_envelopes
 from surefoot.evaluate.latency import measure_latency
-from surefoot.evaluate.loads import compared, find_endpoints, measure_loads
+from surefoot.evaluate.load.all import compared, find_endpoints, measure_loads
+from surefoot.evaluate.load.deadlines import by_deadline
 from surefoot.evaluate.matrix import Filling, ask_again, fill_matrix
 from surefoot.evaluate.memory import peak_memory
 from surefoot.evaluate.pairs import confirmation_evidence

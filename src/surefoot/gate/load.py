@@ -12,7 +12,7 @@ from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Budget
 from surefoot.core.load import ServedProfile
 from surefoot.evaluate.latency import AGAIN
-from surefoot.evaluate.load import offered
+from surefoot.evaluate.load.one import offered
 from surefoot.evaluate.machine import disturbed, quantile, times_itself, unlike
 from surefoot.gate.samples import Calls, Exact, Sample, Series
 

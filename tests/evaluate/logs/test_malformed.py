@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from surefoot.core.errors import DataError
-from surefoot.evaluate.logged import compare_logs, kind_of
 from surefoot.evaluate.logs import _zip
 from surefoot.evaluate.logs._records import check_kinds, number, parsed, plain
 from surefoot.evaluate.logs.every_eval_ever import every_eval_ever
 from surefoot.evaluate.logs.inspect_ai import inspect_ai, recognises
 from surefoot.evaluate.logs.lm_eval import lm_eval
+from surefoot.evaluate.outputs.logged import compare_logs, kind_of
 
 WRITTEN = Path(__file__).parent / "written"
 SAMPLES = "samples_gsm8k_2026-01-02T03-04-05.678901.jsonl"

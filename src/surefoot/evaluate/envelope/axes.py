@@ -18,14 +18,14 @@ from surefoot.core.evidence import Cell
 from surefoot.core.model import Candidate
 from surefoot.core.plan import TIMED_AXES, EnvelopePlan, EvaluatePlan
 from surefoot.core.progress import Progress
-from surefoot.evaluate.severity import (
+from surefoot.evaluate.envelope.severity import (
     SEVERITIES,
     Asked,
     can_decide,
     in_random_order,
     probe_severity,
 )
-from surefoot.evaluate.timed import (
+from surefoot.evaluate.envelope.timed import (
     Timed,
     pooled_calls,
     probe_time,

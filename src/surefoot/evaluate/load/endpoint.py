@@ -18,7 +18,7 @@ import numpy as np
 
 from surefoot.core.dataset import Dataset
 from surefoot.core.errors import ModelError
-from surefoot.evaluate.generator import Server
+from surefoot.evaluate.load.generator import Server
 
 TIMEOUT_S = 10.0
 """A request that is not answered to the last byte by then is given up."""

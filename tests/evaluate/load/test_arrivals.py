@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as reference
 
-from surefoot.evaluate.arrivals import lateness, poisson
+from surefoot.evaluate.load.arrivals import lateness, poisson
 
 
 def test_arrivals_are_a_poisson_process_at_the_rate_that_was_asked_for():

@@ -12,8 +12,8 @@ import pytest
 from surefoot.core.envelope import Envelope, Probe
 from surefoot.core.plan import EnvelopePlan, EvaluatePlan
 from surefoot.evaluate import fill_cells
-from surefoot.evaluate.envelope import LEVEL, measure_envelopes, ratio
-from surefoot.evaluate.timed import (
+from surefoot.evaluate.envelope.axes import LEVEL, measure_envelopes, ratio
+from surefoot.evaluate.envelope.timed import (
     NEVER,
     Timed,
     Times,
@@ -69,7 +69,7 @@ def test_equal_models_have_equal_crossings_and_a_ruined_one_holds_nowhere(trio, 
 
 def test_the_crossing_is_where_all_rows_put_it(trio, store, watch, answers):
     """Every row at every severity, in pieces as the envelope asks them, by numpy alone."""
-    from surefoot.evaluate.severity import SEVERITIES, Asked, in_random_order
+    from surefoot.evaluate.envelope.severity import SEVERITIES, Asked, in_random_order
 
     baseline, _, _ = measured(trio, store, watch, SLIPS)
     (one, *_), dataset = trio
@@ -193,6 +193,7 @@ def test_on_a_noisy_machine_what_holds_holds_and_nothing_fails(
     """Whether it shows in the model against itself or only in what others used."""
     most, said = NOISE[limit]
     monkeypatch.setattr(f"surefoot.evaluate.machine.{limit}", most)
+    monkeypatch.setattr("surefoot.evaluate.machine.FEWEST_TICKS", 1)  # the calls are quick
     one = (trio[0][:1], trio[1])
     (slow,) = measured(one, store, watch, EnvelopePlan(axis="batch", at_most=1e-6, up_to=2))
     assert (slow.holds_to, slow.fails_at) == (None, None)
@@ -221,7 +222,7 @@ def test_a_short_time_decides_nothing(trio, store, watch):
 def test_where_no_more_calls_are_made_more_seconds_are_not_the_advice(
     trio, store, watch, monkeypatch
 ):
-    monkeypatch.setattr("surefoot.evaluate.timed.ROUNDS", 60)
+    monkeypatch.setattr("surefoot.evaluate.envelope.timed.ROUNDS", 60)
     one = (trio[0][:1], trio[1])
     (wide,) = measured(one, store, watch, EnvelopePlan(axis="batch", at_most=1e6, up_to=2))
     most = "120 calls are too few to bound a quantile, and no more are made; ask for "
@@ -237,7 +238,7 @@ def test_where_no_more_calls_are_made_more_seconds_are_not_the_advice(
 def test_a_deadline_is_bounded_by_no_fewer_calls_than_any_latency(
     trio, store, watch, monkeypatch, rounds, judged
 ):
-    monkeypatch.setattr("surefoot.evaluate.timed.ROUNDS", rounds)
+    monkeypatch.setattr("surefoot.evaluate.envelope.timed.ROUNDS", rounds)
     one = (trio[0][:1], trio[1])
     (wait,) = measured(one, store, watch, EnvelopePlan(axis="deadline", at_most=0.5))
     assert (wait.holds_to is not None) == judged
@@ -274,7 +275,7 @@ def test_rates_start_where_the_seconds_can_show_anything(trio, store, watch):
 @pytest.mark.usefixtures("quiet")
 def test_arrivals_are_put_on_the_model_and_kept(trio, store, watch, monkeypatch):
     one = (trio[0][:1], trio[1])
-    monkeypatch.setattr("surefoot.evaluate.envelope.LEVEL", 0.5)  # so that few requests suffice
+    monkeypatch.setattr("surefoot.evaluate.envelope.axes.LEVEL", 0.5)  # so that few requests suffice
     rate = {"axis": "arrival_rate", "seconds": 1.5, "up_to": 220}
     # A limit that even an answer that never comes keeps: a stall of the machine is no failure here.
     (calm,) = measured(one, store, watch, EnvelopePlan(at_most=2 * NEVER, **rate))
@@ -288,6 +289,7 @@ def test_arrivals_are_put_on_the_model_and_kept(trio, store, watch, monkeypatch)
     assert (late.holds_to, late.fails_at) == (None, calm.probes[0].at)
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
     monkeypatch.setattr("surefoot.evaluate.machine.MOST_FOREIGN", -1.0)
+    monkeypatch.setattr("surefoot.evaluate.machine.FEWEST_TICKS", 1)
     (busy,) = measured(one, store, watch, EnvelopePlan(at_most=1e-6, **rate))
     assert busy.fails_at is None
     assert "of the processors' time" in busy.probes[0].reason
@@ -301,6 +303,7 @@ def test_what_a_noisy_machine_showed_of_an_axis_is_not_kept(trio, store, monkeyp
     turns = (lambda: pooled_calls(timed(trio, store, calls), 1, 1), store.root / "latency")
     for measure, folder in (kept, turns):
         monkeypatch.setattr("surefoot.evaluate.machine.MOST_FOREIGN", -1.0)
+        monkeypatch.setattr("surefoot.evaluate.machine.FEWEST_TICKS", 1)
         assert measure().slow.tolist() != measure().slow.tolist()
         assert not folder.exists()
         monkeypatch.setattr("surefoot.evaluate.machine.MOST_FOREIGN", 1.0)

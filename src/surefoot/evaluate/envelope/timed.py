@@ -23,7 +23,7 @@ from surefoot.core.model import Candidate
 from surefoot.core.plan import TIMED_AXES, EnvelopePlan, LatencyPlan, LoadPlan
 from surefoot.data.columns import read_parquet, write_parquet
 from surefoot.evaluate.latency import measure_latency
-from surefoot.evaluate.load import measure_load
+from surefoot.evaluate.load.one import measure_load
 from surefoot.evaluate.machine import (
     disturbed,
     machine_columns,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surefoot.core.errors import DataError
-from surefoot.evaluate.predictions import compare_files
+from surefoot.evaluate.outputs.predictions import compare_files
 
 BASE = "id,label,predicted\n007,a,a\n008,a,b\n009,b,b\n010,b,c\n"
 CANDIDATE = "id,predicted\n010,d\n007,b\n009,b\n008,a\n"

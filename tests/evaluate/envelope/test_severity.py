@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from surefoot import stats
-from surefoot.evaluate.severity import (
+from surefoot.evaluate.envelope.severity import (
     FIRST,
     SEVERITIES,
     Asked,

@@ -17,11 +17,11 @@ from surefoot.core.dataset import Dataset
 from surefoot.core.errors import ModelError
 from surefoot.core.plan import LoadPlan
 from surefoot.core.progress import Silent
-from surefoot.evaluate import endpoint as module
-from surefoot.evaluate.endpoint import connected, find_endpoint
-from surefoot.evaluate.generator import Server, drive
 from surefoot.evaluate.latency import WARM_UP
-from surefoot.evaluate.load import put_under_load
+from surefoot.evaluate.load import endpoint as module
+from surefoot.evaluate.load.endpoint import connected, find_endpoint
+from surefoot.evaluate.load.generator import Server, drive
+from surefoot.evaluate.load.one import put_under_load
 
 LOAD = LoadPlan(scenario="server", target_qps=100, seconds=0.5, url="there", candidate="int8")
 

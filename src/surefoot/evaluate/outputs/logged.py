@@ -12,7 +12,7 @@ from surefoot import plugins
 from surefoot.core.errors import DataError
 from surefoot.core.evidence import ConfirmationEvidence, Evidence, Paired
 from surefoot.core.log import Log
-from surefoot.evaluate.predictions import MOST_VALUES, compare_files
+from surefoot.evaluate.outputs.predictions import MOST_VALUES, compare_files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,9 @@ from surefoot.core.load import Machine, ServedProfile
 from surefoot.core.model import Candidate
 from surefoot.core.plan import LoadPlan
 from surefoot.core.progress import Progress
-from surefoot.evaluate.endpoint import LANES, Endpoint, connected, find_endpoint
 from surefoot.evaluate.latency import AGAIN
-from surefoot.evaluate.load import measure_load, put_under_load
+from surefoot.evaluate.load.endpoint import LANES, Endpoint, connected, find_endpoint
+from surefoot.evaluate.load.one import measure_load, put_under_load
 from surefoot.evaluate.machine import disturbed, times_itself, unlike, worth_keeping
 from surefoot.evaluate.memory import fresh
 from surefoot.store import Store

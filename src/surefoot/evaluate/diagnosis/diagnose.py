@@ -21,8 +21,8 @@ from surefoot.core.evidence import Diagnosis
 from surefoot.core.load import LoadProfile
 from surefoot.core.model import Candidate, Model
 from surefoot.core.profile import Kernel, Profile
+from surefoot.evaluate.diagnosis.reasons import reasons
 from surefoot.evaluate.machine import quantile
-from surefoot.evaluate.reasons import reasons
 from surefoot.models import preprocess
 from surefoot.store import Store
 

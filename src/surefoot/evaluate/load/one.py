@@ -14,9 +14,9 @@ from surefoot.core.load import ServedProfile
 from surefoot.core.model import Candidate
 from surefoot.core.plan import LoadPlan
 from surefoot.core.progress import Progress, Silent
-from surefoot.evaluate.arrivals import lateness, poisson
-from surefoot.evaluate.generator import Exchange, Server, drive
 from surefoot.evaluate.latency import WARM_UP
+from surefoot.evaluate.load.arrivals import lateness, poisson
+from surefoot.evaluate.load.generator import Exchange, Server, drive
 from surefoot.evaluate.machine import watch_machine
 from surefoot.models import open_model
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from surefoot.core.profile import Kernel, Profile
-from surefoot.evaluate.reasons import MOST, reasons
+from surefoot.evaluate.diagnosis.reasons import MOST, reasons
 
 
 def kernel(operator, ms, *, nodes=1, types="float x float", integer=False, weights=True):

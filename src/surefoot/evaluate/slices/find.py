@@ -18,7 +18,7 @@ from surefoot.core.evidence import Cell
 from surefoot.core.parts import speaks_of
 from surefoot.core.plan import SearchPlan
 from surefoot.data.fingerprint import row_hashes
-from surefoot.evaluate.traits import Trait, traits
+from surefoot.evaluate.slices.traits import Trait, traits
 
 LEVEL = 0.95
 """Confidence that nothing is confirmed where nothing is to be found, over all that was found."""

@@ -13,8 +13,8 @@ from surefoot.core.errors import DataError
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Cell, place
 from surefoot.core.progress import Progress, Silent
-from surefoot.evaluate.looks import looked
-from surefoot.evaluate.reliability import LEVEL, Rows, Seen
+from surefoot.evaluate.calibration.looks import looked
+from surefoot.evaluate.calibration.reliability import LEVEL, Rows, Seen
 from surefoot.store import Store
 
 FEW_ROWS = 50

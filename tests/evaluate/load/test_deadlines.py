@@ -9,7 +9,7 @@ from surefoot.core.dataset import Dataset
 from surefoot.core.evidence import Cell
 from surefoot.core.load import Machine, ServedProfile
 from surefoot.core.plan import LoadPlan
-from surefoot.evaluate.deadlines import GRID_MS, _share, by_deadline
+from surefoot.evaluate.load.deadlines import GRID_MS, _share, by_deadline
 
 ROWS = Dataset(
     name="main", ids=np.array(list("abcd"), np.dtypes.StringDType()),

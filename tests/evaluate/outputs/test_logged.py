@@ -9,12 +9,12 @@ import pytest
 from surefoot import stats
 from surefoot.core.errors import DataError
 from surefoot.core.evidence import Budget
-from surefoot.evaluate.logged import compare_logs, compare_outputs, kind_of
+from surefoot.evaluate.outputs.logged import compare_logs, compare_outputs, kind_of
 from surefoot.gate import gate_evidence
 from surefoot.gate.questions import Questions
 from surefoot.gate.verdict import estimated, intervals
 
-WRITTEN = Path(__file__).parent / "logs" / "written"
+WRITTEN = Path(__file__).parents[1] / "logs" / "written"
 
 
 def sample(i, value, metric="exact_match", **more):

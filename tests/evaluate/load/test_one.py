@@ -13,8 +13,8 @@ from surefoot.core.dataset import Dataset
 from surefoot.core.errors import ModelError
 from surefoot.core.plan import LoadPlan
 from surefoot.evaluate import measure_load, offered, serve_load
-from surefoot.evaluate.generator import Server
-from surefoot.evaluate.load import put_under_load
+from surefoot.evaluate.load.generator import Server
+from surefoot.evaluate.load.one import put_under_load
 
 ROWS = Dataset(
     name="main", ids=np.array([str(i) for i in range(50)], np.dtypes.StringDType()),

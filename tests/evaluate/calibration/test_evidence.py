@@ -12,8 +12,8 @@ from surefoot import plugins
 from surefoot.core.evidence import Cell
 from surefoot.core.progress import Silent
 from surefoot.evaluate import apply_temperature, calibration_evidence, cells, fit_temperature
-from surefoot.evaluate.looks import FILE, looked
-from surefoot.evaluate.reliability import Rows, look
+from surefoot.evaluate.calibration.looks import FILE, looked
+from surefoot.evaluate.calibration.reliability import Rows, look
 from surefoot.store import Store
 
 

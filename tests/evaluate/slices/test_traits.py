@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from surefoot.core.dataset import Dataset
-from surefoot.evaluate.traits import _of_inputs, traits
+from surefoot.evaluate.slices.traits import _of_inputs, traits
 
 T = np.dtypes.StringDType()
 

@@ -15,7 +15,7 @@ from surefoot import stats
 from surefoot.core.confidence import Bin, Kept, Reliability
 from surefoot.core.estimate import Estimate
 from surefoot.core.hashing import hash_arrays
-from surefoot.evaluate.reliability import Rows, Seen, look
+from surefoot.evaluate.calibration.reliability import Rows, Seen, look
 from surefoot.store import Store
 
 FILE = "seen.json"

@@ -17,7 +17,7 @@ from surefoot.core.load import LoadProfile
 from surefoot.core.model import Candidate, Recipe
 from surefoot.core.plan import LatencyPlan, ModelPlan
 from surefoot.evaluate import measure_latency
-from surefoot.evaluate.diagnosis import diagnose, profile
+from surefoot.evaluate.diagnosis.diagnose import diagnose, profile
 from surefoot.store import Store
 
 CLASSES = tuple("abcde")

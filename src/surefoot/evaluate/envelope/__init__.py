@@ -1,0 +1,1 @@
+"""How far each candidate holds along an axis, and what fails first."""

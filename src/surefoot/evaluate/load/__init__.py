@@ -1,0 +1,1 @@
+"""Latency under load, in process and at endpoints."""

@@ -1,0 +1,1 @@
+"""Candidates that live elsewhere: files of predictions, and logs of other evaluators."""
