@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from surefoot.core.errors import BundleError, MachineError
 from surefoot.core.evidence import Repeat
 from surefoot.data.columns import read_parquet, write_parquet
 from surefoot.drift import _difference, _p, drift
+from surefoot.models import read_model, seal
 from surefoot.plan import read_plan
 from surefoot.report.drift import drift_exit_code, drift_lines
 from surefoot.run import run_plan
@@ -290,3 +292,104 @@ def test_an_equal_machine_is_rarely_said_to_have_moved():
 def test_rows_of_a_single_group_show_no_interval():
     one = _difference(np.array([1, 0, -1, 0]), np.full(4, "g"))
     assert (one.value, one.low, one.high, one.method) == (0.0, -1.0, 1.0, "one group")
+
+
+def edited(folder, edit):
+    """Changes verdict.json."""
+    file = folder / "surefoot-run" / "bundle" / "verdict.json"
+    data = json.loads(file.read_text())
+    edit(data)
+    file.write_text(json.dumps(data))
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda data: data["candidates"][1].pop("fingerprint"), "KeyError: 'fingerprint'"),
+        (lambda data: data["candidates"].__setitem__(0, "baseline"), "TypeError"),
+        (lambda data: data.update(candidates=[]), "0 candidates"),
+        (lambda data: data.update(candidates=7), "TypeError"),
+        (lambda data: data.update(batch="many"), "ValueError"),
+        (lambda data: data.update(batch=0), "batch 0"),
+        (lambda data: data.update(batch=None), "TypeError"),
+        (lambda data: data.update(rows=["main"]), "AttributeError"),
+        (lambda data: data.update(repeat={"rows": 3}), "KeyError: 'flips'"),
+    ],
+)
+def test_a_verdict_that_is_not_as_it_was_written_is_one_clear_error(folder, edit, said):
+    edited(folder, edit)
+    with pytest.raises(BundleError, match=f"verdict.json is not as surefoot writes it: .*{said}"):
+        measure(folder)
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("correct", None), ("severity", "text"), ("id", None)])
+def test_a_cell_that_is_not_as_it_was_written_is_one_clear_error(folder, name, wrong):
+    columns, write = recorded(folder, "int8")
+    if wrong is None:
+        del columns[name]
+    else:
+        columns[name] = np.full(len(columns["id"]), wrong, np.dtypes.StringDType())
+    write()
+    with pytest.raises(BundleError, match=rf"int8/main\.parquet: a cell without {name};"):
+        measure(folder)
+
+
+class Harmful:
+    """Leaves a file when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self):
+        return Path.touch, (self.trace,)
+
+
+@pytest.fixture
+def pickled(folder) -> Path:
+    """A plan whose model is a pickle that it trusts, and its run."""
+    from sklearn.linear_model import LogisticRegression
+
+    inputs = np.random.default_rng(0).standard_normal((90, 4)).astype(np.float32)
+    labels = np.array(["x", "y", "z"])[inputs[:, :3].argmax(1)]
+    joblib.dump(LogisticRegression().fit(inputs, labels), folder / "own.joblib")
+    head, _, rest = PLAN.partition("[[candidate]]")
+    steps = '[[candidate]]\nname = "onnx"\nsteps = ["export_onnx"]\n[evaluate]'
+    head = head.replace('path = "linear.onnx"', 'path = "own.joblib"\ntrust = true')
+    (folder / "surefoot.toml").write_text(head + steps + rest.partition("[evaluate]")[2])
+    shutil.rmtree(folder / "surefoot-run")
+    run_plan(read_plan(folder / "surefoot.toml"), folder / "surefoot-run")
+    return folder
+
+
+def test_trust_is_in_the_file_that_the_plan_names(pickled):
+    assert {cell.status for cell in measure(pickled)[0].cells} == {"same"}
+
+
+def test_a_pickle_of_somebody_else_is_not_opened_by_that_trust(pickled):
+    bundle, trace = pickled / "surefoot-run" / "bundle", pickled / "was here"
+    earlier = json.loads((bundle / "verdict.json").read_text())["candidates"][0]
+    models = [read_model(folder, trust=True) for folder in (bundle / "models").iterdir()]
+    (sealed,) = (model for model in models if model.fingerprint == earlier["fingerprint"])
+    model = sealed.path
+    joblib.dump(Harmful(trace), model / sealed.file)
+    new = seal(
+        model, name=sealed.name, format=sealed.format, file=sealed.file, signature=sealed.signature
+    )
+    edited(pickled, lambda data: data["candidates"][0].update(fingerprint=new.fingerprint))
+    cells = measure(pickled)[1]
+    assert not trace.exists()
+    assert cells["baseline", "main"].status == "not run"
+    assert cells["baseline", "main"].reason == (
+        f"{model}: is a pickle, which runs code when loaded;"
+        " [model] trust holds for the very file that the plan names"
+    )
+    assert cells["onnx", "main"].status == "same"
+
+
+def test_without_the_models_own_file_nothing_that_runs_code_is_opened(pickled):
+    plan = read_plan(pickled / "surefoot.toml")
+    (pickled / "own.joblib").unlink()
+    found = drift(plan, pickled / "surefoot-run", pickled / "here")
+    assert {(cell.candidate, cell.status) for cell in found.cells} == {
+        ("baseline", "not run"), ("onnx", "same"),
+    }  # fmt: skip

@@ -18,16 +18,18 @@ from surefoot import stats
 from surefoot.bundle import changes, environment, environment_key, read_verdict_json
 from surefoot.core.dataset import Examples, Task
 from surefoot.core.drift import CellDrift, Drift, Moved
-from surefoot.core.errors import MachineError, ModelError, PluginError
+from surefoot.core.errors import BundleError, MachineError, ModelError, PluginError
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Cell, Repeat, place
 from surefoot.core.model import Candidate, Model, Recipe
-from surefoot.core.plan import Plan
+from surefoot.core.plan import ModelPlan, Plan
 from surefoot.core.progress import Progress, Silent
 from surefoot.data import for_classes, read_task
 from surefoot.data.columns import read_parquet
 from surefoot.evaluate import Filling, ask_again, fill_cells, under_shifts
-from surefoot.models import read_model
+from surefoot.models import read_model, source_files
+from surefoot.models.formats.skops import TRUSTED
+from surefoot.models.store import TOKENIZER
 from surefoot.store import Store
 
 ROUNDING = 1e-4
@@ -36,8 +38,28 @@ ALPHA = 0.05
 """How often one cell or more of an equal machine may be said to have moved."""
 LEVEL = 0.95
 
+COLUMNS = {
+    "T": ("dataset", "shift", "id", "label", "predicted"),
+    "iuf": ("severity", "score", "confidence"),
+    "b": ("correct",),
+}
+"""What an earlier cell must hold, by the kinds of array."""
+
 Columns = Mapping[str, np.ndarray]
 """An earlier cell, as its Parquet file holds it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Earlier:
+    """What is needed of an earlier verdict.json."""
+
+    entries: Mapping[str, Mapping[str, str]]
+    """By name each candidate's name, fingerprint and runtime; the baseline first."""
+    rows: Mapping[str, str]
+    """The fingerprints of the test sets."""
+    batch: int
+    repeat: Repeat | None
+    """The noise floor of the baseline, where it was recorded."""
 
 
 def drift(plan: Plan, run: Path, out: Path, progress: Progress | None = None) -> Drift:
@@ -53,56 +75,104 @@ def drift(plan: Plan, run: Path, out: Path, progress: Progress | None = None) ->
         progress: Told of every piece of work.
 
     Raises:
-        BundleError: There is no bundle.
+        BundleError: There is no bundle, or it is not as surefoot writes it.
         MachineError: It does not say what it was made with, so that nothing can be concluded.
         SurefootError: The data or a file is at fault.
     """
     bundle = run if (run / "verdict.json").exists() else run / "bundle"
-    data, there = read_verdict_json(bundle), _environment(bundle)
+    then, there = _earlier(bundle), _environment(bundle)
     differs = changes(there, environment())
     # On an equal machine the store would give the very cells that are to be checked.
     context = environment_key() if differs else f"{environment_key()} again"
     watch, store = progress or Silent(), Store(out, context)
     with store.locked():
-        entries = {entry["name"]: entry for entry in data["candidates"]}
         models = _models(
-            bundle, {e["fingerprint"] for e in entries.values()}, trust=plan.model.trust
+            bundle,
+            {entry["fingerprint"] for entry in then.entries.values()},
+            _own_files(plan.model, store),
         )
         classes = [m.signature.classes for m in models.values() if isinstance(m, Model)]
         raw = read_task(plan, watch)
         here = _Here(
             task=for_classes(raw, classes[0]) if classes else raw,
             plan=plan,
-            rows=data.get("rows", {}),
-            batch=data["batch"],
+            rows=then.rows,
+            batch=then.batch,
             store=store,
             progress=watch,
         )
         found: list[_Judged] = []
         floors: dict[str, Repeat] = {}
-        for folder in sorted((bundle / "cells").iterdir(), key=_in_order(entries)):
-            candidate = _candidate(entries.get(folder.name), models)
-            earlier = [read_parquet(file) for file in sorted(folder.glob("*.parquet"))]
+        for folder in sorted((bundle / "cells").glob("*"), key=_in_order(then.entries)):
+            candidate = _candidate(then.entries.get(folder.name), models)
+            earlier = [_cell(file) for file in sorted(folder.glob("*.parquet"))]
             if isinstance(candidate, str):
                 found += [_not_run(columns, folder.name, candidate) for columns in earlier]
                 continue
-            recorded = data["repeat"] if folder.name == data["candidates"][0]["name"] else None
+            recorded = then.repeat if folder.name == next(iter(then.entries)) else None
             judged, floor = here.again(candidate, earlier, recorded)
             found += judged
             floors |= {folder.name: floor} if floor else {}
     return Drift(
         environment=differs,
-        batch=data["batch"],
+        batch=then.batch,
         cells=_settled(found),
         floors=tuple(floors.items()),
     )
+
+
+def _earlier(bundle: Path) -> _Earlier:
+    data = read_verdict_json(bundle)
+    try:
+        return _told(data)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise BundleError(
+            f"verdict.json is not as surefoot writes it: {type(error).__name__}: {error}",
+            where=str(bundle),
+            fix="take the folder as its run left it, or run its plan again",
+        ) from error
+
+
+def _told(data: Mapping[str, Any]) -> _Earlier:
+    """What verdict.json says; whatever Python raises where it is of another form."""
+    keys = ("name", "fingerprint", "runtime")
+    listed = [{key: str(entry[key]) for key in keys} for entry in data["candidates"]]
+    batch, told = int(data["batch"]), data["repeat"]
+    if not listed or batch < 1:
+        raise ValueError(f"{len(listed)} candidates, batch {batch}")
+    return _Earlier(
+        entries={entry["name"]: entry for entry in listed},
+        rows={str(name): str(sha) for name, sha in data.get("rows", {}).items()},
+        batch=batch,
+        repeat=told
+        and Repeat(
+            rows=int(told["rows"]), flips=int(told["flips"]), largest=float(told["largest"])
+        ),
+    )
+
+
+def _cell(file: Path) -> Columns:
+    columns = read_parquet(file)
+    missing = [
+        name
+        for kinds, names in COLUMNS.items()
+        for name in names
+        if name not in columns or columns[name].dtype.kind not in kinds
+    ]
+    if missing or not len(columns["id"]):
+        raise BundleError(
+            f"a cell without {', '.join(missing) or 'rows'}",
+            where=str(file),
+            fix="take the folder as its run left it, or run its plan again",
+        )
+    return columns
 
 
 def _environment(bundle: Path) -> Mapping[str, Any]:
     file = bundle / "environment.json"
     try:
         found = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise MachineError(
             f"the environment of the evidence cannot be read: {error}", where=str(file)
         ) from error
@@ -111,24 +181,56 @@ def _environment(bundle: Path) -> Mapping[str, Any]:
     return found
 
 
-def _models(bundle: Path, wanted: set[str], *, trust: bool) -> dict[str, Model | str]:
+def _own_files(model: ModelPlan, store: Store) -> frozenset[str]:
+    """SHA-256 of the files of the plan's model, if the plan trusts it.
+
+    They alone may run code: somebody who trusts a pickle of their own has not said a word about
+    those in a folder of others.
+    """
+    if not model.trust:
+        return frozenset()
+    try:
+        return frozenset(map(store.digest, source_files(Path(model.path), model)))
+    except ModelError:  # gone, and so nobody's
+        return frozenset()
+
+
+def _models(bundle: Path, wanted: set[str], own: frozenset[str]) -> dict[str, Model | str]:
     """By fingerprint the models that the bundle, or the run folder around it, holds.
 
     One that cannot be read is the reason why.
+
+    Args:
+        bundle: The bundle.
+        wanted: Their fingerprints.
+        own: SHA-256 of the files that may run code.
     """
     found: dict[str, Model | str] = {}
     for root in (bundle, bundle.parent):
         for file in sorted(root.glob("models/*/signature.json")):
             try:
-                fingerprint = json.loads(file.read_text())["fingerprint"]
-            except (OSError, ValueError, KeyError, TypeError):
+                record = json.loads(file.read_text())
+                fingerprint, files = record["fingerprint"], dict(record["files"])
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 continue  # somebody else's file
             if fingerprint in wanted and not isinstance(found.get(fingerprint), Model):
-                try:
-                    found[fingerprint] = read_model(file.parent, trust=trust)
-                except ModelError as error:
-                    found[fingerprint] = str(error)
+                found[fingerprint] = _opened(file.parent, trust=_is_own(files, own))
     return found
+
+
+def _is_own(files: Mapping[str, str], own: frozenset[str]) -> bool:
+    """Whether a sealed model holds nothing that could run code but the user's own files."""
+    known = (TOKENIZER, TRUSTED)
+    return bool(own) and all(sha in own for name, sha in files.items() if name not in known)
+
+
+def _opened(folder: Path, *, trust: bool) -> Model | str:
+    try:
+        return read_model(folder, trust=trust)
+    except ModelError as error:
+        fix = "[model] trust holds for the very file that the plan names" if not trust else None
+        asks = "trust" in (error.fix or "")
+        return str(ModelError(error.what, where=error.where, fix=fix if asks else error.fix))
 
 
 def _in_order(entries: Mapping[str, Any]) -> Callable[[Path], tuple[int, str]]:
@@ -201,7 +303,7 @@ class _Here:
     progress: Progress
 
     def again(
-        self, candidate: Candidate, earlier: Sequence[Columns], recorded: Mapping[str, Any] | None
+        self, candidate: Candidate, earlier: Sequence[Columns], recorded: Repeat | None
     ) -> tuple[list[_Judged], Repeat | None]:
         """Every earlier cell of one candidate against one made here, and its noise floor.
 
@@ -235,7 +337,7 @@ class _Here:
                 judged.append(_judged(columns, cell, dataset, floor))
         return judged, floor
 
-    def _floor(self, candidate: Candidate, recorded: Mapping[str, Any] | None) -> Repeat:
+    def _floor(self, candidate: Candidate, recorded: Repeat | None) -> Repeat:
         """What the candidate differs by from itself: asked twice here, and twice back then."""
         name, first = next(iter(self.task.test.items()))
         how = Filling(store=self.store, batch=self.batch, golden=False)
@@ -243,9 +345,9 @@ class _Here:
         if recorded is None:
             return here
         return Repeat(
-            rows=here.rows + recorded["rows"],
-            flips=here.flips + recorded["flips"],
-            largest=max(here.largest, recorded["largest"]),
+            rows=here.rows + recorded.rows,
+            flips=here.flips + recorded.flips,
+            largest=max(here.largest, recorded.largest),
         )
 
     def _unlike(self, columns: Columns, dataset: Examples | None) -> str:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from surefoot.core.errors import BundleError
+from surefoot.core.errors import BundleError, SurefootError
 from surefoot.executors import Ended, each
 
 MODULE = """
-import os, time
+import os, threading, time
 from contextlib import contextmanager
 from surefoot.core.errors import BundleError
 
@@ -37,6 +37,26 @@ def mixed():
         if job == "sleep":
             time.sleep(60)
         return job.upper()
+    yield do
+
+class Odd(Exception):
+    def __init__(self, file, *, row):
+        super().__init__(f"{file}: row {row} is odd")
+
+class Locked(Exception):
+    def __init__(self):
+        super().__init__("locked")
+        self.lock = threading.Lock()
+
+class Ours(BundleError):
+    def __init__(self, room):
+        super().__init__(f"no room for {room}", where="there", fix="make some")
+        self.lock = threading.Lock()
+
+@contextmanager
+def odd():
+    def do(job, say):
+        raise {"odd": lambda: Odd("a.csv", row=3), "locked": Locked, "ours": lambda: Ours(7)}[job]()
     yield do
 
 @contextmanager
@@ -93,6 +113,19 @@ def test_what_a_job_raises_ends_the_work_at_once(work, processes):
     with pytest.raises(BundleError, match="there: no room; make some"):
         list(each(work.mixed, ["raise", "sleep"], processes=processes, heard=lambda _: None))
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize(
+    ("job", "kind", "said"),
+    [
+        ("odd", RuntimeError, r"^Odd: a\.csv: row 3 is odd$"),
+        ("locked", RuntimeError, "^Locked: locked$"),
+        ("ours", SurefootError, "^there: no room for 7; make some$"),
+    ],
+)
+def test_an_error_that_cannot_be_sent_keeps_its_name_and_its_words(work, job, kind, said):
+    with pytest.raises(kind, match=said):
+        list(each(work.odd, [job, job], processes=2, heard=lambda _: None))
 
 
 def running(pid):

@@ -26,7 +26,7 @@ def read_verdict_json(path: Path) -> dict[str, Any]:
     """
     try:
         data: dict[str, Any] = json.loads((path / "verdict.json").read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"no bundle that can be read: {error}", where=str(path)) from error
     found = data.get("format") if isinstance(data, dict) else None
     if found != FORMAT:

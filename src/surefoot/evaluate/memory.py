@@ -23,6 +23,8 @@ from surefoot.store import Store
 
 PROCESSES = 3
 BATCHES = 4
+TIMEOUT_S = 600.0
+"""A process that takes longer for a few batches hangs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,16 +98,22 @@ def _process(candidate: Candidate, inputs: np.ndarray, batch: int) -> list[float
     buffer = io.BytesIO()
     np.save(buffer, plain, allow_pickle=False)
     command = [sys.executable, "-P", "-m", __name__, str(candidate.model.path)]
-    done = subprocess.run(
-        [*command, candidate.runtime, str(batch)],
-        input=buffer.getvalue(),
-        capture_output=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [*command, candidate.runtime, str(batch)],
+            input=buffer.getvalue(),
+            capture_output=True,
+            check=False,
+            timeout=TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        what = f"did not answer {BATCHES} batches within {TIMEOUT_S:g} s in a process of its own"
+        raise ModelError(what, where=candidate.name) from error
     if done.returncode:
         line = done.stderr.decode(errors="replace").strip().rpartition("\n")[2][:300]
         raise ModelError(f"cannot be run in a process of its own: {line}", where=candidate.name)
-    found: list[float] = json.loads(done.stdout)
+    # Libraries print, too: the last line is ours.
+    found: list[float] = json.loads(done.stdout.strip().rpartition(b"\n")[2])
     return found
 
 
@@ -120,7 +128,7 @@ def _main() -> None:
         predict.run_batch(inputs[: int(batch)])
         cold_ms = (time.perf_counter() - began) * 1000
         predict(inputs, batch=int(batch))
-    print(json.dumps([_own_peak(), cold_ms]))  # noqa: T201  (its only output)
+    print(json.dumps([_own_peak(), cold_ms]))  # noqa: T201  (its last line)
 
 
 def _own_peak() -> int:

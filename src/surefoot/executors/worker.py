@@ -9,6 +9,8 @@ import sys
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
+from surefoot.core.errors import SurefootError
+
 
 def _main() -> None:
     # Ctrl-C reaches the whole group; the process that started this one decides what it means.
@@ -34,7 +36,25 @@ def _serve(pipe: Connection) -> None:
         raise
     # size: whatever it is, it is raised again where the jobs came from
     except Exception as error:  # noqa: BLE001
-        pipe.send(("raised", error))
+        pipe.send(("raised", _sendable(error)))
+
+
+def _sendable(error: Exception) -> Exception:
+    """The error, or one of the same text where it cannot be made again from what it holds.
+
+    An exception is sent as its type and the arguments that it gave to `Exception`; one whose own
+    arguments are others would end as a TypeError at the other end, and its reason would be lost.
+    """
+    try:
+        again = pickle.loads(pickle.dumps(error))  # noqa: S301  (just made)
+    # size: what a third party's error raises here may be anything
+    except Exception:  # noqa: BLE001
+        again = None
+    if type(again) is type(error) and str(again) == str(error):
+        return error
+    if isinstance(error, SurefootError):
+        return SurefootError(error.what, where=error.where, fix=error.fix)
+    return RuntimeError(f"{type(error).__qualname__}: {error}")
 
 
 if __name__ == "__main__":
