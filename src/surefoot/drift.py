@@ -6,7 +6,6 @@ of another machine, version or number of threads holds here as far as nothing mo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from surefoot.core.errors import BundleError, MachineError, ModelError, PluginEr
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Cell, Repeat, place
 from surefoot.core.model import Candidate, Model, Recipe
+from surefoot.core.nested import from_json
 from surefoot.core.plan import ModelPlan, Plan
 from surefoot.core.progress import Progress, Silent
 from surefoot.data import for_classes, read_task
@@ -171,7 +171,7 @@ def _cell(file: Path) -> Columns:
 def _environment(bundle: Path) -> Mapping[str, Any]:
     file = bundle / "environment.json"
     try:
-        found = json.loads(file.read_text())
+        found = from_json(file.read_text())
     except (OSError, ValueError, RecursionError) as error:
         raise MachineError(
             f"the environment of the evidence cannot be read: {error}", where=str(file)
@@ -209,7 +209,7 @@ def _models(bundle: Path, wanted: set[str], own: frozenset[str]) -> dict[str, Mo
     for root in (bundle, bundle.parent):
         for file in sorted(root.glob("models/*/signature.json")):
             try:
-                record = json.loads(file.read_text())
+                record = from_json(file.read_text())
                 fingerprint, files = record["fingerprint"], dict(record["files"])
             except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 continue  # somebody else's file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from surefoot.bundle.encode import decode_verdict
 from surefoot.bundle.write import FORMAT
 from surefoot.core.errors import BundleError
 from surefoot.core.evidence import Bundle
+from surefoot.core.nested import from_json
 from surefoot.evaluate.machine import worth_keeping
 
 KEYS = (
@@ -25,7 +25,7 @@ def read_verdict_json(path: Path) -> dict[str, Any]:
         BundleError: There is no bundle, or a newer surefoot wrote it.
     """
     try:
-        data: dict[str, Any] = json.loads((path / "verdict.json").read_text())
+        data: dict[str, Any] = from_json((path / "verdict.json").read_text())
     except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"no bundle that can be read: {error}", where=str(path)) from error
     found = data.get("format") if isinstance(data, dict) else None
@@ -68,7 +68,7 @@ def read_environment(path: Path) -> dict[str, Any]:
         BundleError: There is no bundle that can be read.
     """
     try:
-        made: dict[str, Any] = json.loads((path / "environment.json").read_text())
+        made: dict[str, Any] = from_json((path / "environment.json").read_text())
     except (OSError, ValueError) as error:
         raise BundleError(f"no environment that can be read: {error}", where=str(path)) from error
     return made
@@ -77,7 +77,7 @@ def read_environment(path: Path) -> dict[str, Any]:
 def missing_files(path: Path) -> tuple[str, ...]:
     """The files that a bundle's manifest names and that are not there."""
     try:
-        manifest = json.loads((path / "manifest.json").read_text())
+        manifest = from_json((path / "manifest.json").read_text())
     except (OSError, ValueError):
         return ("manifest.json",)
     return tuple(name for name in manifest if not (path / name).is_file())

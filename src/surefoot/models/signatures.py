@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from surefoot import plugins
 from surefoot.core.dataset import TaskKind
 from surefoot.core.errors import ModelError
 from surefoot.core.model import INPUTS, Signature
+from surefoot.core.nested import from_json
 from surefoot.core.plan import ModelPlan
 from surefoot.models.formats._safetensors import check_safetensors
 from surefoot.models.formats.huggingface import HEAD
@@ -91,7 +91,7 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = from_json(path.read_text(encoding="utf-8"))
     except (ValueError, OSError, RecursionError) as error:
         raise ModelError(f"not valid JSON: {error}", where=str(path)) from error
     if not isinstance(content, dict):

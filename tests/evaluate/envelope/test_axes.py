@@ -275,7 +275,9 @@ def test_rates_start_where_the_seconds_can_show_anything(trio, store, watch):
 @pytest.mark.usefixtures("quiet")
 def test_arrivals_are_put_on_the_model_and_kept(trio, store, watch, monkeypatch):
     one = (trio[0][:1], trio[1])
-    monkeypatch.setattr("surefoot.evaluate.envelope.axes.LEVEL", 0.5)  # so that few requests suffice
+    monkeypatch.setattr(
+        "surefoot.evaluate.envelope.axes.LEVEL", 0.5
+    )  # so that few requests suffice
     rate = {"axis": "arrival_rate", "seconds": 1.5, "up_to": 220}
     # A limit that even an answer that never comes keeps: a stall of the machine is no failure here.
     (calm,) = measured(one, store, watch, EnvelopePlan(at_most=2 * NEVER, **rate))

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 import zipfile
 from copy import deepcopy
 from functools import partial
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from surefoot.core.errors import DataError
+from surefoot.core.nested import DEEPEST
 from surefoot.evaluate.logs import _zip
 from surefoot.evaluate.logs._records import check_kinds, number, parsed, plain
 from surefoot.evaluate.logs.every_eval_ever import every_eval_ever
@@ -191,7 +191,7 @@ def test_json_without_end_is_refused_with_its_place(tmp_path, name, text, said):
 
 def test_what_can_be_read_can_be_written_again():
     read = 0
-    for depth in range(sys.getrecursionlimit() - 200, sys.getrecursionlimit() + 50):
+    for depth in range(DEEPEST - 20, DEEPEST + 20):
         try:
             found = parsed("[" * depth + "]" * depth, "here")
         except DataError:

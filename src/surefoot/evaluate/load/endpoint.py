@@ -18,6 +18,7 @@ import numpy as np
 
 from surefoot.core.dataset import Dataset
 from surefoot.core.errors import ModelError
+from surefoot.core.nested import from_json
 from surefoot.evaluate.load.generator import Server
 
 TIMEOUT_S = 10.0
@@ -65,7 +66,7 @@ def find_endpoint(url: str, dataset: Dataset) -> Endpoint:
             f"does not answer: {_reason(error)}", where=url, fix="start it, or correct the url"
         ) from error
     try:
-        described = json.loads(body)
+        described = from_json(body)
         inputs = {str(one["name"]): str(one["datatype"]) for one in described["inputs"]}
         metadata = json.dumps(described, sort_keys=True)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -152,7 +153,7 @@ def _classes(raw: tuple[int, int, bytes], classes: int) -> np.ndarray | str:
     if status != http.client.OK:
         return f"HTTP {status}"
     try:
-        outputs = json.loads(body)["outputs"]
+        outputs = from_json(body)["outputs"]
         fitting = [one for one in outputs if list(one["shape"]) == [rows, classes]]
         if not fitting:
             return f"no output of shape [{rows}, {classes}]"

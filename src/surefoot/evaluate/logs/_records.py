@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.core.errors import DataError, nearest
+from surefoot.core.nested import from_json
 
 Record = Mapping[str, Any]
 HEAD = 65_536
@@ -26,8 +27,6 @@ AGAIN = "write the log again with its evaluator"
 SINGLE = str | int | float
 """A text, a number, or true or false."""
 _KINDS = {dict: "a table", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-_SPARE = 40
-"""Calls that whatever writes a value again may need more than what reads it."""
 _WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 
 
@@ -69,7 +68,7 @@ def first_record(path: Path) -> Record:
         return {}
     with path.open("rb") as stream:
         try:
-            found = json.loads(stream.readline(LONGEST))
+            found = from_json(stream.readline(LONGEST))
         except (ValueError, RecursionError):
             return {}
     return found if isinstance(found, dict) else {}
@@ -110,18 +109,13 @@ def parsed(text: str | bytes, where: str) -> Any:
         DataError: It is none.
     """
     try:
-        return _loads(text, _SPARE)
+        return from_json(text)
     except ValueError as error:
         fix = "the file may have been cut off; write the log again"
         raise DataError(f"is no JSON: {error}", where=where, fix=fix) from error
     except RecursionError as error:
         fix = "no evaluator writes that; write the log again"
         raise DataError("is JSON that is nested too deeply", where=where, fix=fix) from error
-
-
-def _loads(text: str | bytes, spare: int) -> Any:
-    """Read from some calls further down, so that what is read can be written again from here."""
-    return _loads(text, spare - 1) if spare else json.loads(text)
 
 
 def check_kinds(value: Any, shape: Any, where: str, name: str = "") -> None:

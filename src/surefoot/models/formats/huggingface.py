@@ -10,6 +10,7 @@ from typing import Any
 
 from surefoot.core.errors import ModelError
 from surefoot.core.extras import require
+from surefoot.core.nested import from_json
 
 SUFFIXES: tuple[str, ...] = ()
 HEAD = "head.safetensors"
@@ -64,7 +65,7 @@ def pooling(path: Path) -> Any:
     if not (path / POOLING).exists():
         return "mean"
     try:
-        config = dict(json.loads((path / POOLING).read_text(encoding="utf-8")))
+        config = dict(from_json((path / POOLING).read_text(encoding="utf-8")))
     except (ValueError, TypeError, RecursionError) as error:
         raise ModelError("is no JSON object", where=str(path / POOLING)) from error
     # Older sentence-transformers write one flag per mode, newer ones the mode itself.
