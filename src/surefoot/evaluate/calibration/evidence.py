@@ -167,7 +167,8 @@ def _worse(seen: Mapping[str, Sequence[_Pair]]) -> Iterator[str]:
     baseline, *others = seen.values()
     count = len(others) * len(baseline)
     for theirs in others:
-        for (old, one), (new, other) in zip(baseline, theirs, strict=True):
+        found = []
+        for (_, one), (new, other) in zip(baseline, theirs, strict=True):
             if one.error is None or other.error is None:
                 continue
             rise = float(other.error.value - one.error.value)
@@ -175,11 +176,12 @@ def _worse(seen: Mapping[str, Sequence[_Pair]]) -> Iterator[str]:
             chance = float(ndtri(1 - (1 - LEVEL) / count)) * spread
             if rise > max(chance, WORTH_SAYING):
                 where = place(new.dataset, new.shift, new.severity, None)
-                figures = (float(other.error.value), float(one.error.value))
-                yield (
-                    f"{new.candidate} is worse calibrated than {old.candidate} on {where}:"
-                    f" ece {figures[0]:.3f} against {figures[1]:.3f}"
-                )
+                figures = f"{float(other.error.value):.3f} against {float(one.error.value):.3f}"
+                found.append((rise, f"{where}: ece {figures}"))
+        if found:
+            several = f" in {len(found)} places, most" if len(found) > 1 else ""
+            name, other_name = theirs[0][0].candidate, baseline[0][0].candidate
+            yield f"{name} is worse calibrated than {other_name}{several} on {max(found)[1]}"
 
 
 def _untold(scores: np.ndarray, labels: np.ndarray) -> str:
