@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surefoot.core.nested import DEEPEST, from_json
+from surefoot.core.nested import BLOCK, DEEPEST, from_json
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -46,3 +46,11 @@ def test_a_process_outlives_any_depth_whatever_the_recursion_limit(bracket):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, "JSON is nested more than 500 deep")
+
+
+@pytest.mark.parametrize("before", [0, BLOCK - 300, BLOCK, 3 * BLOCK + 7])
+def test_depth_is_counted_across_blocks(before):
+    deep = "[" * (DEEPEST + 1) + "]" * (DEEPEST + 1)
+    with pytest.raises(RecursionError):
+        from_json(" " * before + deep)
+    assert from_json(" " * before + deep[1:-1])

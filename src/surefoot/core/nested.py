@@ -9,6 +9,10 @@ import numpy as np
 
 DEEPEST = 500
 """Brackets inside each other."""
+BLOCK = 1 << 20
+STEPS = np.zeros(256, np.int8)
+STEPS[[ord("["), ord("{")]] = 1
+STEPS[[ord("]"), ord("}")]] = -1
 
 
 def from_json(text: str | bytes) -> Any:
@@ -32,7 +36,10 @@ def from_json(text: str | bytes) -> Any:
 
 def _depth(raw: bytes) -> int:
     """How deep brackets stand inside each other; those in texts count, which makes it no less."""
-    codes = np.frombuffer(raw, np.uint8)
-    opened = (codes == ord("[")) | (codes == ord("{"))
-    closed = (codes == ord("]")) | (codes == ord("}"))
-    return int(np.cumsum(opened.astype(np.int32) - closed).max(initial=0))
+    depth = deepest = 0
+    for start in range(0, len(raw), BLOCK):
+        codes = np.frombuffer(raw, np.uint8, count=min(BLOCK, len(raw) - start), offset=start)
+        steps = STEPS[codes]
+        deepest = max(deepest, depth + int(np.cumsum(steps, dtype=np.int32).max()))
+        depth += int(steps.sum(dtype=np.int32))
+    return deepest
