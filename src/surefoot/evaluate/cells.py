@@ -21,7 +21,7 @@ from surefoot.store import Store
 SCORES = "scores.npy"
 THREADS = 1
 """Of a runtime that fills a cell: what it holds does not depend on how many are filled at once."""
-ASKED_AGAIN = 1000
+ASKED_AGAIN = 500
 """Rows of each data set that the baseline is asked twice, at most."""
 KNOWS = 0.1
 """How far from chance to certainty a baseline has to be."""
