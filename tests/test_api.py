@@ -88,6 +88,7 @@ def test_work_is_kept_beside_the_caller_or_where_the_caller_says(folder):
     assert not Path("surefoot-run/cells").exists()
 
 
+@pytest.mark.usefixtures("quiet")
 def test_what_the_store_holds_is_not_measured_again(folder):
     task, big = sf.open_task(sf.read_plan("surefoot.toml"))
     small = sf.compress_model(big, task, "int8", [sf.step("quantize_dynamic")])

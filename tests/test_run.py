@@ -170,7 +170,7 @@ def test_changed_data_are_measured_again(folder, finished):
     assert late.paired.n == 80
 
 
-STAGES = ["reading data", "making int8", "int8 on main", "latency at batch 1"]
+STAGES = ["reading data", "making int8", "filling ", "latency at batch 1"]
 
 
 @pytest.fixture
