@@ -339,6 +339,25 @@ def rows_of(name: str, place: str) -> list[tuple]:
     return duckdb.sql(f"SELECT {columns} FROM '{BUNDLE}/cells/{name}/{place}.parquet'").fetchall()
 
 
+def test_a_baseline_that_knows_nothing_is_said_at_once_and_beside_the_verdict(
+    cli, tmp_path, linear
+):
+    """Its classes in another order: whoever keeps up with it passes, and proves nothing."""
+    inputs = numbers(300)
+    answers = (inputs @ weight_of(linear(tmp_path / "model.onnx"))).argmax(axis=1)
+    write_numbers(tmp_path / "test.csv", inputs, (answers + 1) % 3)
+    plan = PLAN + candidate("same", runtime="openvino") + budget("accuracy", max_drop=0.1)
+    (tmp_path / "plan.toml").write_text(plan)
+    said = cli("run", "plan.toml")
+    assert said.code == 0, said.err
+    lines = said.out.splitlines()
+    assert lines[0].startswith("PASS")
+    assert lines[1].startswith("warning: the baseline is right on 0.0% of the rows of a class")
+    assert said.out.count(lines[1]) == 1
+    told = said.err.splitlines()
+    assert told.index(lines[1]) < next(i for i, x in enumerate(told) if x.startswith("latency"))
+
+
 def test_behaviour_checks_from_plan_to_report(cli, tmp_path, linear):
     """A model of probabilities, and a candidate that loses what the checks look for."""
     inputs = numbers(300)

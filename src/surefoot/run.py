@@ -137,10 +137,10 @@ def _measured(plan: Plan, key: str, store: Store, watch: Progress) -> tuple[Cont
         failed=measured.failed,
         cells=measured.cells,
         evidence=measured.evidence,
+        doubts=hollow(measured.cells, baseline.name),
         warnings=(
             *task.notes,
             *leaks(task),
-            *hollow(measured.cells, baseline.name),
             *(calibration.warnings if calibration else ()),
         ),
         metrics=plan.metrics(),

@@ -47,6 +47,8 @@ class Contents:
     """Every candidate on every test set."""
     evidence: ConfirmationEvidence
     """What the verdicts rest on."""
+    doubts: Sequence[str] = ()
+    """Why the baseline itself may be broken: what makes a PASS worth nothing."""
     warnings: Sequence[str]
     """What a reader of the verdict should know."""
     metrics: Sequence[str]
@@ -131,6 +133,7 @@ def described(key: str, contents: Contents) -> dict[str, Any]:
             for c in contents.candidates
         ],
         "failed": dict(contents.failed),
+        "doubts": list(contents.doubts),
         "warnings": list(contents.warnings),
         "verdicts": encode(contents.verdicts),
         "comparisons": encode(contents.evidence.paired),

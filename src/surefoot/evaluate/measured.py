@@ -13,6 +13,7 @@ from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.core.progress import Progress
 from surefoot.evaluate.calibration.evidence import beside_tests, calibration_evidence
+from surefoot.evaluate.cells import hollow
 from surefoot.evaluate.checking import run_checks
 from surefoot.evaluate.diagnosis.diagnose import diagnose
 from surefoot.evaluate.envelope.axes import measure_envelopes
@@ -83,6 +84,8 @@ def measure(
     )
     others = beside_tests(task)
     cells, beside, seeds, failed = _cells(entrants, sets, others, how)
+    for doubt in hollow(cells.get(baseline.name, ()), baseline.name):
+        progress.note(f"warning: {doubt}")  # now, and not only after hours of measuring
     everyone = [baseline, *(c for c in entrants.candidates if c.name in cells)]
     if len(everyone) == 1:
         reasons = "; ".join(f"{name}: {why}" for name, why in failed.items())

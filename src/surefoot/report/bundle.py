@@ -35,7 +35,7 @@ def bundle_lines(path: Path) -> list[str]:
     first = best(bundle.verdicts, data["costs"])
     order = [v.candidate for v in sorted(bundle.verdicts, key=lambda v: data["costs"][v.candidate])]
     parts = [
-        [verdict_line(first), *fails_first(data.get("envelopes", ()))],
+        [verdict_line(first), *_doubts(data), *fails_first(data.get("envelopes", ()))],
         table(
             ("outcome", "candidate", "MB", "made in s", "decided by"),
             list(_candidates(bundle.verdicts, data, order)),
@@ -66,6 +66,7 @@ def evaluation_lines(data: Mapping[str, Any], use: Use) -> list[str]:
     order = sorted(everyone[1:], key=data["costs"].__getitem__)
     rows = [row[1:] for row in _candidates((), data, order)]
     parts = [
+        list(_doubts(data)),
         table(("candidate", "MB", "made in s"), [row[:3] for row in rows]),
         _matrix(data["comparisons"], order),
         _latencies(data),
@@ -163,6 +164,11 @@ def _regimes(data: Mapping[str, Any]) -> list[list[str]]:
         check_lines(data.get("checks", [])),
         envelope_lines(data.get("envelopes", ())),
     ]
+
+
+def _doubts(data: Mapping[str, Any]) -> Iterator[str]:
+    """Why the baseline may be broken, where nobody can miss it: a PASS beside it proves nothing."""
+    return (printable(f"warning: {line}") for line in data.get("doubts", ()))
 
 
 def _measured(data: Mapping[str, Any]) -> Iterator[str]:
