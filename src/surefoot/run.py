@@ -120,8 +120,7 @@ def _measured(plan: Plan, key: str, store: Store, watch: Progress) -> tuple[Cont
     _warn_of_small_sets(plan, raw, sketches, watch)
     baseline = adopt_baseline(plan.model, raw, store, BASELINE)
     task = for_classes(raw, baseline.model.signature.classes)
-    asked = plan.search
-    found = search(plan, asked, baseline, task, store, watch) if asked else None
+    found = search(plan, baseline, task, store, watch)
     recipes = [(recipe, plan.runtimes.get(recipe.name)) for recipe in plan.recipes]
     recipes += [(c.recipe, c.runtime) for c in found.finalists] if found else []
     seeds = plan.evaluate.seeds

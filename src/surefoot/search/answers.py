@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import accumulate
 
@@ -10,12 +9,15 @@ import numpy as np
 
 from surefoot import stats
 from surefoot.core.dataset import Dataset, SelectionSet
+from surefoot.core.errors import ModelError
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Cell
 from surefoot.core.model import Candidate
 from surefoot.data import fingerprint
-from surefoot.evaluate import fill_cells
+from surefoot.evaluate import Filling, fill_cells, fill_matrix
 from surefoot.evaluate.cells import cell
+from surefoot.models import default_runtime
+from surefoot.search.clock import Clock
 from surefoot.store import Store
 
 FIRST = 256
@@ -30,7 +32,7 @@ class Answers:
         store: Where answers are kept.
         batch: Rows per call.
         seed: Of the order of the rows, the same as a race's.
-        timed: Called round whatever takes time.
+        clock: Told what asking takes.
     """
 
     def __init__(
@@ -40,9 +42,9 @@ class Answers:
         *,
         batch: int,
         seed: int,
-        timed: Callable[[Callable[[], tuple[Cell, ...]]], tuple[Cell, ...]],
+        clock: Clock,
     ) -> None:
-        self.selection, self._store, self._batch, self._timed = selection, store, batch, timed
+        self.selection, self._store, self._batch, self.clock = selection, store, batch, clock
         self._order = np.random.default_rng(seed).permutation(len(selection))
         self._place = np.argsort(self._order)
         self._blocks = list(_blocks(selection, self._order))
@@ -66,12 +68,20 @@ class Answers:
         known = self._scores.setdefault(candidate.name, [])
         while self.asked(candidate) < min(rows, len(self.selection)):
             block = self._blocks[len(known)]
-            (found,) = self._timed(
-                lambda block=block: fill_cells(  # type: ignore[misc]
-                    candidate, {block.name: block}, self._store, batch=self._batch
-                )
-            )
-            known.append(found.scores)
+            with self.clock.working():
+                known.append(self._asked(candidate, block))
+
+    def _asked(self, candidate: Candidate, block: Dataset) -> np.ndarray:
+        # The steps have run it in its usual runtime already. In another one it may take its
+        # process down, so there it is first asked in a process of its own.
+        if candidate.runtime != default_runtime(candidate.model.format):
+            how = Filling(store=self._store, batch=self._batch, processes=1)
+            filled = fill_matrix({candidate.name: candidate}, {block.name: block}, how)
+            for why in filled.failed.values():
+                raise ModelError(why)
+            return filled.cells[candidate.name][0].scores
+        (found,) = fill_cells(candidate, {block.name: block}, self._store, batch=self._batch)
+        return found.scores
 
     def right(self, candidate: Candidate, rows: np.ndarray) -> np.ndarray:
         """(rows,) 1.0 where a candidate is right, by numbers of selection rows."""
