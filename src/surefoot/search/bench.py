@@ -1,4 +1,4 @@
-"""Makes candidates, lets them answer the first selection rows, and times them beside the baseline."""
+"""Makes candidates, asks them the first selection rows, and times them beside the baseline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from surefoot.compress import Make, NotMade, processes
+from surefoot.compress import Make, NotMade, threads
+from surefoot.core.cpus import usable_cpus
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Candidate, Cost, Recipe, total_cost
 from surefoot.core.plan import LatencyPlan
@@ -99,7 +100,7 @@ class Bench:
                 else:
                     fresh.append(one)
         took = time.perf_counter() - started
-        self.clock.earlier += max(remembered / processes() - took, 0.0)
+        self.clock.earlier += max(remembered / min(len(groups), beside()) - took, 0.0)
         for start in range(0, len(fresh), AT_ONCE):
             self._time(fresh[start : start + AT_ONCE])
         yield from fresh
@@ -130,6 +131,11 @@ class Bench:
         usual, *others = (float(np.median(load.wall_ms)) for load in loads[: len(everyone)])
         for one, median in zip(fresh, others, strict=True):
             one.p50_ms, one.speedup = median, usual / median
+
+
+def beside() -> int:
+    """How many candidates are made side by side."""
+    return max(1, usable_cpus() // threads())
 
 
 def untried(idea: Idea, why: str, fate: Fate = "not tried") -> Trial:

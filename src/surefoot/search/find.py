@@ -13,11 +13,11 @@ arm identification and hyperparameter optimization"): few rows for all, all rows
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import batched, groupby
+from itertools import groupby, islice
 
 import numpy as np
 
-from surefoot.compress import processes, workshop
+from surefoot.compress import workshop
 from surefoot.core.budget import TIMED
 from surefoot.core.dataset import Task
 from surefoot.core.errors import ModelError, PlanError
@@ -29,7 +29,7 @@ from surefoot.core.search import Round, Searched, Spent, Trial
 from surefoot.evaluate import selection_evidence
 from surefoot.gate import finalists
 from surefoot.search.answers import Answers
-from surefoot.search.bench import Bench, Tried, untried
+from surefoot.search.bench import Bench, Tried, beside, untried
 from surefoot.search.clock import Clock
 from surefoot.search.race import race
 from surefoot.search.space import Idea, Space, Steps
@@ -132,7 +132,7 @@ class _Search:
         ideas = self.space.combined(smaller, min(factor, 1.0))
         yield "combine", [*self.space.repaired(lossy), *ideas]
         built_on = sorted((t for t in self._able() if self._near(t)), key=lambda t: t.cost)
-        yield "tune", tuned(built_on, self._objective, self.space, self.settings.seed)
+        yield "tune", tuned(built_on, self._objective, self.settings.seed)
 
     def _objective(self, name: str) -> float | None:
         """What tuning makes small: the cost, or for who loses too much more than any cost."""
@@ -150,8 +150,8 @@ class _Search:
         self.watch.start(f"search: {name}", total)
         groups = (list(group) for _, group in groupby(ideas, key=lambda idea: idea.steps))
         # What is tuned depends on what was found just before: one by one.
-        at_once = 1 if name == "tune" else processes()
-        for some in batched(groups, at_once):
+        at_once = 1 if name == "tune" else beside()
+        while some := list(islice(groups, at_once)):
             wanted = []
             for group in some:
                 why = self._needless(group[0])

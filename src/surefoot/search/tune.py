@@ -10,7 +10,7 @@ from surefoot.core.errors import ModelError
 from surefoot.core.extras import require
 from surefoot.core.model import StepCall
 from surefoot.search.bench import Tried
-from surefoot.search.space import Idea, Space, Steps
+from surefoot.search.space import Idea, Steps
 
 RANGES = {"prune_structured": ("ratio", 0.1, 0.9), "low_rank": ("rank_share", 0.1, 0.9)}
 """Steps that take a share away, the option that says how much, and its range."""
@@ -22,9 +22,7 @@ DIGITS = 2
 Objective = Callable[[str], float | None]
 
 
-def tuned(
-    built_on: Sequence[Tried], objective: Objective, space: Space, seed: int
-) -> Iterator[Idea]:
+def tuned(built_on: Sequence[Tried], objective: Objective, seed: int) -> Iterator[Idea]:
     """Ideas of one recipe with other shares, each from what the ones before it gave.
 
     A tree-structured Parzen estimator proposes them (Bergstra, Bardenet, Bengio and Kegl 2011,
@@ -34,7 +32,6 @@ def tuned(
         built_on: Candidates near the margin, the cheapest first; the first with such a step is
             tuned.
         objective: What came of a candidate by its name; None where it failed.
-        space: Whose ideas they are.
         seed: Of the proposals.
     """
     able = [one for one in built_on if _place(one.idea.steps) is not None]
