@@ -78,6 +78,27 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """The recommended candidate with one thing changed."""
+
+    kind: Literal["left out", "option", "seed"]
+    """What was changed."""
+    what: str
+    """In words."""
+    difference: Estimate | None = None
+    """Its accuracy minus the recommended candidate's on the selection rows; None where it could
+    not be made."""
+    flips: int = 0
+    """Answers that differ."""
+    cost: float | None = None
+    """Its median latency over the recommended candidate's."""
+    size: float | None = None
+    """Its size over the recommended candidate's."""
+    reason: str = ""
+    """Why there is nothing, where there is nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Searched:
     """What a search found."""
 
@@ -99,6 +120,8 @@ class Searched:
     """The leanest candidate that the selection rows let hope; None where none does."""
     finalists: tuple[Candidate, ...]
     """Who goes on to be judged, the cheapest first."""
+    ablation: tuple[Variant, ...]
+    """The recommended candidate with each step left out, each option varied, and other seeds."""
     rounds: tuple[Spent, ...]
     """What each round cost and gained."""
     stopped: str

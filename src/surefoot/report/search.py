@@ -44,6 +44,7 @@ def search_lines(found: Mapping[str, Any] | None) -> list[str]:
             [_round(spent) for spent in found["rounds"]],
         ),
         *_untried(trials),
+        *_ablation(found),
         took,
     ]
 
@@ -55,7 +56,7 @@ def _row(trial: Mapping[str, Any]) -> list[str]:
         trial["fate"],
         f"{trial['cost']:.3g}",
         f"{trial['size_bytes'] / 1e6:.2f}",
-        f"{gain['value'] * 100:+.1f} [{gain['low'] * 100:+.1f}, {gain['high'] * 100:+.1f}]",
+        _points(gain),
         f"{gain['n']:,}",
         str(trial["flips"]),
         trial["reason"],
@@ -73,6 +74,32 @@ def _round(spent: Mapping[str, Any]) -> list[str]:
         f"{spent['before']:.3g} to {spent['after']:.3g}",
         f"{fell / minutes:.1%}" if minutes else "",
     ]
+
+
+def _ablation(found: Mapping[str, Any]) -> list[str]:
+    """The recommended candidate with one thing changed at a time."""
+    variants = found["ablation"]
+    if not variants:
+        return []
+    rows = [
+        [
+            one["what"],
+            "" if one["difference"] is None else _points(one["difference"]),
+            "" if one["cost"] is None else f"{one['cost']:.2f}",
+            "" if one["size"] is None else f"{one['size']:.2f}",
+            "" if one["difference"] is None else str(one["flips"]),
+            one["reason"],
+        ]
+        for one in variants
+    ]
+    name = found["finalists"][0]
+    header = (f"{name}, varied", "accuracy pp", "latency x", "size x", "flips", "")
+    return ["", *table(header, rows), ""]
+
+
+def _points(estimate: Mapping[str, Any]) -> str:
+    value, low, high = (estimate[key] * 100 for key in ("value", "low", "high"))
+    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def _more(count: int) -> Iterator[str]:

@@ -73,13 +73,25 @@ class Bench:
         self._paid: set[Steps] = set()
         self.clock = answers.clock
 
-    def tried(self, groups: Sequence[Sequence[Idea]]) -> Iterator[Tried | Trial]:
+    def beside(self, candidate: Candidate) -> Bench:
+        """The same bench with another candidate to be timed beside."""
+        return Bench(candidate, self._make, self._answers, self._store, self._settings, self._seed)
+
+    def tried(
+        self, groups: Sequence[Sequence[Idea]], *, seed: int | None = None, name: str = ""
+    ) -> Iterator[Tried | Trial]:
         """Try ideas: those of one group are one model in several runtimes.
+
+        Args:
+            groups: The ideas.
+            seed: Instead of the search's own.
+            name: Of the candidate, instead of the idea's.
 
         Yields:
             Each as it fared, or a `Trial` that says how it failed.
         """
-        jobs = [(Recipe(name=g[0].name, steps=g[0].steps, seed=self._seed), None) for g in groups]
+        seed = self._seed if seed is None else seed
+        jobs = [(Recipe(name=g[0].name, steps=g[0].steps, seed=seed), None) for g in groups]
         started = time.perf_counter()
         with self.clock.working():
             made = dict(self._make(jobs))
@@ -93,7 +105,7 @@ class Bench:
             spent = self._new_cost(found)
             remembered += spent.wall_s
             for idea in group:
-                one = self._answering(idea, found, spent)
+                one = self._answering(idea, replace(found, name=name or idea.name), spent)
                 spent = Cost()  # the same model in another runtime costs nothing more
                 if isinstance(one, Trial):
                     yield one
@@ -106,8 +118,8 @@ class Bench:
         yield from fresh
 
     def _answering(self, idea: Idea, model: Candidate, spent: Cost) -> Tried | Trial:
-        recipe = replace(model.recipe, name=idea.name)
-        candidate = replace(model, name=idea.name, runtime=idea.runtime, recipe=recipe)
+        recipe = replace(model.recipe, name=model.name)
+        candidate = replace(model, runtime=idea.runtime, recipe=recipe)
         try:
             self._answers.ask(candidate, FIRST)
         except ModelError as error:

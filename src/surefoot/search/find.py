@@ -28,6 +28,7 @@ from surefoot.core.progress import Progress
 from surefoot.core.search import Round, Searched, Spent, Trial
 from surefoot.evaluate import selection_evidence
 from surefoot.gate import finalists
+from surefoot.search.ablate import SHARE, ablated
 from surefoot.search.answers import Answers
 from surefoot.search.bench import Bench, Tried, beside, untried
 from surefoot.search.clock import Clock
@@ -44,6 +45,8 @@ SLACK = 2.0
 """A candidate may lose so many times the margin and still be built on."""
 KEPT = 3
 """How many smaller models and graphs are built on, the cheapest first."""
+SEEDS = 3
+"""How often at least what is recommended is made, if it draws at random."""
 MEGABYTE = 1_000_000
 
 
@@ -287,6 +290,7 @@ class _Search:
         front = self._front(able)
         hopeful = [one for one in front if self._near(one) and one.fate != "over a budget"]
         chosen = self._judged(hopeful or [min(able, key=self._beyond)])
+        recommended = chosen[0].candidate
         return Searched(
             baseline=self.baseline.name,
             quantity=self.quantity,
@@ -295,8 +299,17 @@ class _Search:
             rows=len(self.answers.selection),
             trials=(*(self._trial(one, chosen, front) for one in self.tried.values()), *self.left),
             front=tuple(one.candidate.name for one in front),
-            recommended=chosen[0].candidate.name if hopeful else None,
+            recommended=recommended.name if hopeful else None,
             finalists=tuple(one.candidate for one in chosen),
+            ablation=ablated(
+                recommended,
+                self.baseline.model.format,
+                self.bench.beside(recommended),
+                self.answers,
+                minutes=SHARE * self.settings.minutes,
+                seeds=max(SEEDS, self.plan.evaluate.seeds),
+                progress=self.watch,
+            ),
             rounds=tuple(self.rounds),
             stopped=self.stopped,
             wall_s=self.clock.elapsed,

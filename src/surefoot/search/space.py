@@ -171,7 +171,7 @@ class Space:
             yield (StepCall(use="distill_trees"),), 0.0
 
     def _exported(self, steps: Steps) -> Steps:
-        return steps if _gives(self.baseline.format, steps) == "onnx" else (*steps, _EXPORT)
+        return steps if gives(self.baseline.format, steps) == "onnx" else (*steps, _EXPORT)
 
     def _usable(self, steps: Steps) -> bool:
         """Whether all steps are there, allowed, and fit each other."""
@@ -179,7 +179,7 @@ class Space:
         allowed = {call.use for call in self.allowed} | {"export_onnx"}
         if not all(s.use in known and (s.use in allowed or not self.allowed) for s in steps):
             return False
-        return _gives(self.baseline.format, steps) is not None
+        return gives(self.baseline.format, steps) is not None
 
     def _given(self, steps: Steps) -> Steps:
         """The steps with the plan's own options."""
@@ -191,7 +191,7 @@ class Space:
 
     def _runtimes(self, steps: Steps) -> list[str]:
         """The runtimes on this machine that read what the steps give."""
-        format = _gives(self.baseline.format, steps)
+        format = gives(self.baseline.format, steps)
         fused = any(call.use == "fuse_graph" for call in steps)
         return [
             name
@@ -207,13 +207,13 @@ _WHOLE = ("distill_static", "distill_trees")
 """Steps that train a model of their own."""
 
 
-def fits(format: str, steps: Sequence[StepCall]) -> bool:
-    """Whether each step takes what the one before it gives."""
-    return _gives(format, steps) is not None
+def gives(format: str | None, steps: Sequence[StepCall]) -> str | None:
+    """The format that steps end in; None where one is given what it does not take.
 
-
-def _gives(format: str | None, steps: Sequence[StepCall]) -> str | None:
-    """The format that steps end in; None where one is given what it does not take."""
+    Args:
+        format: What they are given.
+        steps: The steps.
+    """
     for call in steps:
         module = plugins.module("step", call.use)
         needs = getattr(module, "NEEDS", ())
