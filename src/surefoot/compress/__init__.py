@@ -1,5 +1,6 @@
 """Makes candidates: runs the steps of a recipe on the baseline."""
 
 from surefoot.compress.recipes import Made, compress, compress_all
+from surefoot.compress.workshop import NotMade, make_all, workshop
 
-__all__ = ["Made", "compress", "compress_all"]
+__all__ = ["Made", "NotMade", "compress", "compress_all", "make_all", "workshop"]
