@@ -29,6 +29,8 @@ from surefoot.store import Store
 
 Jobs = Sequence[tuple[Recipe, str | None]]
 """Recipes, each with the runtime it asks for; None takes that of the format."""
+Make = Callable[[Jobs], Iterator[tuple[int, "Candidate | NotMade"]]]
+"""What a workshop gives: positions of jobs, and the candidate or why there is none."""
 
 UNLABELLED = 64
 MOST_THREADS = 4
@@ -91,7 +93,7 @@ def workshop(
     *,
     processes: int | None = None,
     progress: Progress | None = None,
-) -> Iterator[Callable[[Jobs], Iterator[tuple[int, Candidate | NotMade]]]]:
+) -> Iterator[Make]:
     """Processes that make candidates, for whoever makes some, looks at them, and makes more.
 
     Args:
