@@ -19,7 +19,7 @@ from surefoot.core.errors import ModelError
 from surefoot.core.model import Candidate, Cost, Model, Recipe, StepCall
 from surefoot.core.progress import Progress, Silent
 from surefoot.data import fingerprint
-from surefoot.models import add_golden, default_runtime, read_model
+from surefoot.models import add_golden, own_runtime, read_model
 from surefoot.store import Store
 
 GOLDEN_ROWS = 8
@@ -58,7 +58,7 @@ def compress(
     return Candidate(
         name=recipe.name,
         model=model,
-        runtime=runtime or default_runtime(model.format),
+        runtime=runtime or own_runtime(model),
         recipe=recipe,
         cost=cost,
     )
@@ -162,7 +162,7 @@ def _step(
     def write(folder: Path) -> None:
         started, used = time.perf_counter(), _cpu_seconds()
         made = function(model, task, folder, **options, **teacher)
-        add_golden(made, default_runtime(made.format), _sample(task))
+        add_golden(made, own_runtime(made), _sample(task))
         spent = [time.perf_counter() - started, _cpu_seconds() - used]
         (folder / ".cost.json").write_text(json.dumps(spent))
 
