@@ -22,7 +22,7 @@ from surefoot.core.errors import BundleError, ModelError, SurefootError
 from surefoot.core.model import Cost, Model, StepCall
 from surefoot.data import fingerprint
 from surefoot.executors import Say
-from surefoot.models import add_golden, default_runtime, read_model
+from surefoot.models import add_golden, own_runtime, read_model
 from surefoot.store import Store
 
 GOLDEN_ROWS = 8
@@ -151,7 +151,7 @@ def _do(
     def write(folder: Path) -> None:
         with measured() as cost, _threads(threads):
             made = function(step.model, task, folder, **step.options, **given)
-            add_golden(made, default_runtime(made.format), _sample(task))
+            add_golden(made, own_runtime(made), _sample(task))
             spent = cost()
         (folder / COST).write_text(json.dumps(asdict(spent)))
 

@@ -24,7 +24,7 @@ from surefoot.core.errors import ModelError
 from surefoot.core.model import Candidate, Cost, Model, Recipe, total_cost
 from surefoot.core.progress import Progress, Silent
 from surefoot.executors import PER_PROCESS, Ended, Workers, free_memory
-from surefoot.models import default_runtime
+from surefoot.models import own_runtime
 from surefoot.store import Store
 
 Jobs = Sequence[tuple[Recipe, str | None]]
@@ -159,7 +159,7 @@ class _Chain:
         return Candidate(
             name=self.recipe.name,
             model=self.model,
-            runtime=self.runtime or default_runtime(self.model.format),
+            runtime=self.runtime or own_runtime(self.model),
             recipe=self.recipe,
             cost=total_cost(self.costs),
             step_costs=tuple(self.costs),

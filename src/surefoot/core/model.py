@@ -33,6 +33,8 @@ class Signature:
     """Names of the input tensors, in the model file's order; empty where the format has none."""
     max_length: int | None = None
     """Text: the most tokens a row may have; longer rows are cut."""
+    lengths: tuple[int, ...] = ()
+    """Text: a call's rows are padded to the least of these that they fit; empty: no further."""
     width: int | None = None
     """Numeric: the number of columns of a row."""
     shape: tuple[int, ...] = ()
@@ -43,6 +45,21 @@ class Signature:
     """Image: subtracted per channel after scaling to [0, 1]."""
     std: tuple[float, ...] = (1.0,)
     """Image: divided by per channel after `mean`."""
+
+
+GraphLevel = Literal["none", "basic", "extended", "all"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a model wants to be run; lies beside the weights as `runtime.json`."""
+
+    runtime: str | None = None
+    """The plugin in `models/runtimes/` that runs it; None takes the first that reads its format."""
+    threads: int | None = None
+    """Threads inside an operator; None leaves it to whoever opens the model."""
+    graph_level: GraphLevel | None = None
+    """How far the runtime may rewrite the graph; None leaves it to the runtime."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +82,8 @@ class Model:
     """Inputs and outputs."""
     parent: str | None = None
     """The fingerprint of the model it was made from."""
+    settings: Settings = Settings()
+    """How it wants to be run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from surefoot.core.model import Candidate
 from surefoot.data import fingerprint
 from surefoot.evaluate import Filling, fill_cells, fill_matrix
 from surefoot.evaluate.cells import cell
-from surefoot.models import default_runtime
+from surefoot.models import own_runtime
 from surefoot.search.clock import Clock
 from surefoot.store import Store
 
@@ -74,7 +74,7 @@ class Answers:
     def _asked(self, candidate: Candidate, block: Dataset) -> np.ndarray:
         # The steps have run it in its usual runtime already. In another one it may take its
         # process down, so there it is first asked in a process of its own.
-        if candidate.runtime != default_runtime(candidate.model.format):
+        if candidate.runtime != own_runtime(candidate.model):
             how = Filling(store=self._store, batch=self._batch, processes=1)
             filled = fill_matrix({candidate.name: candidate}, {block.name: block}, how)
             for why in filled.failed.values():
