@@ -52,7 +52,7 @@ def compress(
     task = _blind(task)
     watch.start(f"making {recipe.name}", len(recipe.steps))
     for call in recipe.steps:
-        model, spent = _step(model, call, recipe.seed, task, store)
+        model, spent = _step(model, call, recipe.seed, (baseline, task), store)
         cost = Cost(wall_s=cost.wall_s + spent.wall_s, cpu_s=cost.cpu_s + spent.cpu_s)
         watch.advance()
     return Candidate(
@@ -135,11 +135,16 @@ def _reseeded(recipe: Recipe, more: int) -> Recipe:
     return replace(recipe, name=f"{recipe.name} (seed {seed})", seed=seed)
 
 
-def _step(model: Model, call: StepCall, seed: int, task: Task, store: Store) -> tuple[Model, Cost]:
-    options = dict(call.options)
+def _step(
+    model: Model, call: StepCall, seed: int, given: tuple[Model, Task], store: Store
+) -> tuple[Model, Cost]:
+    options, (baseline, task) = dict(call.options), given
     function = plugins.find("step", call.use)
-    if "seed" in inspect.signature(function).parameters:
+    takes = inspect.signature(function).parameters
+    if "seed" in takes:
         options.setdefault("seed", seed)
+    # What a step is given beside its options: no plan can name it.
+    teacher: dict[str, Model] = {"teacher": baseline} if "teacher" in takes else {}
     _check_format(model, call)
     inputs: Mapping[str, Any] = {
         "model": model.fingerprint,
@@ -150,11 +155,13 @@ def _step(model: Model, call: StepCall, seed: int, task: Task, store: Store) -> 
         "selection": task.selection and task.selection.fingerprint,
         "unlabelled": [fingerprint(d) for d in task.test.values()],
         "classes": task.classes,
+        **{name: other.fingerprint for name, other in teacher.items()},
+        **({"extra": task.unlabelled.fingerprint} if task.unlabelled else {}),
     }
 
     def write(folder: Path) -> None:
         started, used = time.perf_counter(), _cpu_seconds()
-        made = function(model, task, folder, **options)
+        made = function(model, task, folder, **options, **teacher)
         add_golden(made, default_runtime(made.format), _sample(task))
         spent = [time.perf_counter() - started, _cpu_seconds() - used]
         (folder / ".cost.json").write_text(json.dumps(spent))

@@ -95,7 +95,13 @@ class Cost:
     wall_s: float = 0.0
     """Seconds on the clock."""
     cpu_s: float = 0.0
-    """CPU seconds of this process and its children."""
+    """CPU seconds, those of child processes among them."""
+    rows: int = 0
+    """Rows that were learnt from or calibrated on, a row once for each time it was seen."""
+    peak_mb: float = 0.0
+    """The most memory that a step took beyond what its process held before, in MB."""
+    energy_j: float | None = None
+    """Joules of the whole machine meanwhile; None where it does not report them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -164,6 +164,7 @@ def _task_at(task: TaskPlan, folder: Path) -> TaskPlan:
         selection=task.selection and at(task.selection),
         calibration=task.calibration and at(task.calibration),
         out_of_scope=task.out_of_scope and at(unlabelled(task.out_of_scope)),
+        unlabelled=task.unlabelled and at(unlabelled(task.unlabelled)),
         test={name: at(call) for name, call in task.test.items()},
     )
 
