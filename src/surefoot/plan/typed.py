@@ -95,7 +95,7 @@ def hidden(text: str, broken: Collection[str]) -> bool:
 def _explain(place: Place, problem: str, found: Any) -> str:
     key, kind = _dotted(place), _kind_at(place)
     if kind is None:
-        return f"{key}: unknown key; {nearest(str(place[-1]), _keys(_kind_at(place[:-1])))}"
+        return f"{key}: unknown key; {nearest(str(place[-1]), _keys(_bare(_kind_at(place[:-1]))))}"
     if problem == "missing":
         return f"{key}: missing"
     if place == LOADS:
@@ -138,8 +138,8 @@ def _kind_at(place: Place) -> Any:
     """The annotation of a value of the file; None where no key of that name is known."""
     kind: Any = File
     for part in place:
-        if dataclasses.is_dataclass(kind):
-            kind = typing.get_type_hints(kind).get(str(part))
+        if dataclasses.is_dataclass(_bare(kind)):
+            kind = typing.get_type_hints(_bare(kind)).get(str(part))
         else:
             kind = typing.get_args(_bare(kind))[-1]
     return kind
