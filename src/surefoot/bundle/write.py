@@ -132,6 +132,7 @@ def described(key: str, contents: Contents) -> dict[str, Any]:
                 "fingerprint": c.model.fingerprint,
                 "size_bytes": c.model.size_bytes,
                 "made_in": encode(c.cost),
+                "step_costs": encode(c.step_costs),
             }
             for c in contents.candidates
         ],

@@ -14,6 +14,7 @@ from surefoot.gate import best, exit_code
 from surefoot.ledger import LEDGER
 from surefoot.report.calibration import calibration_lines
 from surefoot.report.checks import check_lines
+from surefoot.report.costs import cost_lines
 from surefoot.report.diagnosis import diagnosis_lines
 from surefoot.report.envelope import envelope_lines, fails_first
 from surefoot.report.load import deadline_lines, load_lines, load_remarks
@@ -51,6 +52,7 @@ def bundle_lines(path: Path) -> list[str]:
             *worst_line(data.get("worst", ()), first.candidate),
         ],
         found_lines(data.get("found_slices")),
+        cost_lines(data),
         list(_remarks(bundle, data)),
         [verdict_line(first)],
     ]
@@ -74,6 +76,7 @@ def evaluation_lines(data: Mapping[str, Any], use: Use) -> list[str]:
         _latencies(data),
         *_regimes(data),
         found_lines(data["found_slices"]),
+        cost_lines(data),
         [*_measured(data), *_spent(use), "nothing was judged: surefoot run does that"],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part).splitlines()

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.core.seen import saw
+
 # A prime, so that the hash of a pair of tokens depends on both; fits int64 for every vocabulary.
 PRIME = 1_000_003
 _BATCH = 64
@@ -122,6 +124,7 @@ def _order(n: int, training: Training) -> Iterator[tuple[float, np.ndarray]]:
     starts = range(0, n, _BATCH)
     steps = max(1, training.epochs * len(starts))
     for epoch in range(training.epochs):
+        saw(n if epoch else 0)  # a first time by whoever asked for the rows
         order = rng.permutation(n)
         for place, start in enumerate(starts):
             yield 1 - (epoch * len(starts) + place) / steps, order[start : start + _BATCH]
