@@ -16,6 +16,7 @@ import numpy as np
 from surefoot import plugins
 from surefoot.core.dataset import ConfirmationSet, Task
 from surefoot.core.errors import ModelError
+from surefoot.core.hashing import hash_file
 from surefoot.core.model import Candidate, Cost, Model, Recipe, StepCall
 from surefoot.core.progress import Progress, Silent
 from surefoot.data import fingerprint
@@ -146,16 +147,19 @@ def _step(
     # What a step is given beside its options: no plan can name it.
     teacher: dict[str, Model] = {"teacher": baseline} if "teacher" in takes else {}
     _check_format(model, call)
+    files = plugins.files("step", call.use, options)
     inputs: Mapping[str, Any] = {
         "model": model.fingerprint,
         "step": call.use,
-        "options": options,
+        "options": {name: value for name, value in options.items() if name not in files},
         "version": plugins.version("step", call.use),
         "train": task.train and task.train.fingerprint,
         "selection": task.selection and task.selection.fingerprint,
         "unlabelled": [fingerprint(d) for d in task.test.values()],
         "classes": task.classes,
         **{name: other.fingerprint for name, other in teacher.items()},
+        # What stands in a file that an option names decides, not what the file is called.
+        **({"files": {k: _hashed(path, call) for k, path in files.items()}} if files else {}),
         **({"extra": task.unlabelled.fingerprint} if task.unlabelled else {}),
     }
 
@@ -168,6 +172,12 @@ def _step(
 
     kept = store.kept("models", inputs, _finished)
     return _finished(store.make("models", inputs, write)) if kept is None else kept
+
+
+def _hashed(path: str, call: StepCall) -> str:
+    if not Path(path).is_file():
+        raise ModelError(f"step '{call.use}': no such file", where=path)
+    return hash_file(Path(path))
 
 
 def _finished(folder: Path) -> tuple[Model, Cost]:
