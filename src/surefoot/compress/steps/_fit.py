@@ -176,7 +176,7 @@ class _Run:
             loss = self._loss(chosen, tensors, soft)
             if not loss.isfinite():
                 raise ModelError(
-                    f"step '{self._schedule.step}': the loss is {float(loss):.3g} in epoch {epoch},"
+                    f"step '{self._schedule.step}': the loss is {loss.item():.3g} in epoch {epoch},"
                     f" batch {place}",
                     where=self._lifted.model.name,
                     fix="give a smaller learning_rate",
