@@ -122,7 +122,7 @@ def _measured(plan: Plan, key: str, store: Store, watch: Progress) -> tuple[Cont
     task = for_classes(raw, baseline.model.signature.classes)
     found = search(plan, baseline, task, store, watch)
     recipes = [(recipe, plan.runtimes.get(recipe.name)) for recipe in plan.recipes]
-    recipes += [(c.recipe, c.runtime) for c in found.finalists] if found else []
+    recipes += [(c.recipe, None) for c in found.finalists] if found else []
     seeds = plan.evaluate.seeds
     made = compress_all(baseline.model, recipes, task, store, seeds=seeds, progress=watch)
     entrants = Entrants(

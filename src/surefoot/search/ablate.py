@@ -18,7 +18,7 @@ from surefoot.core.progress import Progress
 from surefoot.core.search import Trial, Variant
 from surefoot.search.answers import Answers
 from surefoot.search.bench import Bench
-from surefoot.search.space import Idea, Steps, gives
+from surefoot.search.space import USUAL, Idea, Steps, gives
 
 QUICK_S = 20.0
 """A step that took longer has only those of its options varied that the recipe names."""
@@ -80,9 +80,9 @@ def _tried(
     nothing = Variant(kind=change.kind, what=change.what)
     if late:
         return replace(nothing, reason="there was no time")
-    idea = Idea(round="combine", steps=change.steps, runtime=recommended.runtime)
+    idea = Idea(round="combine", plain=change.steps, runtime=USUAL)
     name = f"{recommended.name[:60]}, {change.what}"[:100]
-    (one,) = bench.tried([[idea]], seed=change.seed, name=name)
+    (one,) = bench.tried([idea], seed=change.seed, name=name)
     if isinstance(one, Trial):
         return replace(nothing, reason=one.reason)
     answers.ask(one.candidate, len(answers.selection))
@@ -94,7 +94,7 @@ def _tried(
 def _changes(recommended: Candidate, format: str, seeds: int) -> Iterator[_Change]:
     recipe, costs = recommended.recipe, recommended.step_costs
     steps, seed = recipe.steps, recipe.seed
-    reads = plugins.module("runtime", recommended.runtime).FORMATS
+    reads = plugins.module("runtime", USUAL).FORMATS
     for i, call in enumerate(steps):
         rest = (*steps[:i], *steps[i + 1 :])
         if gives(format, rest) in reads:

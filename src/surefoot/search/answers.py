@@ -9,14 +9,12 @@ import numpy as np
 
 from surefoot import stats
 from surefoot.core.dataset import Dataset, SelectionSet
-from surefoot.core.errors import ModelError
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Cell
 from surefoot.core.model import Candidate
 from surefoot.data import fingerprint
-from surefoot.evaluate import Filling, fill_cells, fill_matrix
+from surefoot.evaluate import fill_cells
 from surefoot.evaluate.cells import cell
-from surefoot.models import own_runtime
 from surefoot.search.clock import Clock
 from surefoot.store import Store
 
@@ -69,19 +67,9 @@ class Answers:
         while self.asked(candidate) < min(rows, len(self.selection)):
             block = self._blocks[len(known)]
             with self.clock.working():
-                known.append(self._asked(candidate, block))
-
-    def _asked(self, candidate: Candidate, block: Dataset) -> np.ndarray:
-        # The steps have run it in its usual runtime already. In another one it may take its
-        # process down, so there it is first asked in a process of its own.
-        if candidate.runtime != own_runtime(candidate.model):
-            how = Filling(store=self._store, batch=self._batch, processes=1)
-            filled = fill_matrix({candidate.name: candidate}, {block.name: block}, how)
-            for why in filled.failed.values():
-                raise ModelError(why)
-            return filled.cells[candidate.name][0].scores
-        (found,) = fill_cells(candidate, {block.name: block}, self._store, batch=self._batch)
-        return found.scores
+                sets = {block.name: block}
+                (found,) = fill_cells(candidate, sets, self._store, batch=self._batch)
+                known.append(found.scores)
 
     def right(self, candidate: Candidate, rows: np.ndarray) -> np.ndarray:
         """(rows,) 1.0 where a candidate is right, by numbers of selection rows."""

@@ -78,12 +78,12 @@ class Bench:
         return Bench(candidate, self._make, self._answers, self._store, self._settings, self._seed)
 
     def tried(
-        self, groups: Sequence[Sequence[Idea]], *, seed: int | None = None, name: str = ""
+        self, ideas: Sequence[Idea], *, seed: int | None = None, name: str = ""
     ) -> Iterator[Tried | Trial]:
-        """Try ideas: those of one group are one model in several runtimes.
+        """Try ideas.
 
         Args:
-            groups: The ideas.
+            ideas: The ideas.
             seed: Instead of the search's own.
             name: Of the candidate, instead of the idea's.
 
@@ -91,40 +91,30 @@ class Bench:
             Each as it fared, or a `Trial` that says how it failed.
         """
         seed = self._seed if seed is None else seed
-        jobs = [(Recipe(name=g[0].name, steps=g[0].steps, seed=seed), None) for g in groups]
+        jobs = [(Recipe(name=name or i.name, steps=i.steps, seed=seed), None) for i in ideas]
         started = time.perf_counter()
         with self.clock.working():
             made = dict(self._make(jobs))
         remembered = 0.0
         fresh: list[Tried] = []
-        for position, group in enumerate(groups):
+        for position, idea in enumerate(ideas):
             found = made[position]
             if isinstance(found, NotMade):
-                yield from (untried(idea, found.why, fate="failed") for idea in group)
+                yield untried(idea, found.why, fate="failed")
                 continue
             spent = self._new_cost(found)
             remembered += spent.wall_s
-            for idea in group:
-                one = self._answering(idea, replace(found, name=name or idea.name), spent)
-                spent = Cost()  # the same model in another runtime costs nothing more
-                if isinstance(one, Trial):
-                    yield one
-                else:
-                    fresh.append(one)
+            try:
+                self._answers.ask(found, FIRST)
+            except ModelError as error:
+                yield untried(idea, str(error), fate="failed")
+                continue
+            fresh.append(Tried(idea=idea, candidate=found, spent=spent))
         took = time.perf_counter() - started
-        self.clock.earlier += max(remembered / min(len(groups), beside()) - took, 0.0)
+        self.clock.earlier += max(remembered / beside() - took, 0.0)
         for start in range(0, len(fresh), AT_ONCE):
             self._time(fresh[start : start + AT_ONCE])
         yield from fresh
-
-    def _answering(self, idea: Idea, model: Candidate, spent: Cost) -> Tried | Trial:
-        recipe = replace(model.recipe, name=model.name)
-        candidate = replace(model, runtime=idea.runtime, recipe=recipe)
-        try:
-            self._answers.ask(candidate, FIRST)
-        except ModelError as error:
-            return untried(idea, str(error), fate="failed")
-        return Tried(idea=idea, candidate=candidate, spent=spent)
 
     def _new_cost(self, found: Candidate) -> Cost:
         """What the steps cost that nobody before had paid for."""

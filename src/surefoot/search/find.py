@@ -151,7 +151,7 @@ class _Search:
         before, started, count = self._to_beat, self.clock.elapsed, len(self.tried)
         total = len(ideas) if isinstance(ideas, Sequence) else 1
         self.watch.start(f"search: {name}", total)
-        groups = (list(group) for _, group in groupby(ideas, key=lambda idea: idea.steps))
+        groups = (list(group) for _, group in groupby(ideas, key=lambda idea: idea.plain))
         # What is tuned depends on what was found just before: one by one.
         at_once = 1 if name == "tune" else beside()
         while some := list(islice(groups, at_once)):
@@ -159,7 +159,7 @@ class _Search:
             for group in some:
                 why = self._needless(group[0])
                 self.left += [untried(idea, why) for idea in group if why]
-                wanted += [] if why else [group]
+                wanted += [] if why else group
             for one in self.bench.tried(wanted) if wanted else ():
                 self._take(one)
             self.watch.advance(sum(map(len, some)))
@@ -202,8 +202,8 @@ class _Search:
         if best and idea.bound > enough:
             held = f"{best.candidate.name} holds at {best.cost:.3g}"
             return f"costs {idea.bound:.3g} at best, and {held}"
-        plain = tuple(call for call in idea.steps if call.use != "distill")
-        alike = [t for t in self._able() if t.idea.steps == plain != idea.steps]
+        plain = tuple(call for call in idea.plain if call.use != "distill")
+        alike = [t for t in self._able() if t.idea.plain == plain != idea.plain]
         if any(self._beyond(one) <= 0 for one in alike):
             return "holds without distillation"
         if best and alike and min(one.cost for one in alike) > enough:
@@ -281,7 +281,7 @@ class _Search:
         for one in sorted(self._of(name), key=lambda t: t.cost):
             beyond = self._beyond(one)
             if beyond <= (within - 1) * self.margin and not (lossy and beyond <= 0):
-                least.setdefault(one.idea.steps, one.cost)
+                least.setdefault(one.idea.plain, one.cost)
         return list(least.items())[:KEPT]
 
     def _settled(self) -> Searched:

@@ -26,6 +26,8 @@ RATIOS = (0.3, 0.5, 0.7)
 """Shares that structured pruning takes away."""
 LONGEST = 90
 """Letters of a candidate's name; it becomes that of a file."""
+USUAL = "onnxruntime"
+"""What runs a graph where nobody says otherwise."""
 LIBRARIES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "torch": "torch"}
 
 
@@ -35,17 +37,24 @@ class Idea:
 
     round: Round
     """When."""
-    steps: Steps
-    """How it is made."""
+    plain: Steps
+    """How its weights are made."""
     runtime: str
     """What runs it."""
     bound: float = 0.0
     """The least that it can cost, as a share of the baseline's cost."""
 
     @property
+    def steps(self) -> Steps:
+        """How it is made; a runtime that is not the usual one of its format is a step."""
+        if self.runtime == USUAL:
+            return self.plain
+        return (*self.plain, StepCall(use="set_runtime", options=(("runtime", self.runtime),)))
+
+    @property
     def name(self) -> str:
         """`drop_layers 3 + distill + quantize_nncf, openvino`."""
-        words = [_words(call) for call in self.steps]
+        words = [_words(call) for call in self.plain]
         told = " + ".join(word for word in words if word != "export_onnx") or "export_onnx"
         if len(told) > LONGEST:
             told = told[: LONGEST - 1] + "."
@@ -68,11 +77,12 @@ class Space:
         graphs: list[Steps] = []
         for steps in self._graphs():
             graphs += [steps] if self._usable(steps) else []
-        return [
-            Idea(round="free", steps=steps, runtime=runtime)
+        ideas = [
+            Idea(round="free", plain=steps, runtime=runtime)
             for steps in graphs
             for runtime in self._runtimes(steps)
         ]
+        return [idea for idea in ideas if idea.steps]  # with no step it is the baseline
 
     def quantised(self, graphs: Iterable[tuple[Steps, float]]) -> list[Idea]:
         """Eight bits on top of graphs, of each with its cost.
@@ -137,7 +147,7 @@ class Space:
         if not self._usable(steps):
             return []
         return [
-            Idea(round=turn, steps=self._given(steps), runtime=runtime, bound=bound)
+            Idea(round=turn, plain=self._given(steps), runtime=runtime, bound=bound)
             for runtime in self._runtimes(steps)
         ]
 
@@ -175,9 +185,8 @@ class Space:
 
     def _usable(self, steps: Steps) -> bool:
         """Whether all steps are there, allowed, and fit each other."""
-        known = plugins.names("step")
         allowed = {call.use for call in self.allowed} | {"export_onnx"}
-        if not all(s.use in known and (s.use in allowed or not self.allowed) for s in steps):
+        if self.allowed and not all(call.use in allowed for call in steps):
             return False
         return gives(self.baseline.format, steps) is not None
 
@@ -214,7 +223,10 @@ def gives(format: str | None, steps: Sequence[StepCall]) -> str | None:
         format: What they are given.
         steps: The steps.
     """
+    known = plugins.names("step")
     for call in steps:
+        if call.use not in known:
+            return None
         module = plugins.module("step", call.use)
         needs = getattr(module, "NEEDS", ())
         if needs and format not in ((needs,) if isinstance(needs, str) else needs):

@@ -34,18 +34,18 @@ def tuned(built_on: Sequence[Tried], objective: Objective, seed: int) -> Iterato
         objective: What came of a candidate by its name; None where it failed.
         seed: Of the proposals.
     """
-    able = [one for one in built_on if _place(one.idea.steps) is not None]
+    able = [one for one in built_on if _place(one.idea.plain) is not None]
     if not able:
         return
     optuna = require("optuna", extra="compress", error=ModelError)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     first = able[0].idea
-    option, low, high = RANGES[first.steps[_found(first)].use]
+    option, low, high = RANGES[first.plain[_found(first)].use]
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
     range_ = {option: optuna.distributions.FloatDistribution(low, high)}
     seen: set[float] = set()
     for one in able:
-        if one.idea.runtime == first.runtime and _without(one.idea.steps) == _without(first.steps):
+        if one.idea.runtime == first.runtime and _without(one.idea.plain) == _without(first.plain):
             value, found = _value(one.idea), objective(one.candidate.name)
             if value is not None and found is not None:
                 seen.add(value)
@@ -61,7 +61,7 @@ def tuned(built_on: Sequence[Tried], objective: Objective, seed: int) -> Iterato
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             continue
         seen.add(value)
-        idea = replace(first, round="tune", steps=_with(first.steps, value), bound=0.0)
+        idea = replace(first, round="tune", plain=_with(first.plain, value), bound=0.0)
         yield idea
         found = objective(idea.name)
         state = None if found is not None else optuna.trial.TrialState.FAIL
@@ -74,13 +74,13 @@ def _place(steps: Steps) -> int | None:
 
 
 def _found(idea: Idea) -> int:
-    place = _place(idea.steps)
+    place = _place(idea.plain)
     assert place is not None
     return place
 
 
 def _value(idea: Idea) -> float | None:
-    call = idea.steps[_found(idea)]
+    call = idea.plain[_found(idea)]
     value = dict(call.options).get(RANGES[call.use][0])
     return None if value is None else float(value)
 
