@@ -152,6 +152,23 @@ def test_other_options_make_another_model(lexicon, text_task, store):
     assert len(made(store)) == 2
 
 
+def test_the_content_of_a_file_counts_and_not_its_name(lexicon, text_task, store, tmp_path):
+    ids = text_task.train.ids.tolist()
+
+    def student(name: str, answer: str) -> Model:
+        (tmp_path / name).write_text("\n".join(["id,predicted", *(f"{i},{answer}" for i in ids)]))
+        options = (*STUDENT.options, ("outputs", str(tmp_path / name)))
+        asked = recipe("student", StepCall(use=STUDENT.use, options=options))
+        return compress(lexicon, asked, text_task, store).model
+
+    first = student("a.csv", "positive")
+    assert student("b.csv", "positive").path == first.path
+    assert student("a.csv", "negative").path != first.path
+    gone = StepCall(use=STUDENT.use, options=(("outputs", str(tmp_path / "gone.csv")),))
+    with pytest.raises(ModelError, match=r"gone\.csv: step 'distill_static': no such file"):
+        compress(lexicon, recipe("student", gone), text_task, store)
+
+
 def test_a_seed_counts_for_steps_that_draw_and_for_no_others(lexicon, text_task, store):
     for seed in (0, 1):
         compress(lexicon, recipe("int8", QUANTIZE, seed=seed), text_task, store)

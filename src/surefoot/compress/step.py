@@ -19,6 +19,7 @@ from surefoot import plugins
 from surefoot.compress.spent import measured
 from surefoot.core.dataset import Task
 from surefoot.core.errors import BundleError, ModelError, SurefootError
+from surefoot.core.hashing import hash_file
 from surefoot.core.model import Cost, Model, StepCall
 from surefoot.data import fingerprint
 from surefoot.executors import Say
@@ -91,16 +92,19 @@ def step_of(call: StepCall, model: Model, seed: int, baseline: Model, task: Task
         options.setdefault("seed", seed)
     # What a step is given beside its options: no plan can name it.
     given = ("teacher",) if "teacher" in takes else ()
+    files = plugins.files("step", call.use, options)
     inputs = {
         "model": model.fingerprint,
         "step": call.use,
-        "options": options,
+        "options": {name: value for name, value in options.items() if name not in files},
         "version": plugins.version("step", call.use),
         "train": task.train and task.train.fingerprint,
         "selection": task.selection and task.selection.fingerprint,
         "unlabelled": [fingerprint(d) for d in task.test.values()],
         "classes": task.classes,
         **({"teacher": baseline.fingerprint} if given else {}),
+        # What stands in a file that an option names decides, not what the file is called.
+        **({"files": {k: _hashed(path, call.use) for k, path in files.items()}} if files else {}),
         **({"extra": task.unlabelled.fingerprint} if task.unlabelled else {}),
     }
     return Step(
@@ -111,6 +115,12 @@ def step_of(call: StepCall, model: Model, seed: int, baseline: Model, task: Task
         inputs=inputs,
         alone="device" in takes and options.get("device") != "cpu" and _accelerated(),
     )
+
+
+def _hashed(path: str, step: str) -> str:
+    if not Path(path).is_file():
+        raise ModelError(f"step '{step}': no such file", where=path)
+    return hash_file(Path(path))
 
 
 def draws(call: StepCall) -> bool:

@@ -20,7 +20,7 @@ from surefoot.core.plan import (
     Table,
     TaskPlan,
 )
-from surefoot.plan.calls import call_problems, name_problems, named, unlabelled
+from surefoot.plan.calls import call_problems, file_problems, name_problems, named, unlabelled
 from surefoot.plan.numbers import CALL, DAY, ROWS, SEEDS, WORKERS, count_problems, positive_problems
 from surefoot.plan.order import order_problems
 from surefoot.plan.typed import File
@@ -167,7 +167,9 @@ def candidate_problems(file: File, folder: Path) -> Iterator[str]:
         unknown: list[str] = []
         for j, call in enumerate(candidate.steps):
             table = {"use": call} if isinstance(call, str) else call
-            unknown += call_problems("step", table, f"{key}.steps[{j}]")
+            place = f"{key}.steps[{j}]"
+            wrong = [*call_problems("step", table, place)]
+            unknown += wrong or file_problems(table, place, folder)
         yield from unknown or order_problems(candidate, key, given)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from surefoot.core.errors import PlanError
 from surefoot.core.model import Recipe, StepCall
 from surefoot.core.plan import CandidatePlan, ModelPlan, Plan, Table, TaskPlan
-from surefoot.plan.calls import call_problems, step_call, unlabelled
+from surefoot.plan.calls import call_problems, files_at, step_call, unlabelled
 from surefoot.plan.envelope import envelope_problems
 from surefoot.plan.load import load_problems
 from surefoot.plan.problems import (
@@ -50,7 +50,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool =
     found = [problem for override in overrides for problem in _set(tables, override)]
     file, broken = typed(tables)
     folder = path.resolve().parent
-    recipes = [_recipe(c) for c in file.candidate]
+    recipes = [_recipe(c, folder) for c in file.candidate]
     if not recipes and file.search is None:
         recipes = _standard(file, folder)
     checked = [
@@ -81,7 +81,9 @@ def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool =
         checks=tuple(map(step_call, file.evaluate.checks)),
         budgets=tuple(file.budget),
         search=file.search,
-        search_steps=tuple(map(step_call, file.search.steps if file.search else ())),
+        search_steps=tuple(
+            files_at(step_call(call), folder) for call in (file.search.steps if file.search else ())
+        ),
         text=text + "".join(f"\n# overridden: --set {override}\n" for override in overrides),
     )
 
@@ -140,9 +142,10 @@ def _is_position(part: str, place: Any) -> bool:
     return isinstance(place, list) and part.isdecimal() and int(part) < len(place)
 
 
-def _recipe(candidate: CandidatePlan) -> Recipe:
+def _recipe(candidate: CandidatePlan, folder: Path) -> Recipe:
     calls = [c for c in candidate.steps if isinstance(c, str) or isinstance(c.get("use"), str)]
-    return Recipe(name=candidate.name, steps=tuple(map(step_call, calls)), seed=candidate.seed)
+    steps = tuple(files_at(step_call(call), folder) for call in calls)
+    return Recipe(name=candidate.name, steps=steps, seed=candidate.seed)
 
 
 def _standard(file: File, folder: Path) -> list[Recipe]:
