@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from surefoot.compress.steps._damage import Damage
 from surefoot.compress.steps._layer_times import SHARES
 from surefoot.compress.steps._units import Unit
 
@@ -48,94 +49,78 @@ def uniform(units: Sequence[Unit], ratio: float) -> Widths:
     )
 
 
-def fastest(units: Sequence[Unit], times: Times, limit: float) -> Widths | None:
-    """The widths that lose the least importance among those that stay within a time.
+def fastest(damage: Sequence[Damage], times: Times, limit: float) -> Widths | None:
+    """The widths that do the least damage among those that stay within a time.
 
     A small search in the manner of ZipLM (Kurtic, Frantar and Alistarh 2023, "ZipLM:
-    Inference-Aware Structured Pruning of Language Models"): narrow whatever loses least for each
-    millisecond won, until the time is kept; then widen what can be widened, and exchange a step of
-    one unit for a step of another as long as that loses less.
+    Inference-Aware Structured Pruning of Language Models"), which takes the damage of units to add
+    up: narrow whatever is damaged least for each millisecond won, until the time is kept; then
+    widen what can be widened, and exchange a step of one unit for a step of another as long as that
+    does less damage.
 
     Args:
-        units: What can be pruned.
+        damage: What each width of each unit costs.
         times: The time of any widths.
         limit: The most milliseconds.
 
     Returns:
         The width of each unit, in blocks; None where even the narrowest take longer.
     """
-    choices = [unit.widths() for unit in units]
-    widths = tuple(choice[0] for choice in choices)
-    time = times.milliseconds(widths)
-    while time > limit:
-        step = _narrower(units, choices, times, widths)
+    widths: Widths = tuple(max(costs) for costs in damage)
+    while times.milliseconds(widths) > limit:
+        step = _narrower(damage, times, widths)
         if step is None:
             return None
-        widths, time = step, times.milliseconds(step)
-    return _improved(units, choices, lambda w: times.milliseconds(w) <= limit, widths)
-
-
-def _narrower(
-    units: Sequence[Unit], choices: Sequence[Sequence[int]], times: Times, widths: Widths
-) -> Widths | None:
-    """The widths after the step down that loses least for each millisecond."""
-    now, best, found = times.milliseconds(widths), float("inf"), None
-    for place, unit in enumerate(units):
-        for width in choices[place]:
-            if width >= widths[place]:
-                continue
-            changed = _with(widths, place, width)
-            won = now - times.milliseconds(changed)
-            if won <= 0:
-                continue
-            price = (unit.lost(width) - unit.lost(widths[place])) / won
-            if price < best:
-                best, found = price, changed
-    return found
-
-
-def _improved(
-    units: Sequence[Unit],
-    choices: Sequence[Sequence[int]],
-    holds: Callable[[Widths], bool],
-    widths: Widths,
-) -> Widths:
-    """Widths that no step up alone, and no step up against one down, makes better."""
+        widths = step
     while True:
-        better = None
-        for up in range(len(units)):
-            wider = [width for width in choices[up] if width > widths[up]][-1:]
-            for changed in (_with(widths, up, width) for width in wider):
-                better = changed if holds(changed) else _exchanged(units, choices, holds, changed)
-                better = better if better and _lost(units, better) < _lost(units, widths) else None
-            if better is not None:
-                break
+        better = next(_better(damage, times, limit, widths), None)
         if better is None:
             return widths
         widths = better
 
 
-def _exchanged(
-    units: Sequence[Unit],
-    choices: Sequence[Sequence[int]],
-    holds: Callable[[Widths], bool],
-    widths: Widths,
-) -> Widths | None:
-    """Of the widths with one unit a step down, those that hold and lose least."""
-    down = [
-        _with(widths, place, narrower[0])
-        for place in range(len(units))
-        if (narrower := [width for width in choices[place] if width < widths[place]])
-    ]
-    return min(filter(holds, down), key=lambda w: _lost(units, w), default=None)
+def _narrower(damage: Sequence[Damage], times: Times, widths: Widths) -> Widths | None:
+    """The widths after the step down that costs least for each millisecond."""
+    now, best, found = times.milliseconds(widths), float("inf"), None
+    for place, costs in enumerate(damage):
+        for width in _below(costs, widths[place]):
+            changed = _with(widths, place, width)
+            won = now - times.milliseconds(changed)
+            price = (costs[width] - costs[widths[place]]) / won if won > 0 else float("inf")
+            if price < best:
+                best, found = price, changed
+    return found
+
+
+def _better(
+    damage: Sequence[Damage], times: Times, limit: float, widths: Widths
+) -> Iterator[Widths]:
+    """Widths within the time that do less damage: one unit wider, with or without one narrower."""
+    now = _total(damage, widths)
+    for place, costs in enumerate(damage):
+        above = [width for width in costs if width > widths[place]]
+        if not above:
+            continue
+        wider = _with(widths, place, min(above))
+        steps = [(other, _below(costs, wider[other])) for other, costs in enumerate(damage)]
+        narrower = [_with(wider, other, max(below)) for other, below in steps if below]
+        for changed in (wider, *narrower):
+            # By more than rounding, so that it ends.
+            less = _total(damage, changed) < now - 1e-9 * max(1.0, abs(now))
+            if less and times.milliseconds(changed) <= limit:
+                yield changed
+
+
+def _below(costs: Damage, width: int) -> list[int]:
+    return [other for other in costs if other < width]
 
 
 def _with(widths: Widths, place: int, width: int) -> Widths:
     return (*widths[:place], width, *widths[place + 1 :])
 
 
-def _lost(units: Sequence[Unit], widths: Widths) -> float:
-    return sum(unit.lost(width) for unit, width in zip(units, widths, strict=True))
+def _total(damage: Sequence[Damage], widths: Widths) -> float:
+    return sum(costs[width] for costs, width in zip(damage, widths, strict=True))
 
 
 def _between(table: np.ndarray, taken: float, given: float) -> float:

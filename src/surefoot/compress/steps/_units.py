@@ -46,9 +46,12 @@ class Unit:
             step = max(_MULTIPLE, self.blocks // 16 // _MULTIPLE * _MULTIPLE)
         return sorted({self.blocks, *range(step, self.blocks, step)}, reverse=True)
 
-    def lost(self, width: int) -> float:
-        """The importance of the blocks that go where so many stay."""
-        return float(np.sort(self.importance)[: self.blocks - width].sum())
+    def channels(self, width: int) -> np.ndarray:
+        """The channels that go where so many blocks stay: those of the least important ones."""
+        order = np.argsort(self.importance, kind="stable")
+        gone = np.sort(order[: self.blocks - width])
+        channels: np.ndarray = (gone[:, None] * self.size + np.arange(self.size)).ravel()
+        return channels
 
 
 def find_units(lifted: Lifted, inputs: np.ndarray, importance: Importance) -> list[Unit]:
@@ -118,10 +121,7 @@ def prune(lifted: Lifted, unit: Unit, width: int) -> None:
     """Take the least important blocks of a unit out of every layer, until `width` are left."""
     if width >= unit.blocks:
         return
-    order = np.argsort(unit.importance, kind="stable")
-    gone = np.sort(order[: unit.blocks - width])
-    channels = (gone[:, None] * unit.size + np.arange(unit.size)).ravel()
-    unit.group.prune(channels.tolist())
+    unit.group.prune(unit.channels(width).tolist())
     if unit.attention is not None:
         attention = lifted.module.get_submodule(unit.attention)
         for key in _counts(attention):

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from surefoot.compress.steps._allocate import Times, fastest, uniform
+from surefoot.compress.steps._damage import Damage, measure_damage
 from surefoot.compress.steps._layer_times import SHARES, layer_shapes, time_layer
 from surefoot.compress.steps._modules import Lifted, open_module, save_module
 from surefoot.compress.steps._rows import batches, training_rows
@@ -51,10 +52,10 @@ def prune_structured(
         importance: What a channel is worth: the size of its weights, or what the loss on training
             rows would change without it, to first order (Molchanov et al. 2019).
         allocation: `uniform` takes the same share of everything. `latency` times each layer at
-            several widths in ONNX Runtime (one thread, one row) and looks for the widths that keep
-            most importance within the time (Kurtic et al. 2023, ZipLM). Times differ from run to
-            run, so widths may too.
-        rows: How many training rows importance is taken from, spread evenly.
+            several widths in ONNX Runtime (one thread, one row), measures what narrowing each unit
+            alone does to the answers, and looks for the widths within the time that do least
+            (Kurtic et al. 2023, ZipLM). Times differ from run to run, so widths may too.
+        rows: How many training rows are used for all that, spread evenly.
 
     Raises:
         ModelError: No training data, sizes that are written into a program, or a ratio that cannot
@@ -70,13 +71,17 @@ def prune_structured(
         if importance == "taylor":
             _add_gradients(lifted, data)
         units = find_units(lifted, data.inputs, importance)
-        tables = _timed(lifted, data, units)
-        widths = _chosen(units, tables, ratio, allocation)
+        if allocation == "uniform":
+            widths = uniform(units, ratio)
+        else:
+            tables = _timed(lifted, data, units)
+            damage = measure_damage(lifted, units, data.inputs)
+            widths = _within(units, damage, Times(units, tables), ratio)
+            _write_times(folder, units, widths, tables)
         before = _sizes(lifted)
         for unit, width in zip(units, widths, strict=True):
             prune(lifted, unit, width)
     _write_notes(folder, units, widths, {"before": before, "after": _sizes(lifted)})
-    _write_times(folder, units, widths, tables)
     lifted.module.zero_grad()
     return save_module(lifted, folder, name="prune_structured", inputs=data.inputs)
 
@@ -154,14 +159,11 @@ def _timed(lifted: Lifted, data: Dataset, units: Sequence[Unit]) -> Mapping[str,
     return tables
 
 
-def _chosen(
-    units: Sequence[Unit], tables: Mapping[str, np.ndarray], ratio: float, allocation: str
+def _within(
+    units: Sequence[Unit], damage: Sequence[Damage], times: Times, ratio: float
 ) -> tuple[int, ...]:
-    if allocation == "uniform":
-        return uniform(units, ratio)
-    times = Times(units, tables)
     whole = times.milliseconds(tuple(unit.blocks for unit in units))
-    found = fastest(units, times, (1 - ratio) * whole)
+    found = fastest(damage, times, (1 - ratio) * whole)
     if found is None:
         least = times.milliseconds(tuple(unit.widths()[-1] for unit in units))
         raise ModelError(
@@ -195,7 +197,6 @@ def _write_notes(
             "counts": "heads" if unit.attention else "channels",
             "before": unit.blocks,
             "after": width,
-            "importance_kept": round(1 - unit.lost(width) / float(unit.importance.sum()), 4),
         }
         for unit, width in zip(units, widths, strict=True)
     ]
