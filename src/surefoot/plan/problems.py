@@ -23,6 +23,7 @@ from surefoot.core.plan import (
 )
 from surefoot.plan.calls import call_problems, name_problems, named, unlabelled
 from surefoot.plan.numbers import CALL, DAY, ROWS, SEEDS, WORKERS, count_problems, positive_problems
+from surefoot.plan.runtimes import own_runtime_problems
 from surefoot.plan.typed import File
 
 HARDEST = 5.0
@@ -195,6 +196,7 @@ def _order_problems(candidate: CandidatePlan, key: str, has: str | None) -> Iter
         runs = plugins.module("runtime", str(runtime)).FORMATS
         if has not in runs:
             yield f"{key}.runtime: '{runtime}' runs {' or '.join(runs)}, but the steps give {has}"
+    yield from own_runtime_problems(candidate, key, has)
 
 
 def _is_list(check: str) -> bool:
