@@ -9,9 +9,11 @@ from surefoot.models.heads import fit_linear_head
 from surefoot.models.open import Predictor, add_golden, default_runtime, open_model, runtimes_for
 from surefoot.models.signatures import class_names
 from surefoot.models.store import copy_preprocessing, moved, read_model, seal
+from surefoot.models.told import Told, tell
 
 __all__ = [
     "Predictor",
+    "Told",
     "add_golden",
     "adopt",
     "adopt_baseline",
@@ -27,4 +29,5 @@ __all__ = [
     "runtimes_for",
     "seal",
     "source_files",
+    "tell",
 ]
