@@ -72,8 +72,10 @@ def test_a_plan_without_candidates_gets_the_standard_ones(folder):
     text = GOOD[: GOOD.index("[[candidate]]")] + GOOD[GOOD.index("[[budget]]") :]
     names = [r.name for r in plan(folder, text).recipes]
     assert names == ["int8-per-tensor", "int8-per-channel"]
-    skops = plan(folder, text.replace("model.onnx", "model.skops"))
-    assert [[s.use for s in r.steps] for r in skops.recipes] == [["export_onnx"]]
+    skops = text.replace("model.onnx", "model.skops")
+    assert problems(folder, skops) == [
+        "candidate: no standard one fits a scikit-learn model of texts; name [[candidate]]"
+    ]
     train = 'task.train={ use = "csv", path = "data/train.csv", text = "b", label = "i" }'
     assert "static" in [r.name for r in plan(folder, text, train).recipes]
 
@@ -95,10 +97,22 @@ def test_the_standard_candidates_fit_the_format_of_the_model(folder, model, name
     (folder / model).mkdir() if model == "bert" else (folder / model).touch()
     text = GOOD.replace('"model.onnx"', f'"{model}"')
     bare = text.partition("[[candidate]]")[0] + "[[budget]]" + text.partition("[[budget]]")[2]
+    if names == ["onnx"]:
+        bare = bare.replace("text-classification", "tabular-classification")
     found = plan(folder, bare)
     assert [recipe.name for recipe in found.recipes] == names
     for recipe in found.recipes:
         assert (recipe.steps[0].use == "export_onnx") == exported
+
+
+def test_standard_candidates_of_numbers_learn_where_they_can(folder):
+    text = GOOD[: GOOD.index("[[candidate]]")] + GOOD[GOOD.index("[[budget]]") :]
+    text = text.replace("text-classification", "tabular-classification").replace(
+        "model.onnx", "model.skops"
+    )
+    train = 'task.train={ use = "csv", path = "data/train.csv", columns = ["b"], label = "i" }'
+    assert [r.name for r in plan(folder, text).recipes] == ["onnx"]
+    assert [r.name for r in plan(folder, text, train).recipes] == ["onnx", "trees"]
 
 
 def test_the_format_of_a_model_is_known_in_capitals(folder):

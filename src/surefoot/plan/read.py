@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.core.errors import PlanError
-from surefoot.core.model import Recipe, StepCall
+from surefoot.core.model import INPUTS, Recipe, StepCall
 from surefoot.core.plan import CandidatePlan, ModelPlan, Plan, Table, TaskPlan
 from surefoot.plan.calls import call_problems, files_at, step_call, unlabelled
 from surefoot.plan.envelope import envelope_problems
@@ -27,6 +27,9 @@ from surefoot.plan.problems import (
 )
 from surefoot.plan.search import search_problems
 from surefoot.plan.typed import File, hidden, typed
+
+SKLEARN = ("skops", "pickle")
+NO_CANDIDATE = "candidate: no standard one fits a scikit-learn model of texts; name [[candidate]]"
 
 
 def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool = True) -> Plan:
@@ -61,6 +64,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool =
         *envelope_problems(file),
         *check_problems(file),
         *candidate_problems(file, folder),
+        *([] if recipes else [NO_CANDIDATE]),
         *budget_problems(file, needed=judged),
         *search_problems(file),
         *load_problems(file, [recipe.name for recipe in recipes], broken),
@@ -153,13 +157,17 @@ def _standard(file: File, folder: Path) -> list[Recipe]:
     given = model_format(folder / file.model.path) if file.model.path else None
     export = [] if given == "onnx" else [step_call("export_onnx")]
     recipes, quantize = {"onnx": export} if export else {}, {"use": "quantize_dynamic"}
-    if given not in ("skops", "pickle"):
+    if given in SKLEARN and INPUTS[file.task.kind] == "text":
+        return []  # what takes raw texts cannot be exported, and has no tokens to learn from
+    if given not in SKLEARN:
         recipes |= {
             "int8-per-tensor": [*export, step_call({**quantize, "per_channel": False})],
             "int8-per-channel": [*export, step_call({**quantize, "per_channel": True})],
         }
     if file.task.kind == "text-classification" and file.task.train:
         recipes["static"] = [step_call("distill_static")]
+    if INPUTS[file.task.kind] == "numeric" and file.task.train:
+        recipes["trees"] = [step_call("distill_trees")]
     return [Recipe(name=name, steps=tuple(steps)) for name, steps in recipes.items()]
 
 
