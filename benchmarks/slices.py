@@ -13,7 +13,7 @@ import numpy as np
 
 from surefoot import stats
 from surefoot.core.dataset import ConfirmationSet, Dataset
-from surefoot.core.plan import SearchPlan
+from surefoot.core.plan import SliceSearchPlan
 from surefoot.evaluate import confirmation_evidence, find_slices
 from surefoot.evaluate.cells import cell
 from surefoot.gate import worst_slices
@@ -78,7 +78,7 @@ def measured(rng: np.random.Generator, where: Where, more: float, slices: int = 
 def confirmed(rng: np.random.Generator, where: Where, more: float) -> bool:
     """Whether a slice is confirmed; of a planted one, one that holds mostly its rows."""
     data, cells = measured(rng, where, more)
-    found = find_slices(cells, {"main": data}, SearchPlan())
+    found = find_slices(cells, {"main": data}, SliceSearchPlan())
     about = {nowhere: "", fifth: "column 1", both: "left and upper"}[where]
     return any(one.confirmed and about in one.slice for one in found.slices)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from surefoot.core.errors import PlanError
-from surefoot.core.plan import SearchPlan
+from surefoot.core.plan import SliceSearchPlan
 from surefoot.plan import read_plan
 
 PLAN = """
@@ -56,9 +56,9 @@ def test_the_search_for_slices_has_defaults(folder):
 
     assert asked() is None
     assert asked("evaluate.find_slices=false") is None
-    assert asked("evaluate.find_slices=true") == SearchPlan()
-    assert asked("evaluate.find_slices={}") == SearchPlan()
-    assert asked("evaluate.find_slices={ depth = 1 }") == SearchPlan(depth=1, least_rows=50)
+    assert asked("evaluate.find_slices=true") == SliceSearchPlan()
+    assert asked("evaluate.find_slices={}") == SliceSearchPlan()
+    assert asked("evaluate.find_slices={ depth = 1 }") == SliceSearchPlan(depth=1, least_rows=50)
 
 
 @pytest.mark.parametrize(

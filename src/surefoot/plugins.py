@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.core.errors import PluginError, nearest
+from surefoot.core.model import Model
 
 FOLDERS = {
     "step": "compress/steps",
@@ -102,7 +103,10 @@ def summary(kind: str, name: str) -> str:
 
 
 def options(kind: str, name: str) -> Mapping[str, Option]:
-    """The options of a plugin: its keyword-only arguments, which are its TOML schema."""
+    """The options of a plugin: its keyword-only arguments, which are its TOML schema.
+
+    A model is none: a step that names a `teacher` is given the baseline.
+    """
     function = inspect.unwrap(find(kind, name))
     hints = typing.get_type_hints(function)
     return {
@@ -111,6 +115,7 @@ def options(kind: str, name: str) -> Mapping[str, Option]:
         )
         for parameter in inspect.signature(function).parameters.values()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        and hints.get(parameter.name) is not Model
     }
 
 

@@ -367,12 +367,13 @@ def check_step(
     """
     owes, module = _owes("step", name), plugins.module("step", name)
     data = next(iter(task.test.values()))
+    gives = module.GIVES or model.format
     before, rows = _content(model.path), hash_arrays(data.ids, data.inputs, data.labels)
     made, again = (_made(name, model, task, folder / each, options) for each in ("one", "two"))
     owes(_content(model.path) == before, "it must leave the model as it is")
     owes(rows == hash_arrays(data.ids, data.inputs, data.labels), "it must leave the data alone")
     owes(made.fingerprint == again.fingerprint, "it must give the same model for the same seed")
-    owes(made.format == module.GIVES, f"it must give {module.GIVES}, as GIVES says")
+    owes(made.format == gives, f"it must give {gives}, as GIVES says")
     owes(made.parent == model.fingerprint, "its model must name its parent")
     owes(made.path == folder / "one", "it must write into the folder that it is given")
     with models.open_model(made) as predict:
@@ -429,7 +430,9 @@ def _dataset_rules(dataset: Dataset) -> Mapping[str, bool]:
 
 def _made(name: str, model: Model, task: Task, folder: Path, options: Mapping[str, Any]) -> Model:
     folder.mkdir(parents=True)
-    made: Model = plugins.find("step", name)(model, task, folder, **options)
+    step = plugins.find("step", name)
+    teacher = {"teacher": model} if "teacher" in inspect.signature(step).parameters else {}
+    made: Model = step(model, task, folder, **options, **teacher)
     return made
 
 

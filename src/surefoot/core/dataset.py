@@ -163,3 +163,5 @@ class Task:
     """What was left out while the data were read, for the readers of a verdict."""
     out_of_scope: Dataset | None = None
     """Rows that belong to none of the classes; what their labels say means nothing."""
+    unlabelled: Dataset | None = None
+    """Rows that steps may learn from without labels; what their labels say means nothing."""

@@ -19,8 +19,10 @@ from surefoot.core.model import Recipe, StepCall
 Table = dict[str, Any]
 TIMED_AXES = {"batch": 64, "arrival_rate": 256, "threads": None, "deadline": None}
 """Axes of an envelope that are no shifts, and where they end unless the plan says."""
-OWN_SETS = ("train", "selection", "calibration", "out_of_scope")
+OWN_SETS = ("train", "selection", "calibration", "out_of_scope", "unlabelled")
 """The sets of `[task]` that are not test sets."""
+LABEL_LESS = ("out_of_scope", "unlabelled")
+"""Those of them whose labels mean nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,8 @@ class TaskPlan:
     """What calibration may see; a tenth of `train` by default."""
     out_of_scope: Table | None = None
     """Rows that belong to none of the classes; their source needs no `label`."""
+    unlabelled: Table | None = None
+    """Rows that steps may distil from without labels; their source needs no `label`."""
     metric: str = "accuracy"
     """The metric that is measured."""
     name: str = "task"
@@ -109,13 +113,29 @@ class LatencyPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SearchPlan:
+class SliceSearchPlan:
     """The `evaluate.find_slices` table."""
 
     depth: int = 2
     """How many conditions a slice may join, at most 3."""
     least_rows: int = 50
     """Rows that a slice must have in each half of a test set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchPlan:
+    """The `[search]` table: surefoot finds the recipes itself."""
+
+    minutes: float = 20.0
+    """How long it may take to make and try candidates; what is begun is brought to its end."""
+    steps: list[str | Table] = field(default_factory=list)
+    """The only steps to use, those with options with these; all by default."""
+    worth: float = 0.05
+    """The least share by which a further candidate has to be leaner to be worth a try."""
+    finalists: int = 3
+    """How many candidates at most are judged on the test sets."""
+    seed: int = 0
+    """What every step that draws at random starts from, and the order of the selection rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +243,10 @@ class Plan:
     """What has to hold."""
     text: str
     """The file's own words, for the bundle, and what overrode them as comments."""
+    search: SearchPlan | None = None
+    """How to find more candidates; None where the plan does not ask for it."""
+    search_steps: tuple[StepCall, ...] = ()
+    """The steps that a search may use; empty: all."""
 
     def resolved(self) -> Table:
         """The plan as plain JSON-able data: defaults filled in, paths as seen from its folder."""
@@ -239,10 +263,10 @@ class Plan:
         """The metrics that have to be measured: the task's own first, then those of budgets."""
         return metrics(self.budgets, self.task.metric, [call.use for call in self.checks])
 
-    def slice_search(self) -> SearchPlan | None:
+    def slice_search(self) -> SliceSearchPlan | None:
         """How to look for slices that nobody declared; None where the plan does not ask for it."""
         asked = self.evaluate.find_slices
-        return SearchPlan(**({} if asked is True else asked)) if asked is not False else None
+        return SliceSearchPlan(**({} if asked is True else asked)) if asked is not False else None
 
     def shown(self, path: Path) -> str:
         """A path as seen from the plan's folder: where that folder lies must not matter."""

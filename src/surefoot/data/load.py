@@ -10,7 +10,7 @@ import numpy as np
 
 from surefoot.core.dataset import ConfirmationSet, Dataset, SelectionSet, Task
 from surefoot.core.errors import DataError
-from surefoot.core.plan import OWN_SETS, Plan
+from surefoot.core.plan import LABEL_LESS, OWN_SETS, Plan
 from surefoot.core.progress import Progress, Silent
 from surefoot.data.confirmation import confirmation_sets, read_tests
 from surefoot.data.fingerprint import row_hashes
@@ -20,10 +20,7 @@ from surefoot.data.task import align, overlap
 
 SHARES = {"train": 0.8, "selection": 0.1, "calibration": 0.1}
 """How `task.train` is shared out where the plan names no `selection` or `calibration`."""
-
-
-OUTSIDE = "out_of_scope"
-"""The set of rows that belong to no class."""
+OUTSIDE, UNLABELLED = LABEL_LESS
 
 
 def read_task(plan: Plan, progress: Progress | None = None) -> Task:
@@ -81,9 +78,10 @@ def for_classes(task: Task, classes: Sequence[str]) -> Task:
 def leaks(task: Task) -> tuple[str, ...]:
     """A warning for each test set with rows that stand word for word in the training data.
 
-    What was split off for selection and calibration counts as well.
+    What was split off for selection and calibration counts as well, and so do unlabelled rows.
     """
-    seen = [d for d in (task.train, task.selection, task.calibration) if d is not None]
+    given = (task.train, task.selection, task.calibration, task.unlabelled)
+    seen = [d for d in given if d is not None]
     judged: dict[str, Dataset] = {f"test.{name}": dataset for name, dataset in task.test.items()}
     found = [*_again(judged, seen, "task.train")] if seen else []
     if task.out_of_scope is not None:
@@ -135,7 +133,7 @@ def _shared(test: Dataset, other: Dataset) -> np.ndarray:
 
 
 def _task(plan: Plan, found: Mapping[str, Dataset]) -> Task:
-    labelled = {name: d for name, d in found.items() if name != OUTSIDE}
+    labelled = {name: d for name, d in found.items() if name not in LABEL_LESS}
     classes = tuple(sorted({label for d in labelled.values() for label in d.classes}))
     sets = {name: align(d, classes, where=name) for name, d in labelled.items()}
     own: dict[str, Dataset] = {name: sets[name] for name in SHARES if name in sets}
@@ -153,6 +151,7 @@ def _task(plan: Plan, found: Mapping[str, Dataset]) -> Task:
         metric=plan.task.metric,
         notes=notes,
         out_of_scope=found.get(OUTSIDE),
+        unlabelled=found.get(UNLABELLED),
     )
 
 

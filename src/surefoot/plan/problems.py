@@ -12,9 +12,18 @@ from surefoot.core.budget import TIMED, contradictions, problems
 from surefoot.core.errors import nearest
 from surefoot.core.model import INPUTS
 from surefoot.core.parts import CLASS, is_part, part_name
-from surefoot.core.plan import OWN_SETS, CandidatePlan, EvaluatePlan, SearchPlan, Table, TaskPlan
+from surefoot.core.plan import (
+    LABEL_LESS,
+    OWN_SETS,
+    CandidatePlan,
+    EvaluatePlan,
+    SliceSearchPlan,
+    Table,
+    TaskPlan,
+)
 from surefoot.plan.calls import call_problems, name_problems, named, unlabelled
 from surefoot.plan.numbers import CALL, DAY, ROWS, SEEDS, WORKERS, count_problems, positive_problems
+from surefoot.plan.runtimes import own_runtime_problems
 from surefoot.plan.typed import File
 
 HARDEST = 5.0
@@ -28,7 +37,7 @@ NAME = re.compile(r"\w[\w .,+=-]{0,99}")
 def _sources(task: TaskPlan) -> dict[str, Table]:
     """Every source call of a task by its key in the file."""
     own = {name: getattr(task, name) for name in OWN_SETS}
-    own["out_of_scope"] = task.out_of_scope and unlabelled(task.out_of_scope)
+    own |= {name: own[name] and unlabelled(own[name]) for name in LABEL_LESS}
     own |= {f"test.{name}": call for name, call in task.test.items()}
     return {f"task.{name}": call for name, call in own.items() if call is not None}
 
@@ -136,7 +145,7 @@ def _slice_problems(evaluate: EvaluatePlan) -> Iterator[str]:
             yield f"evaluate.slices.{name}: class_slices gives such names; choose another"
     if isinstance(evaluate.find_slices, bool):
         return
-    key, known = "evaluate.find_slices", [f.name for f in dataclasses.fields(SearchPlan)]
+    key, known = "evaluate.find_slices", [f.name for f in dataclasses.fields(SliceSearchPlan)]
     for name, value in evaluate.find_slices.items():
         if name not in known:
             yield f"{key}.{name}: unknown key; {nearest(name, known)}"
@@ -181,12 +190,13 @@ def _order_problems(candidate: CandidatePlan, key: str, has: str | None) -> Iter
             hint = "put export_onnx before it" if "onnx" in needs else "put it before the export"
             wanted = " or ".join(needs)
             yield f"{key}.steps[{j}]: '{use}' needs {wanted}, but is given {has}; {hint}"
-        has = getattr(module, "GIVES", has)
+        has = getattr(module, "GIVES", None) or has  # None: the format that it was given
     runtime = candidate.runtime
     if has and runtime in plugins.names("runtime"):
         runs = plugins.module("runtime", str(runtime)).FORMATS
         if has not in runs:
             yield f"{key}.runtime: '{runtime}' runs {' or '.join(runs)}, but the steps give {has}"
+    yield from own_runtime_problems(candidate, key, has)
 
 
 def _is_list(check: str) -> bool:

@@ -25,6 +25,7 @@ from surefoot.plan.problems import (
     shift_problems,
     task_problems,
 )
+from surefoot.plan.search import search_problems
 from surefoot.plan.typed import File, hidden, typed
 
 
@@ -49,7 +50,9 @@ def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool =
     found = [problem for override in overrides for problem in _set(tables, override)]
     file, broken = typed(tables)
     folder = path.resolve().parent
-    recipes = [_recipe(c) for c in file.candidate] or _standard(file, folder)
+    recipes = [_recipe(c) for c in file.candidate]
+    if not recipes and file.search is None:
+        recipes = _standard(file, folder)
     checked = [
         *task_problems(file),
         *path_problems(file, folder),
@@ -59,6 +62,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool =
         *check_problems(file),
         *candidate_problems(file, folder),
         *budget_problems(file, needed=judged),
+        *search_problems(file),
         *load_problems(file, [recipe.name for recipe in recipes], broken),
     ]
     # What stands in for a broken value has problems of its own, which nobody needs to read.
@@ -76,6 +80,8 @@ def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool =
         shifts=tuple(map(step_call, file.evaluate.shifts)),
         checks=tuple(map(step_call, file.evaluate.checks)),
         budgets=tuple(file.budget),
+        search=file.search,
+        search_steps=tuple(map(step_call, file.search.steps if file.search else ())),
         text=text + "".join(f"\n# overridden: --set {override}\n" for override in overrides),
     )
 
@@ -164,6 +170,7 @@ def _task_at(task: TaskPlan, folder: Path) -> TaskPlan:
         selection=task.selection and at(task.selection),
         calibration=task.calibration and at(task.calibration),
         out_of_scope=task.out_of_scope and at(unlabelled(task.out_of_scope)),
+        unlabelled=task.unlabelled and at(unlabelled(task.unlabelled)),
         test={name: at(call) for name, call in task.test.items()},
     )
 

@@ -9,7 +9,7 @@ import pytest
 from surefoot.bundle.encode import encode
 from surefoot.core.dataset import Dataset
 from surefoot.core.evidence import Cell
-from surefoot.core.plan import SearchPlan
+from surefoot.core.plan import SliceSearchPlan
 from surefoot.evaluate import find_slices
 from surefoot.report.slices import found_lines
 
@@ -58,7 +58,7 @@ def both(data):
 
 def search(made_, settings=None):
     data, cells, _ = made_
-    return find_slices(cells, {data.name: data}, settings or SearchPlan())
+    return find_slices(cells, {data.name: data}, settings or SliceSearchPlan())
 
 
 def share(runs, where, seed, *, names=()):
@@ -94,7 +94,7 @@ def test_of_200_runs_with_one_at_least_80_percent_confirm_it(where, names):
 
 def test_what_is_found_is_told_in_numbers_that_add_up():
     data, cells, planted = made(np.random.default_rng(4), both)
-    found = find_slices(cells, {"main": data}, SearchPlan())
+    found = find_slices(cells, {"main": data}, SliceSearchPlan())
     (first, *_) = found.slices
     assert (first.candidate, first.dataset, first.confirmed) == ("lean", "main", True)
     assert first.slice == "left and upper"
@@ -109,13 +109,13 @@ def test_what_is_found_is_told_in_numbers_that_add_up():
 
 def test_depth_and_least_rows_are_kept():
     one = made(np.random.default_rng(5), both)
-    shallow = search(one, SearchPlan(depth=1))
-    deep = search(one, SearchPlan(depth=3))
+    shallow = search(one, SliceSearchPlan(depth=1))
+    deep = search(one, SliceSearchPlan(depth=3))
     assert shallow.looked_at < search(one).looked_at < deep.looked_at
     assert not any(" and " in s.slice for s in shallow.slices)
-    large = search(one, SearchPlan(least_rows=300))
+    large = search(one, SliceSearchPlan(least_rows=300))
     assert all(min(s.found.rows, s.held.rows) >= 300 for s in large.slices)
-    assert search(one, SearchPlan(least_rows=5000)).looked_at == 0
+    assert search(one, SliceSearchPlan(least_rows=5000)).looked_at == 0
 
 
 def test_rows_of_a_group_stay_in_one_half_and_count_together():
@@ -128,7 +128,7 @@ def test_rows_of_a_group_stay_in_one_half_and_count_together():
         noise = np.repeat(rng.standard_normal(80), 25).astype(np.float32)
         data = replace(data, inputs=np.hstack([data.inputs, noise[:, None]]))
         confirmed += any(
-            s.confirmed for s in find_slices(cells, {"main": data}, SearchPlan()).slices
+            s.confirmed for s in find_slices(cells, {"main": data}, SliceSearchPlan()).slices
         )
     assert confirmed <= 3
 
@@ -140,8 +140,8 @@ def test_the_halves_do_not_depend_on_the_order_of_rows():
         replace(c, ids=c.ids[order], labels=c.labels[order], predicted=c.predicted[order])
         for c in cells
     ]
-    again = find_slices(turned, {"main": data.rows(order)}, SearchPlan())
-    assert again == find_slices(cells, {"main": data}, SearchPlan())
+    again = find_slices(turned, {"main": data.rows(order)}, SliceSearchPlan())
+    assert again == find_slices(cells, {"main": data}, SliceSearchPlan())
 
 
 def test_shifted_cells_and_further_seeds_are_not_looked_at():
@@ -152,8 +152,8 @@ def test_shifted_cells_and_further_seeds_are_not_looked_at():
         replace(cells[1], shift="typos", severity=1.0, predicted=bad),
         replace(cells[1], predicted=bad),  # a second seed of the same candidate
     ]
-    found = find_slices([*cells, *more], {"main": data}, SearchPlan())
-    assert found == find_slices(cells, {"main": data}, SearchPlan())
+    found = find_slices([*cells, *more], {"main": data}, SliceSearchPlan())
+    assert found == find_slices(cells, {"main": data}, SliceSearchPlan())
 
 
 def test_the_lines_say_what_was_explored_and_what_was_not_confirmed():
@@ -173,7 +173,7 @@ def test_the_lines_say_what_was_explored_and_what_was_not_confirmed():
 def test_nothing_found_is_a_line_of_its_own():
     data, cells, _ = made(np.random.default_rng(10), n=60)
     same = [cells[0], replace(cells[0], candidate="lean")]
-    found = find_slices(same, {"main": data}, SearchPlan())
+    found = find_slices(same, {"main": data}, SliceSearchPlan())
     assert found.slices == ()
     (line,) = found_lines(encode(found))
     assert "0 lost more there" in line

@@ -104,6 +104,18 @@ def train(
     )
 
 
+def student_logits(student: Student, texts: Sequence[np.ndarray]) -> np.ndarray:
+    """(n, classes) float32: a student's outputs for the table rows of each text, by numpy."""
+    width = student.table.shape[1]
+    sums = np.array([student.table[text].sum(axis=0) for text in texts]).reshape(-1, width)
+    counts = np.maximum([len(text) for text in texts], 1).astype(np.float32)
+    state = sums / counts[:, None] ** np.float32(student.power)
+    for place, (weight, bias) in enumerate(student.layers):
+        state = (np.maximum(state, 0) if place else state) @ weight.T + bias
+    result: np.ndarray = state.astype(np.float32)
+    return result
+
+
 def _order(n: int, training: Training) -> Iterator[tuple[float, np.ndarray]]:
     """The rows of every step, and the share of the training that is left."""
     rng = np.random.default_rng(training.seed)

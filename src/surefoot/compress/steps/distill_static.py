@@ -5,15 +5,23 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from surefoot.compress.steps._graph import WEIGHTS
+from surefoot.compress.steps._parity import Parity, feeds_of, prove, spread
 from surefoot.compress.steps._rows import batches, training_rows
-from surefoot.compress.steps._student import Student, Training, student_graph, token_features, train
+from surefoot.compress.steps._student import (
+    Student,
+    Training,
+    student_graph,
+    student_logits,
+    token_features,
+    train,
+)
 from surefoot.compress.steps._table import embedding_table
-from surefoot.core.dataset import Task
+from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Model, Signature
 from surefoot.models import copy_preprocessing, open_model, seal
@@ -87,7 +95,9 @@ def distill_static(
         seed=seed,
     )
     student = train(student, texts, data.labels, wanted, how)
-    save(student_graph(student, vocabulary), folder / WEIGHTS)
+    graph = student_graph(student, vocabulary)
+    _prove(student, graph, model, data, vocabulary).write(folder)
+    save(graph, folder / WEIGHTS)
     copy_preprocessing(model, folder)
     return seal(
         folder,
@@ -102,6 +112,23 @@ def distill_static(
         ),
         parent=model.fingerprint,
     )
+
+
+def _prove(student: Student, graph: Any, model: Model, data: Dataset, vocabulary: int) -> Parity:
+    """Hold the graph against the student that was trained, on real rows in a fresh process."""
+    rows = spread(data)
+    tokens = _tokens(model, rows.inputs)
+    wanted = student_logits(
+        student, [token_features(row, vocabulary, student.buckets) for row in tokens]
+    )
+    feeds = feeds_of(_as_seen(model), rows.inputs)
+    places = np.concatenate([positions for positions, _ in feeds])
+    return prove(graph, feeds, wanted[places], rows.ids, "distill_static")
+
+
+def _as_seen(model: Model) -> Model:
+    """The model with the tensors that the student takes: the teacher itself may take no mask."""
+    return replace(model, signature=replace(model.signature, tensors=_TENSORS))
 
 
 def _check(**sizes: int) -> None:
@@ -131,10 +158,8 @@ def _vocabulary(model: Model) -> int:
 
 def _tokens(model: Model, inputs: np.ndarray) -> list[np.ndarray]:
     """The token ids of every row, without padding; none for a row that has no tokens."""
-    # As the student will see them: the teacher may take no mask.
-    seen = replace(model, signature=replace(model.signature, tensors=_TENSORS))
     found: list[np.ndarray] = [np.empty(0, np.int64)] * len(inputs)
-    for positions, tensors in batches(seen, inputs):
+    for positions, tensors in batches(_as_seen(model), inputs):
         mask = tensors["attention_mask"].astype(bool)
         for position, ids, real in zip(positions, tensors["input_ids"], mask, strict=True):
             found[position] = ids[real]

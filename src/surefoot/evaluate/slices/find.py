@@ -16,7 +16,7 @@ from surefoot import stats
 from surefoot.core.dataset import Dataset
 from surefoot.core.evidence import Cell
 from surefoot.core.parts import speaks_of
-from surefoot.core.plan import SearchPlan
+from surefoot.core.plan import SliceSearchPlan
 from surefoot.data.fingerprint import row_hashes
 from surefoot.evaluate.slices.traits import Trait, traits
 
@@ -122,7 +122,7 @@ class _Lead:
 def find_slices(
     cells: Sequence[Cell],
     sets: Mapping[str, Dataset],
-    settings: SearchPlan,
+    settings: SliceSearchPlan,
     columns: Mapping[str, Sequence[str]] | None = None,
 ) -> Exploration:
     """Look for slices in which candidates lost more answers than elsewhere.
@@ -215,7 +215,7 @@ class _Search:
     traits: Sequence[Trait]
     lost: np.ndarray
     searched: np.ndarray
-    settings: SearchPlan
+    settings: SliceSearchPlan
 
     def run(self) -> tuple[list[tuple[Parts, np.ndarray, float]], int]:
         """The worst slices that differ from each other, and how many were looked at."""
