@@ -6,8 +6,8 @@
 
 MODEL.onnx is the float32 export (`surefoot-run/bundle/models/fp32-onnx/model.onnx`), DATA the
 folder of train.npz and selection.npz from `refinery_fashion.py`. The pass is OnnxQuantization over
-all its default search values, the sampler TPE, the order joint; the goals are an accuracy that falls
-by half a point at most and a latency that falls by 20 %, as in its page "How To Configure Metrics".
+all its default search values, the sampler TPE, the order joint; the goals: accuracy that falls by
+half a point at most and a latency that falls by 20 %, as in its page "How To Configure Metrics".
 Every candidate is calibrated on 128 training rows and judged on the selection rows, in one thread,
 at batch 1; the search draws nothing new after SECONDS. The latencies printed are olive's own; the
 models lie under OUT/models by their number in the table.
