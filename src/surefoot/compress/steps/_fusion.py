@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from surefoot.models.formats.onnx import onnx, save
 
 FUSED = "com.microsoft"
 """The domain of ONNX Runtime's own operators."""
-_MERGES_HEADS = (0, 2, 1, 3)
+_SWAPS_HEADS = (0, 2, 1, 3)
 
 
 def optimised(proto: Any, level: Literal["basic", "extended"]) -> Any:
@@ -74,35 +75,41 @@ def fused_transformer(
 def find_heads(proto: Any) -> tuple[int, int]:
     """Heads of attention and columns of the hidden states, both 0 where the graph does not tell.
 
-    They stand at the end of the shape that rows are cut to before heads and places swap axes.
+    Their sizes end the shape that hidden states are cut to before heads and places swap axes; one
+    of the two may be left to the number of columns.
     """
-    from onnx import numpy_helper
-
     makers = {name: node for node in proto.graph.node for name in node.output}
-    known: Mapping[str, Any] = constants(proto.graph)
-
-    def sizes(tensor: str) -> list[int]:
-        """What is known of a shape: the constants at its end."""
-        if tensor in known:
-            return [int(size) for size in numpy_helper.to_array(known[tensor]).ravel()]
-        node = makers.get(tensor)
-        if node is None or node.op_type != "Concat":
-            return []
-        found: list[int] = []
-        for part in reversed(node.input):
-            if part not in known:
-                break
-            found = [*sizes(part), *found]
-        return found
-
+    known = constants(proto.graph)
     for node in proto.graph.node:
         swaps = [tuple(a.ints) for a in node.attribute if a.name == "perm"]
-        before = makers.get(node.input[0]) if node.op_type == "Transpose" else None
-        if _MERGES_HEADS in swaps and before is not None and before.op_type == "Reshape":
-            *_, heads, columns = [0, 0, *sizes(before.input[1])]
-            if heads > 0 and columns > 0:
-                return heads, heads * columns
+        cut = makers.get(node.input[0]) if node.op_type == "Transpose" else None
+        if _SWAPS_HEADS not in swaps or cut is None or cut.op_type != "Reshape":
+            continue
+        *_, heads, columns = [0, 0, *_sizes(cut.input[1], makers, known)]
+        width = _columns(makers.get(cut.input[0]), known)
+        heads = width // columns if heads == -1 and columns > 0 else heads
+        if heads > 0 and width % heads == 0 and width > 0:
+            return heads, width
     return 0, 0
+
+
+def _sizes(tensor: str, makers: Mapping[str, Any], known: Mapping[str, Any]) -> list[int]:
+    """The last numbers of a shape, as far as they are constant."""
+    from onnx import numpy_helper
+
+    if tensor in known:
+        return [int(size) for size in numpy_helper.to_array(known[tensor]).ravel()]
+    node = makers.get(tensor)
+    parts = node.input if node is not None and node.op_type == "Concat" else ()
+    constant = takewhile(lambda part: part in known, reversed(parts))
+    return [size for part in reversed([*constant]) for size in _sizes(part, makers, known)]
+
+
+def _columns(node: Any, known: Mapping[str, Any]) -> int:
+    """The columns of what a linear layer gives; 0 where the node is none."""
+    if node is None or node.op_type not in ("Add", "MatMul"):
+        return 0
+    return max((known[name].dims[-1] for name in node.input if name in known), default=0)
 
 
 def own_operators(proto: Any) -> int:
