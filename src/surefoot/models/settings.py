@@ -47,7 +47,9 @@ def read(folder: Path) -> Settings:
 
 
 def _is_sound(given: Any) -> bool:
-    if not isinstance(given, dict) or not given.keys() <= {field.name for field in fields(Settings)}:
+    if not isinstance(given, dict) or not given.keys() <= {
+        field.name for field in fields(Settings)
+    }:
         return False
     threads = given.get("threads")
     return (
