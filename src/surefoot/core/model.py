@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -123,6 +124,18 @@ class Cost:
     """Joules of the whole machine meanwhile; None where it does not report them."""
 
 
+def total_cost(costs: Sequence[Cost]) -> Cost:
+    """What steps cost together: sums, and of the memory the most; energy where all report it."""
+    energies = [cost.energy_j for cost in costs if cost.energy_j is not None]
+    return Cost(
+        wall_s=sum(cost.wall_s for cost in costs),
+        cpu_s=sum(cost.cpu_s for cost in costs),
+        rows=sum(cost.rows for cost in costs),
+        peak_mb=max((cost.peak_mb for cost in costs), default=0.0),
+        energy_j=sum(energies) if costs and len(energies) == len(costs) else None,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A model with the runtime and the recipe that make it up; the baseline has an empty recipe."""
@@ -137,3 +150,5 @@ class Candidate:
     """How it was made."""
     cost: Cost = Cost()
     """What making it cost."""
+    step_costs: tuple[Cost, ...] = ()
+    """What each step of the recipe cost, whichever candidate it was first done for."""

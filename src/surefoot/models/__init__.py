@@ -17,9 +17,11 @@ from surefoot.models.open import (
 )
 from surefoot.models.signatures import class_names
 from surefoot.models.store import copy_preprocessing, moved, read_model, seal
+from surefoot.models.told import Told, tell
 
 __all__ = [
     "Predictor",
+    "Told",
     "add_golden",
     "adopt",
     "adopt_baseline",
@@ -37,4 +39,5 @@ __all__ = [
     "runtimes_for",
     "seal",
     "source_files",
+    "tell",
 ]

@@ -23,6 +23,8 @@ from surefoot.store import whole_file
 
 SIGNATURE = "signature.json"
 GOLDEN = "golden.npz"
+TIMINGS = "timings.json"
+"""What a step timed while it worked: of this machine and this hour, and no part of the model."""
 TOKENIZER = "tokenizer.json"
 
 
@@ -169,7 +171,7 @@ def _file_hashes(folder: Path) -> dict[str, str]:
 
 def _counts(name: str) -> bool:
     hidden = any(part.startswith(".") for part in name.split("/"))
-    return not hidden and name not in (GOLDEN, SIGNATURE)
+    return not hidden and name not in (GOLDEN, SIGNATURE, TIMINGS)
 
 
 def _fingerprint(record: Mapping[str, Any]) -> str:

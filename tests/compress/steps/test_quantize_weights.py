@@ -55,9 +55,9 @@ def test_tables_can_stay_in_floats(step, exported):
         graph = onnx(model.path / model.file).graph
         read = {node.input[0] for node in graph.node if node.op_type == "Gather"}
         kinds = {t.data_type for t in graph.initializer if t.name in read and len(t.dims) == 2}
-        return kinds & {TensorProto.INT8, TensorProto.FLOAT}
+        return kinds & {TensorProto.UINT8, TensorProto.FLOAT}
 
-    assert table_types(step("quantize_weights", exported)) == {TensorProto.INT8}
+    assert table_types(step("quantize_weights", exported)) == {TensorProto.UINT8}
     floats = table_types(step("quantize_weights", exported, embeddings=False))
     assert floats == {TensorProto.FLOAT}
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.compress.steps import _trees
 from surefoot.compress.steps._fusion import fused_transformer
 from surefoot.compress.steps._graph import WEIGHTS
 from surefoot.compress.steps._rows import quiet
@@ -148,6 +149,8 @@ def _modules(loaded: Any) -> Iterable[Any]:
 def _from_sklearn(estimator: Any, model: Model, *, output: str, opset: int) -> Any:
     library = require("skl2onnx", extra="tabular", error=ModelError)
     types = require("skl2onnx.common.data_types", extra="tabular", error=ModelError)
+    ensembles = require("sklearn.ensemble", extra="tabular", error=ModelError)
+    boosted = ensembles.HistGradientBoostingClassifier
     initial = ("inputs", types.FloatTensorType([None, model.signature.width]))
     graph = library.convert_sklearn(
         estimator,
@@ -155,12 +158,27 @@ def _from_sklearn(estimator: Any, model: Model, *, output: str, opset: int) -> A
         initial_types=[initial],
         target_opset=opset,
         options={id(estimator): {"zipmap": False}},
+        custom_conversion_functions={boosted: _trees.convert},
     )
     del graph.graph.output[0]  # the predicted labels; the scores of the classes stay
     graph.graph.output[0].name, old = output, graph.graph.output[0].name
     for node in graph.graph.node:
-        node.output[:] = [output if name == old else name for name in node.output]
+        for names in (node.input, node.output):
+            names[:] = [output if name == old else name for name in names]
+    _drop_unread(graph.graph)
     return graph
+
+
+def _drop_unread(graph: Any) -> None:
+    """Take out what only the labels were made from, which a runtime would go on making."""
+    read = {output.name for output in graph.output}
+    for node in reversed(list(graph.node)):
+        if read.isdisjoint(node.output):
+            graph.node.remove(node)
+            continue
+        # The body of a loop reads from outside without saying so.
+        inner = (name for part in node.attribute for each in part.g.node for name in each.input)
+        read.update(node.input, inner)
 
 
 def _without_traces(graph: Any) -> Any:
