@@ -19,6 +19,7 @@ EVERY = [(kind, name) for kind in plugins.FOLDERS for name in plugins.names(kind
 OPTIONS = {
     "drop_layers": {"keep": 1},
     "distill_static": {"epochs": 2, "dim": 16},
+    "set_runtime": {"threads": 2},
     "distill": {"epochs": 1},
     "distill_trees": {"trees": 3},
 }

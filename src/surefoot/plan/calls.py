@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterator
-from pathlib import Path
+from datetime import date, time
+from pathlib import Path, PurePath
 from typing import Any
 
 from surefoot import plugins
@@ -100,7 +101,14 @@ def _fits(value: Any, hint: Any) -> bool:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        TypeAdapter(hint).validate_json(json.dumps(value, default=str), strict=True)
-    except ValidationError:
+        TypeAdapter(hint).validate_json(json.dumps(value, default=_written), strict=True)
+    except (ValidationError, TypeError):
         return False
     return True
+
+
+def _written(value: Any) -> str:
+    """A path or a date as a plan writes it; nothing else that JSON does not know."""
+    if isinstance(value, PurePath | date | time):
+        return str(value)
+    raise TypeError(value)

@@ -221,7 +221,8 @@ def _left_in_floats(proto: Any, layers: Sequence[str]) -> list[str]:
         for name in node.output
     }  # fmt: skip
     done = {
-        node.name.removesuffix("_quant")
+        # The quantiser makes a Gemm a MatMul and an Add first.
+        node.name.removesuffix("_quant").removesuffix("_MatMul")
         for node in proto.graph.node
         if node.op_type in _IN_INTEGERS
         or (node.op_type in PRODUCTS and node.input[0] in from_integers)

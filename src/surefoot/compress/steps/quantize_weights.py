@@ -60,6 +60,7 @@ def quantize_weights(
     proto = name_nodes(onnx(where))
     kept = [] if head else name_head(proto, where)
     with quiet():
+        proto = _with_products(proto)
         made = _quantised(
             proto,
             [name for name in _products(proto) if name not in kept],
@@ -85,6 +86,15 @@ def quantize_weights(
         signature=model.signature,
         parent=model.fingerprint,
     )
+
+
+def _with_products(proto: Any) -> Any:
+    """The graph with linear layers as products and sums, which is what the quantiser knows."""
+    from onnxruntime.quantization.onnx_model import ONNXModel
+
+    model = ONNXModel(proto)
+    model.replace_gemm_with_matmul()
+    return model.model
 
 
 def _products(proto: Any) -> list[str]:
