@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from surefoot import models
-from surefoot.compress.steps import _fit, distill
+from surefoot.compress.steps import _fit, _hidden, distill
 from surefoot.compress.steps._augment import augmented
+from surefoot.compress.steps._modules import open_module
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Signature
@@ -141,7 +142,9 @@ def test_a_loss_that_is_no_number_names_epoch_and_batch(step, encoder, worn):
         step("distill", worn, teacher=encoder, learning_rate=1e30)
 
 
-def test_hidden_states_of_other_widths_are_projected(step, encoder, text_task, tmp_path):
+@pytest.fixture
+def small(encoder, text_task, tmp_path):
+    """A student of one layer, half as wide as its teacher."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
@@ -155,19 +158,51 @@ def test_hidden_states_of_other_widths_are_projected(step, encoder, text_task, t
         max_position_embeddings=48,
         id2label=dict(enumerate(text_task.classes)),
     )
-    BertForSequenceClassification(config).save_pretrained(tmp_path / "small")
-    models.copy_preprocessing(encoder, tmp_path / "small")
-    small = models.seal(
-        tmp_path / "small",
-        name="small",
-        format="huggingface",
-        file=".",
-        signature=encoder.signature,
+    folder = tmp_path / "small"
+    BertForSequenceClassification(config).save_pretrained(folder)
+    models.copy_preprocessing(encoder, folder)
+    return models.seal(
+        folder, name="s", format="huggingface", file=".", signature=encoder.signature
     )
-    for hidden in ("states", "relations"):
-        options = {"hidden": hidden, "epochs": 12, "learning_rate": 5e-3}
-        losses = record(step("distill", small, teacher=encoder, **options))["losses"]
-        assert min(losses) < 0.9 * losses[0]
+
+
+def states(rows, length, width, seed):
+    import torch
+
+    return torch.randn(rows, length, width, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("kind", ["states", "relations"])
+def test_hidden_states_of_other_widths_are_compared(step, small, encoder, kind):
+    import torch
+
+    hidden = _hidden.open_hidden(kind, open_module(small), encoder, "distill")
+    assert [p.weight.shape for p in hidden.projections] == ([(32, 16)] if kind == "states" else [])
+    assert hidden.heads == 2
+    last = open_module(encoder).module.encoder.encoder.layer[-1]
+    assert hidden.theirs[0].state_dict().keys() == last.state_dict().keys()
+    assert all(torch.equal(w, last.state_dict()[k]) for k, w in hidden.theirs[0].named_parameters())
+    mask = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0]])
+    own, other = states(2, 4, 16, 0), states(2, 4, 32, 1)
+    loss = _hidden.hidden_loss(hidden, [own], [other], mask)
+    padded = [torch.where(mask[..., None] == 1, s, 9.0) for s in (own, other)]
+    assert loss.item() > 0.01
+    assert torch.allclose(_hidden.hidden_loss(hidden, padded[:1], padded[1:], mask), loss)
+    made = [step("distill", small, teacher=encoder, hidden=kind, epochs=1) for _ in range(2)]
+    assert made[0].fingerprint == made[1].fingerprint
+
+
+@pytest.mark.parametrize("kind", ["states", "relations"])
+def test_a_hidden_loss_is_nothing_where_states_are_alike(encoder, kind):
+    import torch
+
+    hidden = _hidden.open_hidden(kind, open_module(encoder), encoder, "distill")
+    assert len(hidden.ours) == (2 if kind == "states" else 1)
+    own = [states(2, 4, 32, seed) for seed in range(len(hidden.ours))]
+    mask = torch.ones(2, 4, dtype=torch.int64)
+    assert _hidden.hidden_loss(hidden, own, own, mask).item() == pytest.approx(0, abs=1e-6)
+    turned = [state.flip(2) for state in own]
+    assert _hidden.hidden_loss(hidden, turned, own, mask).item() > 0.1
 
 
 def test_teacher_and_student_must_read_the_same_tokens(step, worn, encoder):

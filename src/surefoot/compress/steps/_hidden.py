@@ -118,10 +118,13 @@ def _relation_loss(own: Any, other: Any, mask: Any, heads: int) -> Any:
 
 
 def _projections(widths: Sequence[int], layers: int) -> Any:
-    from torch import nn
+    import torch
 
     needed = layers if widths[0] != widths[1] else 0
-    return nn.ModuleList(nn.Linear(widths[0], widths[1]) for _ in range(needed))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        linear = [torch.nn.Linear(widths[0], widths[1]) for _ in range(needed)]
+    return torch.nn.ModuleList(linear)
 
 
 def _check_tokens(student: Model, teacher: Model, step: str) -> None:
