@@ -520,3 +520,32 @@ def test_a_fixed_list_may_have_no_failure_at_all_and_a_sampled_rate_may_not(fold
     assert plan(folder, GOOD, checks, none.format("golden")).budgets[0].at_most == 0
     (said,) = problems(folder, GOOD, checks, none.format("finite"))
     assert said == "budget[0].at_most: no number of rows shows a rate of 0; give 0.005, for example"
+
+
+STORED = """
+[[candidate]]
+name = "student"
+steps = [{ use = "distill_static", outputs = "data/scores.csv" }]
+"""
+
+
+def test_files_that_options_name_lie_where_the_plan_does(folder):
+    (folder / "data" / "scores.csv").touch()
+    (recipe,) = [r for r in plan(folder, GOOD + STORED).recipes if r.name == "student"]
+    assert dict(recipe.steps[0].options) == {"outputs": str(folder / "data" / "scores.csv")}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("data/score.csv", "no such file: 'data/score.csv'; did you mean 'scores.csv'?"),
+        ("gone/scores.csv", "no such file: 'gone/scores.csv'; known: none"),
+    ],
+)
+def test_a_file_that_an_option_names_must_be_there(folder, change, said):
+    (folder / "data" / "scores.csv").touch()
+    text = GOOD + STORED.replace("data/scores.csv", change)
+    assert problems(folder, text) == [f"candidate[1].steps[0].outputs: {said}"]
+    number = GOOD + STORED.replace('"data/scores.csv"', "3")
+    (line,) = problems(folder, number)
+    assert line == "candidate[1].steps[0].outputs: should be a path, found 3"

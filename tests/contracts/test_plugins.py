@@ -20,6 +20,7 @@ OPTIONS = {
     "drop_layers": {"keep": 1},
     "distill_static": {"epochs": 2, "dim": 16},
     "distill_trees": {"trees": 3},
+    "distill": {"epochs": 1},
 }
 """Options for steps that have required ones, or that take long without."""
 NUMERIC = ("distill_trees",)

@@ -21,8 +21,9 @@ from surefoot.core.plan import (
     Table,
     TaskPlan,
 )
-from surefoot.plan.calls import call_problems, name_problems, named, unlabelled
+from surefoot.plan.calls import call_problems, file_problems, name_problems, named, unlabelled
 from surefoot.plan.numbers import CALL, DAY, ROWS, SEEDS, WORKERS, count_problems, positive_problems
+from surefoot.plan.runtimes import own_runtime_problems
 from surefoot.plan.typed import File
 
 HARDEST = 5.0
@@ -167,7 +168,9 @@ def candidate_problems(file: File, folder: Path) -> Iterator[str]:
         unknown: list[str] = []
         for j, call in enumerate(candidate.steps):
             table = {"use": call} if isinstance(call, str) else call
-            unknown += call_problems("step", table, f"{key}.steps[{j}]")
+            place = f"{key}.steps[{j}]"
+            wrong = [*call_problems("step", table, place)]
+            unknown += wrong or file_problems(table, place, folder)
         yield from unknown or _order_problems(candidate, key, given)
 
 
@@ -195,6 +198,7 @@ def _order_problems(candidate: CandidatePlan, key: str, has: str | None) -> Iter
         runs = plugins.module("runtime", str(runtime)).FORMATS
         if has not in runs:
             yield f"{key}.runtime: '{runtime}' runs {' or '.join(runs)}, but the steps give {has}"
+    yield from own_runtime_problems(candidate, key, has)
 
 
 def _is_list(check: str) -> bool:

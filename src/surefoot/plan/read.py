@@ -12,7 +12,7 @@ from typing import Any
 from surefoot.core.errors import PlanError
 from surefoot.core.model import INPUTS, Recipe, StepCall
 from surefoot.core.plan import CandidatePlan, ModelPlan, Plan, Table, TaskPlan
-from surefoot.plan.calls import call_problems, step_call, unlabelled
+from surefoot.plan.calls import call_problems, files_at, step_call, unlabelled
 from surefoot.plan.envelope import envelope_problems
 from surefoot.plan.load import load_problems
 from surefoot.plan.problems import (
@@ -25,6 +25,7 @@ from surefoot.plan.problems import (
     shift_problems,
     task_problems,
 )
+from surefoot.plan.search import search_problems
 from surefoot.plan.typed import File, hidden, typed
 
 SKLEARN = ("skops", "pickle")
@@ -52,7 +53,9 @@ def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool =
     found = [problem for override in overrides for problem in _set(tables, override)]
     file, broken = typed(tables)
     folder = path.resolve().parent
-    recipes = [_recipe(c) for c in file.candidate] or _standard(file, folder)
+    recipes = [_recipe(c, folder) for c in file.candidate]
+    if not recipes and file.search is None:
+        recipes = _standard(file, folder)
     checked = [
         *task_problems(file),
         *path_problems(file, folder),
@@ -63,6 +66,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool =
         *candidate_problems(file, folder),
         *([] if recipes else [NO_CANDIDATE]),
         *budget_problems(file, needed=judged),
+        *search_problems(file),
         *load_problems(file, [recipe.name for recipe in recipes], broken),
     ]
     # What stands in for a broken value has problems of its own, which nobody needs to read.
@@ -80,6 +84,10 @@ def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool =
         shifts=tuple(map(step_call, file.evaluate.shifts)),
         checks=tuple(map(step_call, file.evaluate.checks)),
         budgets=tuple(file.budget),
+        search=file.search,
+        search_steps=tuple(
+            files_at(step_call(call), folder) for call in (file.search.steps if file.search else ())
+        ),
         text=text + "".join(f"\n# overridden: --set {override}\n" for override in overrides),
     )
 
@@ -138,9 +146,10 @@ def _is_position(part: str, place: Any) -> bool:
     return isinstance(place, list) and part.isdecimal() and int(part) < len(place)
 
 
-def _recipe(candidate: CandidatePlan) -> Recipe:
+def _recipe(candidate: CandidatePlan, folder: Path) -> Recipe:
     calls = [c for c in candidate.steps if isinstance(c, str) or isinstance(c.get("use"), str)]
-    return Recipe(name=candidate.name, steps=tuple(map(step_call, calls)), seed=candidate.seed)
+    steps = tuple(files_at(step_call(call), folder) for call in calls)
+    return Recipe(name=candidate.name, steps=steps, seed=candidate.seed)
 
 
 def _standard(file: File, folder: Path) -> list[Recipe]:

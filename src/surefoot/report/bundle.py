@@ -17,6 +17,7 @@ from surefoot.report.checks import check_lines
 from surefoot.report.diagnosis import diagnosis_lines
 from surefoot.report.envelope import envelope_lines, fails_first
 from surefoot.report.load import deadline_lines, load_lines, load_remarks
+from surefoot.report.search import search_lines
 from surefoot.report.slices import found_lines, worst_line
 from surefoot.report.terminal import (
     amount,
@@ -40,6 +41,7 @@ def bundle_lines(path: Path) -> list[str]:
             ("outcome", "candidate", "MB", "made in s", "decided by"),
             list(_candidates(bundle.verdicts, data, order)),
         ),
+        search_lines(data.get("search")),
         _matrix(data["comparisons"], order),
         _latencies(data),
         *_regimes(data),
@@ -196,6 +198,8 @@ def _remarks(bundle: Bundle, data: Mapping[str, Any]) -> Iterator[str]:
     if len(bundle.verdicts) > 1:
         tried = len(bundle.verdicts)
         yield f"{tried} candidates were judged on the same rows and share their alpha (Holm)."
+    if bundle.verdicts[0].tried > len(bundle.verdicts):
+        yield f"{bundle.verdicts[0].tried} candidates were tried before these were chosen"
     yield from _spent(bundle.verdicts[0].use)
     yield f"evidence: {bundle.path}"
 

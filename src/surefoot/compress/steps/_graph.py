@@ -50,23 +50,23 @@ def find_head(graph: Any, where: Path) -> Head:
     from onnx import numpy_helper
 
     makers = {name: node for node in graph.node for name in node.output}
-    constants = _constants(graph)
+    known = constants(graph)
     tensor = _class_output(graph)
     while tensor in makers and makers[tensor].op_type in _TRANSPARENT:
         tensor = makers[tensor].input[0]
     last = makers.get(tensor)
     nodes = [last] if last is not None else []
     if last is not None and last.op_type == "Add":
-        nodes += [makers[name] for name in last.input if name in makers and name not in constants]
+        nodes += [makers[name] for name in last.input if name in makers and name not in known]
     linear = nodes[-1] if nodes else None
-    if linear is None or len(nodes) > 2 or not _is_linear(linear, constants):
+    if linear is None or len(nodes) > 2 or not _is_linear(linear, known):
         raise ModelError(
             f"has no linear head: its output comes from {last.op_type if last else 'an input'},"
             " not from a Gemm or MatMul with constant weights",
             where=str(where),
             fix="a quantised head cannot be refitted: quantise with head = false",
         )
-    weight = numpy_helper.to_array(constants[linear.input[1]])
+    weight = numpy_helper.to_array(known[linear.input[1]])
     transposed = linear.op_type == "Gemm" and _attribute(linear, "transB", 0)
     return Head(
         features=linear.input[0],
@@ -128,7 +128,7 @@ def _class_output(graph: Any) -> str:
     return str([*named, *floats, *(o.name for o in graph.output)][0])
 
 
-def _constants(graph: Any) -> Mapping[str, Any]:
+def constants(graph: Any) -> Mapping[str, Any]:
     """The constant tensors of a graph by name, as `onnx.TensorProto`."""
     found = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
