@@ -89,6 +89,25 @@ def test_unlabelled_rows_alone_will_do_and_their_labels_mean_nothing(step, teach
     assert (probabilities(more, bare.inputs).argmax(axis=1) == task.train.labels).mean() > 0.9
 
 
+def test_stored_outputs_stand_in_for_the_teacher(step, teacher, numbers, tmp_path):
+    """Their columns are found by the names of the classes."""
+    task, file = numbers(CLASSES), tmp_path / "scores.csv"
+    wrong = np.array(CLASSES)[(task.train.labels + 1) % 3]
+    shares = {name: np.where(wrong == name, 0.9, 0.05) for name in ("oak", "ash", "birch")}
+    lines = [
+        ",".join([str(name), *(f"{values[i]}" for values in shares.values())])
+        for i, name in enumerate(task.train.ids)
+    ]
+    file.write_text("\n".join(["id,oak,ash,birch", *lines]) + "\n")
+    options = {"label_weight": 0.0, **QUICK}
+    made = step("distill_trees", teacher, on=task, outputs=file, **options)
+    found = probabilities(made, task.train.inputs).argmax(axis=1)
+    assert (np.array(CLASSES)[found] == wrong).mean() > 0.9
+    file.write_text("\n".join(["id,oak,ash,birch", *lines[1:]]) + "\n")
+    with pytest.raises(ModelError, match="has no scores for 1 of 120 rows"):
+        step("distill_trees", teacher, on=task, outputs=file, **options)
+
+
 def test_the_same_file_comes_of_the_same_rows(step, teacher, numbers):
     task = numbers(CLASSES)
     one, two = (step("distill_trees", teacher, on=task, **QUICK) for _ in range(2))

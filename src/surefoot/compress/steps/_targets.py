@@ -12,9 +12,12 @@ import numpy as np
 from surefoot.compress.steps._rows import one_hot, training_rows
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import DataError, ModelError
-from surefoot.core.model import Model
+from surefoot.core.model import InputKind, Model
 from surefoot.data.scores import Scores, read_scores
 from surefoot.models import open_model
+
+_BATCH: dict[InputKind, int] = {"text": 32, "image": 32, "numeric": 1024}
+"""Rows of a call; those of numbers are small, and a call of many costs little more than of one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +65,7 @@ def training_targets(
     if outputs is None:
         order = aligned(teacher, model, step)
         with open_model(teacher, threads=os.cpu_count() or 1) as predict:
-            soft = predict(data.inputs)[:, order]
+            soft = predict(data.inputs, batch=_BATCH[teacher.signature.input])[:, order]
     else:
         try:
             soft, covered = _stored(read_scores(outputs, task.classes), data, labelled)

@@ -12,10 +12,11 @@ from surefoot.compress.steps import _trees
 from surefoot.compress.steps._graph import WEIGHTS
 from surefoot.compress.steps._parity import Parity, feeds_of, prove, spread
 from surefoot.compress.steps._rows import one_hot, training_rows
+from surefoot.compress.steps._targets import training_targets
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Model, Signature
-from surefoot.models import open_model, seal
+from surefoot.models import seal
 from surefoot.models.formats.onnx import save
 
 NEEDS = ()
@@ -32,6 +33,7 @@ def distill_trees(
     learning_rate: float = 0.1,
     label_weight: float = 0.5,
     rows: int = 0,
+    outputs: Path | None = None,
 ) -> Model:
     """Boosts small trees towards a model of numbers: microseconds a row, one operator.
 
@@ -49,6 +51,8 @@ def distill_trees(
         learning_rate: What each tree's answer is multiplied by, above 0 and at most 1.
         label_weight: Weight of the labels, 0 to 1; the teacher's probabilities have the rest.
         rows: How many training rows to learn from, spread evenly; 0 takes all.
+        outputs: A file of the teacher's scores by row id (csv, jsonl or parquet), which any model
+            may have written; it is asked in place of `model`.
 
     Raises:
         ModelError: No rows to learn from, inputs that are no numbers, or an option out of range.
@@ -68,12 +72,21 @@ def distill_trees(
         tensors=("inputs",),
         width=model.signature.width,
     )
-    learnt = _rows(model, task, rows)
-    inputs = np.concatenate([data.inputs for data, _ in learnt])
-    wanted = _targets(model, [(data, labelled * label_weight) for data, labelled in learnt])
-    student = _trees.fit(inputs, wanted, trees=trees, leaves=leaves, learning_rate=learning_rate)
+    targets = training_targets(
+        _fewer(task, model, rows),
+        model,
+        model,
+        "distill_trees",
+        label_weight=label_weight,
+        outputs=outputs and Path(outputs),
+    )
+    data, share = targets.data, targets.label_weight[:, None].astype(np.float64)
+    wanted = share * one_hot(data) + (1 - share) * targets.soft
+    student = _trees.fit(
+        data.inputs, wanted, trees=trees, leaves=leaves, learning_rate=learning_rate
+    )
     graph = _trees.graph_of(student)
-    _proven(student, graph, replace(model, signature=signature), learnt[0][0]).write(folder)
+    _proven(student, graph, replace(model, signature=signature), data).write(folder)
     save(graph, folder / WEIGHTS)
     return seal(
         folder,
@@ -99,22 +112,11 @@ def _check_rates(learning_rate: float, label_weight: float) -> None:
         )
 
 
-def _rows(model: Model, task: Task, rows: int) -> list[tuple[Dataset, bool]]:
-    """Training rows and unlabelled ones, each with whether its labels count; either may do."""
-    more = [(task.unlabelled, False)] if task.unlabelled is not None else []
-    if more and task.train is None:
-        return more
-    return [(training_rows(task, model, "distill_trees", rows), True), *more]
-
-
-def _targets(model: Model, learnt: list[tuple[Dataset, float]]) -> np.ndarray:
-    """(n, classes): labels by their weight, the rest from the teacher's probabilities."""
-    found = []
-    with open_model(model) as teacher:
-        for data, weight in learnt:
-            wanted = (1 - weight) * teacher(data.inputs, batch=1024).astype(np.float64)
-            found.append(wanted + weight * one_hot(data) if weight else wanted)
-    return np.concatenate(found)
+def _fewer(task: Task, model: Model, rows: int) -> Task:
+    """The task with as many training rows as are wanted."""
+    if not rows or task.train is None:
+        return task
+    return replace(task, train=training_rows(task, model, "distill_trees", rows))
 
 
 def _proven(student: Any, graph: Any, model: Model, data: Dataset) -> Parity:
