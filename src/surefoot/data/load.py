@@ -133,8 +133,8 @@ def _refuse_same(name: str, where: str, found: Mapping[str, Dataset]) -> None:
     for key in OWN_SETS:
         if key == name or key not in found or len(found[key]) != len(test):
             continue
-        hashes = (np.sort(row_hashes(rows)) for rows in (test.inputs, found[key].inputs))
-        if np.array_equal(*hashes):
+        here, there = (np.sort(row_hashes(rows)) for rows in (test.inputs, found[key].inputs))
+        if np.array_equal(here, there):
             raise DataError(
                 f"has the very rows of task.{key}: steps may not learn from, or be calibrated on,"
                 " what they are judged on",
