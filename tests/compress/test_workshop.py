@@ -201,7 +201,7 @@ def test_a_step_that_goes_wrong_fails_its_candidate_alone(shop, copied, processe
         ("it broke\nat line 7", "failed: RuntimeError: it broke; SUREFOOT_DEBUG=1 shows where"),
         ("", "failed: RuntimeError; SUREFOOT_DEBUG=1 shows where"),
         (
-            "[ONNXRuntimeError] : 9 : Could not find an implementation for ConvInteger(10) node 'a'",
+            "[ONNXRuntimeError] : Could not find an implementation for ConvInteger(10) node 'a'",
             "an implementation for ConvInteger(10) node 'a'; SUREFOOT_DEBUG",
         ),
         ("failed\n(op_type:Loop, node name: l)", "RuntimeError: failed (operator Loop); SUREF"),
