@@ -19,6 +19,7 @@ EVERY = [(kind, name) for kind in plugins.FOLDERS for name in plugins.names(kind
 OPTIONS = {
     "drop_layers": {"keep": 1},
     "distill_static": {"epochs": 2, "dim": 16},
+    "prune_structured": {"allocation": "uniform"},
 }
 """Options for steps that have required ones, or that take long without."""
 

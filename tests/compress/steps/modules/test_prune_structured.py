@@ -71,8 +71,8 @@ def test_transformers_lose_heads_and_hidden_units(request, step, text_task, accu
     options = {"ratio": 0.5, "importance": "magnitude", "allocation": "uniform"}
     made = step("prune_structured", model, **options)
     check_answers(model, made, text_task.train.inputs[:20])
-    counts = {each["counts"]: (each["before"], each["after"]) for each in notes(made)["units"][:2]}
-    assert counts == {"heads": (2, 1), "channels": (64, 32)}
+    counts = {(each["counts"], each["before"], each["after"]) for each in notes(made)["units"]}
+    assert {("heads", 2, 1), ("channels", 64, 32)} <= counts
     module = huggingface(made.path)
     layer = (getattr(module, "encoder", None) or module.model.bert).encoder.layer[1]
     assert layer.attention.self.query.weight.shape == (16, 32)
@@ -164,7 +164,8 @@ def test_a_model_of_one_layer_has_nothing_to_prune(step, program, task_for):
         ({"encoder.layer.0.output.dense": {"linear": [10**9, 32]}}, "are no 2 sizes of at most 64"),
         ({"encoder.layer.9": {"linear": [1, 1]}}, "does not fit the model that config.json"),
         ({"encoder.layer.0.attention.self": {"query": 3}}, "'query' is no size|does not fit"),
-        ({"encoder.layer.0.output.dense": {"linear": [3, 32]}}, "weights do not fit structure"),
+        ({"encoder.layer.0.output.dense": {"low_rank": [64, 3, 32]}}, "weights do not fit"),
+        ({}, "weights are missing, the first is 'encoder.layer.0"),
     ],
 )
 def test_a_structure_that_does_not_fit_is_refused(step, encoder, change, reason):
@@ -189,7 +190,7 @@ def test_the_search_is_near_the_best_of_all_widths(seed):
     units = [unit(name, 16) for name in "abcd"]
     share = np.array(SHARES)
     tables = {
-        f"{u.name}.{side}": rng.uniform(1, 3) * (0.2 + (share if side == "r" else share[:, None]))
+        f"{u.name}.{side}": rng.uniform(1, 3) * (0.2 + (share[:, None] if side == "r" else share))
         * np.ones((5, 5)) for u in units for side in "rw"
     }  # fmt: skip
     damage = [
