@@ -18,7 +18,7 @@ from surefoot.compress.steps._units import Unit, find_units
 from surefoot.core.errors import ModelError
 from surefoot.models.formats.huggingface import huggingface
 
-PROGRAMS = ["residual", "squeezed", "plain"]
+PROGRAMS = ["residual", "squeezed", "plain", "depthwise"]
 
 
 def notes(model):
@@ -133,6 +133,33 @@ def test_the_same_channels_go_every_time(step, program, task_for):
     task = task_for(model)
     made = [step("prune_structured", model, on=task, ratio=0.5, allocation="uniform") for _ in "ab"]
     assert made[0].fingerprint == made[1].fingerprint
+
+
+def test_convolutions_of_wide_groups_stay(step, program, task_for):
+    model = program("rare")
+    made = step("prune_structured", model, on=task_for(model), ratio=0.5, allocation="uniform")
+    layers = notes(made)["layers"]
+    assert layers["pairs"]["before"] == layers["pairs"]["after"] == [8, 8]
+    assert layers["line"]["after"] == [3, 8]
+    assert layers["head"]["after"] == [5, 3]
+
+
+def test_a_pruned_transformer_is_a_baseline_like_any_other(step, encoder, adopted, text_task):
+    made = step("prune_structured", encoder, ratio=0.5, allocation="uniform")
+    model = adopted(made.path, classes=["negative", "positive"])
+    assert (model.path / "structure.json").exists()
+    inputs = text_task.train.inputs[:9]
+    wanted = module_outputs(open_module(made), inputs)
+    np.testing.assert_allclose(module_outputs(open_module(model), inputs), wanted, atol=1e-6)
+
+
+def test_a_loss_that_is_no_number_is_named(step, program, network, task_for):
+    module = network("plain")
+    task = task_for(program(module))
+    with torch.no_grad():
+        module[4].bias[0] = torch.nan
+    with pytest.raises(ModelError, match="the loss is nan in the batch of 'row-"):
+        step("prune_structured", program(module), on=task)
 
 
 @pytest.mark.parametrize("ratio", [0, 1, -0.5])
