@@ -22,6 +22,7 @@ OPTIONS = {
     "set_runtime": {"threads": 2},
     "distill": {"epochs": 1},
     "distill_trees": {"trees": 3},
+    "prune_structured": {"allocation": "uniform"},
 }
 """Options for steps that have required ones, or that take long without."""
 NUMERIC = ("distill_trees",)

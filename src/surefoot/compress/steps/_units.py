@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from surefoot.compress.steps._modules import Lifted, example
+from surefoot.compress.steps._rows import quiet
 from surefoot.core.errors import ModelError
 from surefoot.core.extras import require
 
@@ -78,7 +79,8 @@ def find_units(lifted: Lifted, inputs: np.ndarray, importance: Importance) -> li
         )
     module, tensors = lifted.module, example(lifted, inputs)
     last = output_layer(lifted, tensors)
-    graph = pruning.DependencyGraph().build_dependency(module, example_inputs=tensors)
+    with quiet():
+        graph = pruning.DependencyGraph().build_dependency(module, example_inputs=tensors)
     scores = {
         "magnitude": pruning.importance.GroupMagnitudeImportance(normalizer="mean"),
         "taylor": pruning.importance.GroupTaylorImportance(normalizer=None),

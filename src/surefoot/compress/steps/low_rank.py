@@ -19,6 +19,8 @@ from surefoot.core.model import Model
 NEEDS = ("huggingface", "pt2")
 GIVES = None
 NOTES = "low_rank.json"
+# A layer with a narrower side has little to save, and a rank of 1 or 2 takes most of it away.
+_NARROWEST = 16
 
 
 def low_rank(
@@ -34,8 +36,8 @@ def low_rank(
 
     A layer of m inputs and n outputs and rank r costs r (m + n) products in place of m n, so it
     is split only where that is fewer: a square one where `rank_share` is under a half. The layer
-    that gives the classes stays. `low_rank.json` has the rank and the share of the output's energy
-    that is kept of every layer.
+    that gives the classes stays, and so do layers with a side under 16. `low_rank.json` has the
+    rank and the share of the output's energy that is kept of every layer.
 
     Args:
         model: An exported program or a transformer, with linear layers.
@@ -85,7 +87,7 @@ def _layers(lifted: Lifted, inputs: np.ndarray, rank_share: float) -> Mapping[st
             continue
         sides = layer.in_features, layer.out_features
         rank = max(1, round(rank_share * min(sides)))
-        if rank * sum(sides) < sides[0] * sides[1]:
+        if min(sides) >= _NARROWEST and rank * sum(sides) < sides[0] * sides[1]:
             found[name] = (layer, rank)
     return found
 

@@ -85,7 +85,38 @@ class Written(nn.Module):
         return self.head(torch.relu(x).reshape(-1, 12))
 
 
-NETWORKS["written"] = Written
+class Depthwise(nn.Module):
+    """A convolution for each channel by itself between two of all, as in MobileNet."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(1, 12, 3, bias=False), nn.BatchNorm2d(12)
+        self.each = nn.Conv2d(12, 12, 3, padding=1, groups=12)
+        self.all, self.head = nn.Conv2d(12, 10, 1), nn.Linear(10, 5)
+
+    def forward(self, image):
+        x = self.each(torch.relu(self.norm(self.first(image))))
+        return self.head(torch.relu(self.all(x)).amax((2, 3)))
+
+
+class Rare(nn.Module):
+    """Layers that are seldom seen: groups, sequences, norms of groups, slopes, padding "same"."""
+
+    def __init__(self):
+        super().__init__()
+        self.grouped = nn.Conv2d(1, 8, 3, padding="same", dilation=2)
+        self.pairs = nn.Conv2d(8, 8, (1, 3), stride=(2, 1), groups=4, bias=False)
+        self.norm, self.slope = nn.GroupNorm(2, 8), nn.PReLU(8)
+        self.line, self.bare = nn.Conv1d(8, 6, 3, padding=1), nn.Linear(6, 6, bias=False)
+        self.plain, self.head = nn.LayerNorm(6, elementwise_affine=False), nn.Linear(6, 5)
+
+    def forward(self, image):
+        x = self.slope(self.norm(self.pairs(self.grouped(image))))
+        x = self.line(x.mean(2)).mean(2)
+        return self.head(self.plain(self.bare(x)))
+
+
+NETWORKS |= {"written": Written, "depthwise": Depthwise, "rare": Rare}
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def test_the_inputs_tell_what_to_keep(step, program, task_for):
     off = {
         aware: np.abs(
             module_outputs(
-                open_module(step("low_rank", model, on=task, rank_share=0.1, activations=aware)),
+                open_module(step("low_rank", model, on=task, rank_share=0.14, activations=aware)),
                 inputs,
             ) - wanted
         ).mean()

@@ -51,6 +51,77 @@ def test_programs_are_layers_again(program, network, tmp_path, name, decomposed)
     assert again.parent == model.fingerprint
 
 
+def test_layers_that_are_seldom_seen(program, tmp_path):
+    model = program("rare")
+    inputs, lifted = rows_for(model), open_module(model)
+    wanted = probabilities(model, inputs)
+    np.testing.assert_allclose(softmax(module_outputs(lifted, inputs)), wanted, atol=1e-5)
+    found = dict(lifted.module.named_modules())
+    assert found["grouped"].padding == "same"
+    assert found["grouped"].dilation == (2, 2)
+    assert (found["pairs"].groups, found["pairs"].stride) == (4, (2, 1))
+    assert isinstance(found["norm"], nn.GroupNorm)
+    assert isinstance(found["line"], nn.Conv1d)
+    assert found["bare"].bias is None
+    assert lifted.left == ("aten.prelu.default",)
+    (tmp_path / "again").mkdir()
+    again = save_module(lifted, tmp_path / "again", name="same", inputs=inputs)
+    np.testing.assert_allclose(probabilities(again, inputs), wanted, atol=1e-5)
+
+
+@pytest.fixture
+def text_program(encoder, tmp_path):
+    """The tiny encoder as an exported program with free numbers of rows and tokens."""
+    module = open_module(encoder).module
+    tokens = torch.ones(2, 6, dtype=torch.long)
+    free = ({0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC},) * 2
+    made = torch.export.export(module, (tokens, tokens), dynamic_shapes=free)
+    folder = tmp_path / "text-program"
+    folder.mkdir()
+    torch.export.save(made, folder / "model.pt2")
+    models.copy_preprocessing(encoder, folder)
+    return models.seal(
+        folder, name="p", format="pt2", file="model.pt2", signature=encoder.signature
+    )
+
+
+def test_a_transformer_as_a_program(text_program, text_task, tmp_path):
+    inputs, lifted = text_task.train.inputs[:20], open_module(text_program)
+    wanted = probabilities(text_program, inputs)
+    np.testing.assert_allclose(softmax(module_outputs(lifted, inputs)), wanted, atol=1e-5)
+    assert lifted.free == ((0, 1), (0, 1))
+    kinds = layers(lifted.module)
+    assert kinds.count("Embedding") == 3
+    assert kinds.count("LayerNorm") == 5
+    assert kinds.count("Linear") == 13
+    (tmp_path / "again").mkdir()
+    again = save_module(lifted, tmp_path / "again", name="same", inputs=inputs)
+    assert open_module(again).free == lifted.free
+    np.testing.assert_allclose(probabilities(again, inputs), wanted, atol=1e-5)
+
+
+def test_an_input_that_the_module_cannot_take(program):
+    lifted = open_module(program("perceptron"))
+    lifted.module.set_submodule("0", nn.Linear(3, 7))
+    with pytest.raises(ModelError, match="fails on its inputs"):
+        module_outputs(lifted, np.zeros((2, 4), np.float32))
+
+
+def test_a_file_that_answers_otherwise_is_refused(program, tmp_path, monkeypatch):
+    """A module whose weights change while it is written."""
+    lifted, inputs = open_module(program("plain")), rows_for(program("plain"))
+    write = torch.export.save
+
+    def spoil(made, path):
+        with torch.no_grad():
+            next(iter(made.state_dict.values())).mul_(2)
+        write(made, path)
+
+    monkeypatch.setattr(torch.export, "save", spoil)
+    with pytest.raises(ModelError, match="gives outputs that differ by up to"):
+        save_module(lifted, tmp_path, name="spoilt", inputs=inputs)
+
+
 def test_the_names_of_layers_stay(program):
     found = dict(open_module(program("residual")).module.named_modules())
     assert isinstance(found["body.2.b1"], nn.BatchNorm2d)

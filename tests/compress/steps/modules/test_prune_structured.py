@@ -18,7 +18,7 @@ from surefoot.compress.steps._units import Unit, find_units
 from surefoot.core.errors import ModelError
 from surefoot.models.formats.huggingface import huggingface
 
-PROGRAMS = ["residual", "squeezed", "plain"]
+PROGRAMS = ["residual", "squeezed", "plain", "depthwise"]
 
 
 def notes(model):
@@ -71,8 +71,8 @@ def test_transformers_lose_heads_and_hidden_units(request, step, text_task, accu
     options = {"ratio": 0.5, "importance": "magnitude", "allocation": "uniform"}
     made = step("prune_structured", model, **options)
     check_answers(model, made, text_task.train.inputs[:20])
-    counts = {each["counts"]: (each["before"], each["after"]) for each in notes(made)["units"][:2]}
-    assert counts == {"heads": (2, 1), "channels": (64, 32)}
+    counts = {(each["counts"], each["before"], each["after"]) for each in notes(made)["units"]}
+    assert {("heads", 2, 1), ("channels", 64, 32)} <= counts
     module = huggingface(made.path)
     layer = (getattr(module, "encoder", None) or module.model.bert).encoder.layer[1]
     assert layer.attention.self.query.weight.shape == (16, 32)
@@ -135,6 +135,33 @@ def test_the_same_channels_go_every_time(step, program, task_for):
     assert made[0].fingerprint == made[1].fingerprint
 
 
+def test_convolutions_of_wide_groups_stay(step, program, task_for):
+    model = program("rare")
+    made = step("prune_structured", model, on=task_for(model), ratio=0.5, allocation="uniform")
+    layers = notes(made)["layers"]
+    assert layers["pairs"]["before"] == layers["pairs"]["after"] == [8, 8]
+    assert layers["line"]["after"] == [3, 8]
+    assert layers["head"]["after"] == [5, 3]
+
+
+def test_a_pruned_transformer_is_a_baseline_like_any_other(step, encoder, adopted, text_task):
+    made = step("prune_structured", encoder, ratio=0.5, allocation="uniform")
+    model = adopted(made.path, classes=["negative", "positive"])
+    assert (model.path / "structure.json").exists()
+    inputs = text_task.train.inputs[:9]
+    wanted = module_outputs(open_module(made), inputs)
+    np.testing.assert_allclose(module_outputs(open_module(model), inputs), wanted, atol=1e-6)
+
+
+def test_a_loss_that_is_no_number_is_named(step, program, network, task_for):
+    module = network("plain")
+    task = task_for(program(module))
+    with torch.no_grad():
+        module[4].bias[0] = torch.nan
+    with pytest.raises(ModelError, match="the loss is nan in the batch of 'row-"):
+        step("prune_structured", program(module), on=task)
+
+
 @pytest.mark.parametrize("ratio", [0, 1, -0.5])
 def test_a_ratio_is_a_share(step, encoder, ratio):
     with pytest.raises(ModelError, match="must be above 0 and below 1"):
@@ -164,7 +191,8 @@ def test_a_model_of_one_layer_has_nothing_to_prune(step, program, task_for):
         ({"encoder.layer.0.output.dense": {"linear": [10**9, 32]}}, "are no 2 sizes of at most 64"),
         ({"encoder.layer.9": {"linear": [1, 1]}}, "does not fit the model that config.json"),
         ({"encoder.layer.0.attention.self": {"query": 3}}, "'query' is no size|does not fit"),
-        ({"encoder.layer.0.output.dense": {"linear": [3, 32]}}, "weights do not fit structure"),
+        ({"encoder.layer.0.output.dense": {"low_rank": [64, 3, 32]}}, "weights do not fit"),
+        ({}, "weights are missing, the first is 'encoder.layer.0"),
     ],
 )
 def test_a_structure_that_does_not_fit_is_refused(step, encoder, change, reason):
@@ -189,7 +217,7 @@ def test_the_search_is_near_the_best_of_all_widths(seed):
     units = [unit(name, 16) for name in "abcd"]
     share = np.array(SHARES)
     tables = {
-        f"{u.name}.{side}": rng.uniform(1, 3) * (0.2 + (share if side == "r" else share[:, None]))
+        f"{u.name}.{side}": rng.uniform(1, 3) * (0.2 + (share[:, None] if side == "r" else share))
         * np.ones((5, 5)) for u in units for side in "rw"
     }  # fmt: skip
     damage = [
