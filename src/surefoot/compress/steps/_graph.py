@@ -121,6 +121,27 @@ def head_features(model: Model, proto: Any, head: Head, inputs: np.ndarray) -> n
     return result
 
 
+def name_head(proto: Any, where: Path) -> list[str]:
+    """Name the head's product and return the names that the quantiser must leave alone."""
+    try:
+        linear = find_head(proto.graph, where).nodes[-1]
+    except ModelError:
+        return []  # A graph without a linear head has none to keep.
+    linear.name = linear.name or "head"
+    # The quantiser first makes a Gemm a MatMul of this name.
+    return [linear.name, f"{linear.name}_MatMul"]
+
+
+def name_nodes(proto: Any) -> Any:
+    """The graph with a name for every node: the quantiser derives names of tensors from them."""
+    for index, node in enumerate(proto.graph.node):
+        node.name = node.name or f"node_{index}"
+    # Says that the graph was prepared; without it the quantiser prints an advice to do so.
+    entry = proto.metadata_props.add()
+    entry.key, entry.value = "onnx.quant.pre_process", "onnxruntime.quant"
+    return proto
+
+
 def _class_output(graph: Any) -> str:
     """The name of the output with a column per class: float, and named so where there are more."""
     floats = [o.name for o in graph.output if o.type.tensor_type.elem_type in (1, 10, 11)]
