@@ -16,7 +16,6 @@ from surefoot import plugins
 from surefoot.core.model import Candidate, StepCall
 from surefoot.core.progress import Progress
 from surefoot.core.search import Trial, Variant
-from surefoot.search.answers import Answers
 from surefoot.search.bench import Bench
 from surefoot.search.space import USUAL, Idea, Steps, gives
 
@@ -44,7 +43,6 @@ def ablated(
     recommended: Candidate,
     format: str,
     bench: Bench,
-    answers: Answers,
     *,
     minutes: float,
     seeds: int,
@@ -56,7 +54,6 @@ def ablated(
         recommended: The candidate; its own steps are in the store.
         format: Of the baseline.
         bench: Tries the variants beside the candidate.
-        answers: What candidates answer.
         minutes: After which no further variant is begun.
         seeds: How often a recipe that draws at random is made in all.
         progress: Told of every variant.
@@ -64,19 +61,19 @@ def ablated(
     Returns:
         The variants in the order of the recipe; those that there was no time for say so.
     """
+    answers = bench.answers
     answers.ask(recommended, len(answers.selection))
     changes = list(_changes(recommended, format, seeds))
     progress.start("varying what is recommended", len(changes))
     end, found = answers.clock.elapsed + 60 * minutes, []
     for change in changes:
-        found.append(_tried(change, recommended, bench, answers, late=answers.clock.elapsed > end))
+        found.append(_tried(change, recommended, bench, late=answers.clock.elapsed > end))
         progress.advance()
     return tuple(found)
 
 
-def _tried(
-    change: _Change, recommended: Candidate, bench: Bench, answers: Answers, *, late: bool
-) -> Variant:
+def _tried(change: _Change, recommended: Candidate, bench: Bench, *, late: bool) -> Variant:
+    answers = bench.answers
     nothing = Variant(kind=change.kind, what=change.what)
     if late:
         return replace(nothing, reason="there was no time")

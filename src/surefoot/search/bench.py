@@ -68,14 +68,14 @@ class Bench:
         settings: LatencyPlan,
         seed: int,
     ) -> None:
-        self._baseline, self._make, self._answers = baseline, make, answers
+        self._baseline, self._make, self.answers = baseline, make, answers
         self._store, self._settings, self._seed = store, settings, seed
         self._paid: set[Steps] = set()
         self.clock = answers.clock
 
     def beside(self, candidate: Candidate) -> Bench:
         """The same bench with another candidate to be timed beside."""
-        return Bench(candidate, self._make, self._answers, self._store, self._settings, self._seed)
+        return Bench(candidate, self._make, self.answers, self._store, self._settings, self._seed)
 
     def tried(
         self, ideas: Sequence[Idea], *, seed: int | None = None, name: str = ""
@@ -105,7 +105,7 @@ class Bench:
             spent = self._new_cost(found)
             remembered += spent.wall_s
             try:
-                self._answers.ask(found, FIRST)
+                self.answers.ask(found, FIRST)
             except ModelError as error:
                 yield untried(idea, str(error), fate="failed")
                 continue
@@ -129,7 +129,7 @@ class Bench:
         everyone = [self._baseline, *(one.candidate for one in fresh)]
         settings = replace(self._settings, calls=CALLS, seconds=SECONDS * (len(everyone) + 1))
         with self.clock.working():
-            loads = measure_latency(everyone, self._answers.selection, self._store, settings)
+            loads = measure_latency(everyone, self.answers.selection, self._store, settings)
         usual, *others = (float(np.median(load.wall_ms)) for load in loads[: len(everyone)])
         for one, median in zip(fresh, others, strict=True):
             one.p50_ms, one.speedup = median, usual / median

@@ -305,7 +305,6 @@ class _Search:
                 recommended,
                 self.baseline.model.format,
                 self.bench.beside(recommended),
-                self.answers,
                 minutes=SHARE * self.settings.minutes,
                 seeds=max(SEEDS, self.plan.evaluate.seeds),
                 progress=self.watch,

@@ -5,15 +5,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from surefoot import models, plugins
 from surefoot.core.dataset import Dataset, Task
+from surefoot.core.hashing import hash_arrays
 from surefoot.core.model import Model, Signature
 
 CLASSES = ("negative", "positive")
+BARS = ("across", "down", "spot")
 
 
 @pytest.fixture
@@ -185,3 +188,110 @@ def images(tmp_path: Path) -> tuple[Model, Task]:
         metric="accuracy",
     )
     return model, task
+
+
+def _bars(rows: int, seed: int, name: str) -> Dataset:
+    """Noisy images of a bar across, a bar down, or a spot."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, rows)
+    pixels = rng.integers(0, 120, (rows, 12, 12))
+    for image, label in zip(pixels, labels, strict=True):
+        i, j = rng.integers(1, 12 - 1, 2)
+        where = ((i, slice(None)), (slice(None), j), (slice(i - 1, i + 2), slice(j - 1, j + 2)))
+        image[where[label]] += 90
+    inputs = pixels.clip(0, 255).astype(np.uint8)
+    ids = np.array([f"{name}-{i}" for i in range(rows)], np.dtypes.StringDType())
+    return Dataset(
+        name=name,
+        ids=ids,
+        inputs=inputs,
+        labels=labels.astype(np.int64),
+        classes=BARS,
+        fingerprint=hash_arrays(ids, inputs, labels),
+    )
+
+
+@pytest.fixture(scope="session")
+def bars_task() -> Task:
+    """A task of 600 training and 400 test images of 12 by 12 pixels."""
+    return Task(
+        name="bars",
+        kind="image-classification",
+        classes=BARS,
+        train=_bars(600, 1, "train"),
+        selection=None,
+        calibration=None,
+        test={"main": _bars(400, 2, "main")},
+        metric="accuracy",
+    )
+
+
+@pytest.fixture(scope="session")
+def as_program() -> Callable[..., Model]:
+    """Seals a network on the images of bars as an exported program: `as_program(net, folder)`."""
+    import torch
+
+    def seal(network: Any, folder: Path, output: str = "logits") -> Model:
+        rows = {"image": {0: torch.export.Dim("rows")}}
+        example = (torch.zeros(2, 1, 12, 12),)
+        program = torch.export.export(network.eval(), example, dynamic_shapes=rows)
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.export.save(program, folder / "net.pt2")
+        signature = Signature(
+            input="image", classes=BARS, output=output, tensors=("image",), shape=(12, 12)
+        )
+        return models.seal(folder, name="net", format="pt2", file="net.pt2", signature=signature)
+
+    return seal
+
+
+@pytest.fixture(scope="session")
+def bars_right(bars_task: Task) -> Callable[[Model], float]:
+    """The share of right answers on the 400 test images."""
+
+    def measure(model: Model) -> float:
+        rows = bars_task.test["main"]
+        with models.open_model(model, golden=False) as predict:
+            return float((predict(rows.inputs).argmax(axis=1) == rows.labels).mean())
+
+    return measure
+
+
+@pytest.fixture(scope="session")
+def residual(bars_task: Task) -> Any:
+    """A network of four convolutions, trained on the bars; sums in place, as many published ones."""
+    import torch
+    from torch import nn
+
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8))
+            self.relu = nn.ReLU(inplace=True)
+            self.one = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8))
+            self.two = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8))
+            self.side = nn.Conv2d(8, 4, 1)
+            self.drop = nn.Dropout(0.1)
+            self.hidden = nn.Linear(12 * 6 * 6, 16)
+            self.head = nn.Linear(16, len(BARS))
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            x = self.relu(self.stem(image))
+            y = self.two(self.relu(self.one(x)))
+            y += x
+            y = self.relu(y)
+            y = torch.cat([y, self.side(y)], dim=1)
+            y = nn.functional.max_pool2d(y, 2).flatten(1)
+            return self.head(self.drop(torch.relu(self.hidden(y))))
+
+    torch.manual_seed(0)
+    network = Residual()
+    pixels = torch.from_numpy(bars_task.train.inputs / np.float32(255))[:, None]
+    labels = torch.from_numpy(bars_task.train.labels)
+    optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
+    for _ in range(12):
+        for rows in torch.randperm(len(labels)).split(50):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(network(pixels[rows]), labels[rows]).backward()
+            optimiser.step()
+    return network.eval()
