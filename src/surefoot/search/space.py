@@ -23,7 +23,7 @@ EIGHT_BITS = 0.25
 """A quantiser's bound: a register holds four 8-bit numbers where it held one of 32 bits."""
 QUANTISERS = ("quantize_dynamic", "quantize_static", "quantize_nncf")
 RATIOS = (0.3, 0.5, 0.7)
-"""Shares that structured pruning takes away."""
+"""Shares of the latency that structured pruning takes away."""
 LONGEST = 90
 """Letters of a candidate's name; it becomes that of a file."""
 USUAL = "onnxruntime"
@@ -173,7 +173,7 @@ class Space:
         if self.baseline.format in ("huggingface", "pt2"):
             for ratio in RATIOS:
                 call = StepCall(use="prune_structured", options=(("ratio", ratio),))
-                yield (call,), (1 - ratio) ** 2
+                yield (call,), 1 - ratio
             yield (StepCall(use="low_rank"),), 0.25
         if kind == "text":
             yield (StepCall(use="distill_static"),), 0.0
