@@ -27,7 +27,7 @@ COLUMNS = ("weekday", "departs", "arrives", *CODES, "distance", *WEATHER)
 SETS = {"train": "fold > 1", "selection": "fold = 0", "calibration": "fold = 1"}
 KEYS = {**{name: name for name in SETS}, "test.flights": "test"}
 PLAN = """\
-# Written by benchmarks/refinery_flights.py. Flights of an hour at an airport share its weather: they
+# Written by benchmarks/refinery_flights.py. Flights of an hour at an airport share weather: they
 # are a group. Of days as groups a month has but 30, which no budget could be decided on.
 [task]
 kind = "tabular-classification"
