@@ -432,7 +432,7 @@ def _made(name: str, model: Model, task: Task, folder: Path, options: Mapping[st
     folder.mkdir(parents=True)
     step = plugins.find("step", name)
     teacher = {"teacher": model} if "teacher" in inspect.signature(step).parameters else {}
-    made: Model = step(model, task, folder, **options, **teacher)
+    made: Model = step(model, task, folder, **{**teacher, **options})
     return made
 
 

@@ -27,6 +27,11 @@ OPTIONS = {
 """Options for steps that have required ones, or that take long without."""
 NUMERIC = ("distill_trees",)
 """Steps that take rows of numbers alone."""
+    "finetune_quantized": {"epochs": 1, "rows": 100},
+}
+"""Options for steps that have required ones, or that take long without."""
+BEFORE = {"recalibrate": "quantize_dynamic"}
+"""Steps that work on what another has made of their teacher."""
 
 
 @pytest.mark.parametrize(("kind", "name"), EVERY)
@@ -260,7 +265,12 @@ def test_step(name, request, adopted, tiny_encoder, text_task, tmp_path):
         model = request.getfixturevalue("exported")
     else:
         model = adopted(tiny_encoder, folder="encoder")
-    testing.check_step(name, model, text_task, tmp_path / "made", OPTIONS.get(name, {}))
+    options = dict(OPTIONS.get(name, {}))
+    if name in BEFORE:
+        options["teacher"] = model
+        (tmp_path / "before").mkdir()
+        model = plugins.find("step", BEFORE[name])(model, text_task, tmp_path / "before")
+    testing.check_step(name, model, text_task, tmp_path / "made", options)
 
 
 # The suite itself: plugins that break their contract, each in one way.

@@ -259,7 +259,7 @@ def bars_right(bars_task: Task) -> Callable[[Model], float]:
 
 @pytest.fixture(scope="session")
 def residual(bars_task: Task) -> Any:
-    """A network of four convolutions, trained on the bars; sums in place, as many published ones."""
+    """A network of four convolutions, trained on the bars; it sums in place, as many do."""
     import torch
     from torch import nn
 

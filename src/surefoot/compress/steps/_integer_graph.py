@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,8 @@ from torch import Tensor, fx
 
 from surefoot.compress.steps._exporters import _without_traces
 from surefoot.compress.steps._fake_quant import already, fake_quantise, integers
-from surefoot.compress.steps._placement import tensor_of
 from surefoot.compress.steps._rows import quiet
-from surefoot.compress.steps._traced import LINEAR, put, tidy
+from surefoot.compress.steps._traced import LINEAR, put, tensor_of, tidy
 from surefoot.core.errors import ModelError
 from surefoot.models.formats.onnx import onnx
 from surefoot.models.runtimes._common import first_line
@@ -85,8 +85,6 @@ def integer_graph(
         if node.target in (fake_quantise, already):
             _activation(network, node)
     tidy(network)
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder, quiet():
         file = Path(folder) / "model.onnx"
         try:
@@ -118,13 +116,9 @@ def _free_sizes(node: fx.Node) -> dict[int, Any]:
 
 def _is_rounded(node: fx.Node) -> bool:
     """Whether a node is a layer of rounded weights."""
-    second = node.args[1] if len(node.args) > 1 else None
-    return (
-        isinstance(second, fx.Node)
-        and second.target is fake_quantise
-        and node.target not in (fake_quantise, already)
-        and second.args[3] < 0  # type: ignore[operator]
-    )
+    second: Any = node.args[1] if len(node.args) > 1 else None
+    is_rounded = isinstance(second, fx.Node) and second.target is fake_quantise
+    return is_rounded and second.args[3] < 0  # weights are signed
 
 
 def _layer(network: fx.GraphModule, layer: fx.Node) -> None:

@@ -69,10 +69,10 @@ def layers_of(network: fx.GraphModule, *, head: bool) -> list[fx.Node]:
 
 def quantised_activations(network: fx.GraphModule, layers: list[fx.Node]) -> dict[fx.Node, bool]:
     """What is rounded, in the order of the graph: node to whether all that read it get integers."""
-    chosen = set(layers)
+    chosen, sums = set(layers), _integer_sums(network, layers)
     whole, read = set(), set()
     for node in network.graph.nodes:
-        if node not in chosen and not _is_integer_sum(node):
+        if node not in chosen and node not in sums:
             continue
         read |= {_source(each) for each in _read(node)}
         # A linear layer gives integers only for a ReLU: elsewhere, floats are at hand for free.
@@ -81,19 +81,16 @@ def quantised_activations(network: fx.GraphModule, layers: list[fx.Node]) -> dic
     return {node: node in whole for node in network.graph.nodes if node in whole | read}
 
 
-def _is_integer_sum(node: fx.Node) -> bool:
-    """Whether a node adds or joins feature maps."""
-    if node.target not in (*_SUMS, *_JOINS) or node.kwargs:
-        return False
-    parts = list(_read(node))
-    return all(
-        isinstance(each, fx.Node) and each.op != "get_attr" and _rank(each) == 4 for each in parts
-    )
-
-
-def _rank(node: fx.Node) -> int:
-    value = node.meta.get("val")
-    return value.ndim if isinstance(value, Tensor) else 0
+def _integer_sums(network: fx.GraphModule, layers: list[fx.Node]) -> set[fx.Node]:
+    """What adds or joins feature maps that convolutions gave in integers."""
+    whole: set[fx.Node] = set()
+    for node in network.graph.nodes:
+        through = (*_MOVING, *_CLIPPING, *_SUMS, *_JOINS)
+        given = node.target in CONVOLUTIONS and node in layers
+        passed = node.target in through and not node.kwargs
+        if given or (passed and all(each in whole for each in _read(node))):
+            whole.add(node)
+    return {node for node in whole if node.target in (*_SUMS, *_JOINS)}
 
 
 def _read(node: fx.Node) -> Iterator[Any]:
@@ -154,7 +151,7 @@ def place(
         per_channel: A scale for each output of a layer, or one for all.
     """
     whole = quantised_activations(network, layers)
-    reading = {node for node in network.graph.nodes if node in layers or _is_integer_sum(node)}
+    reading = {*layers, *_integer_sums(network, layers)}
     for place, (node, values) in enumerate(seen.items()):
         _round_activation(
             network, node, values, f"activation_{place}", None if whole[node] else reading
@@ -208,9 +205,9 @@ def _mark_moved(network: fx.GraphModule, rounded: fx.Node, how: tuple[Any, ...])
     """Say behind every node that only moves the integers that they are still integers."""
     for user in list(rounded.users):
         if user.target in _MOVING:
+            readers = list(user.users)
             with network.graph.inserting_after(user):
                 still = network.graph.call_function(already, (user, *how))
-            user.replace_all_uses_with(
-                still, delete_user_cb=lambda each, keep=still: each is not keep
-            )
+            for reader in readers:
+                reader.replace_input_with(user, still)
             _mark_moved(network, still, how)

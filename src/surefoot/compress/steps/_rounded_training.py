@@ -76,7 +76,7 @@ def train_rounded(network: fx.GraphModule, lesson: Lesson, device: Any) -> None:
         for group, rate in zip(optimiser.param_groups, rates, strict=True):
             group["lr"] = rate * share_left
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_([*rest, *scales], _LONGEST)
         optimiser.step()
 

@@ -21,7 +21,7 @@ CONVOLUTIONS = (
     aten.conv1d.default, aten.conv1d.padding, aten.conv2d.default, aten.conv2d.padding,
 )  # fmt: skip
 LINEAR = aten.linear.default
-BATCH_NORM = aten._native_batch_norm_legit_no_training.default
+BATCH_NORM = aten._native_batch_norm_legit_no_training.default  # noqa: SLF001  its public name
 # Without in-place operators these pass their input on.
 _NOTHING = (aten.clone.default, aten.detach.default, aten.alias.default)
 _SEQUENCES = ("input_ids", "attention_mask", "token_type_ids")
@@ -138,7 +138,7 @@ def fold_batch_norms(network: fx.GraphModule) -> int:
     return folded
 
 
-def _fold(network: fx.GraphModule, norm: fx.Node, layer: fx.Node) -> None:
+def _fold(network: fx.GraphModule, norm: Any, layer: Any) -> None:
     gain, shift, mean, variance = (tensor_of(network, each) for each in norm.args[1:5])
     weight, bias = (tensor_of(network, each) for each in (*layer.args, None)[1:3])
     assert weight is not None

@@ -1,4 +1,4 @@
-"""Trains a model while its weights and activations are rounded to integers, and writes it as ONNX."""
+"""Trains a model while its numbers are rounded to integers, and writes it as ONNX."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def finetune_quantized(
     device: Device = "auto",
     seed: int = 0,
 ) -> Model:
-    """Trains a model while its weights and activations are rounded to integers, and writes it as ONNX.
+    """Trains a model while its numbers are rounded to integers, and writes it as ONNX.
 
     Batch norms are folded into the convolutions before them, and scales are trained along with the
     weights. The graph computes in 8-bit integers in ONNX Runtime, and is compared with the trained
