@@ -61,14 +61,18 @@ def test_a_format_that_is_kept_is_checked_further_on(problems):
         (
             '{ use = "set_runtime", runtime = "torch" }',
             "",
-            "candidate[0].steps[0].runtime: 'torch' runs huggingface or pt2 or torchscript,"
-            " but the steps give onnx",
+            (
+                "candidate[0].steps[0].runtime: 'torch' runs huggingface or pt2 or torchscript,"
+                " but the steps give onnx"
+            ),
         ),
         (
             '{ use = "set_runtime", runtime = "openvino" }',
             'runtime = "onnxruntime"',
-            "candidate[0].runtime: 'onnxruntime', but candidate[0].steps[0].runtime says"
-            " 'openvino'; leave one out",
+            (
+                "candidate[0].runtime: 'onnxruntime', but candidate[0].steps[0].runtime says"
+                " 'openvino'; leave one out"
+            ),
         ),
         (
             '{ use = "set_runtime", threads = 0 }',

@@ -26,6 +26,8 @@ RATIOS = (0.3, 0.5, 0.7)
 """Shares of the latency that structured pruning takes away."""
 LONGEST = 90
 """Letters of a candidate's name; it becomes that of a file."""
+IMAGES = (("augment", True), ("batch", 128), ("epochs", 6), ("learning_rate", 0.001))
+"""How convolutional nets are distilled: shifted and mirrored pictures, and a higher rate."""
 USUAL = "onnxruntime"
 """What runs a graph where nobody says otherwise."""
 LIBRARIES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "torch": "torch"}
@@ -105,7 +107,7 @@ class Space:
         """
         ideas = []
         for steps, share in self._smaller():
-            learnt = [steps, (*steps, StepCall(use="distill"))] if self.labelled else [steps]
+            learnt = [steps, (*steps, self._distill())] if self.labelled else [steps]
             for made in learnt if steps[-1].use not in _WHOLE else [steps]:
                 ideas += self._ideas("shrink", self._exported(made), cost * share)
         return ideas
@@ -179,6 +181,11 @@ class Space:
             yield (StepCall(use="distill_static"),), 0.0
         if kind == "numeric":
             yield (StepCall(use="distill_trees"),), 0.0
+
+    def _distill(self) -> StepCall:
+        """Distillation as it is done for the kind of input."""
+        image = self.baseline.signature.input == "image"
+        return StepCall(use="distill", options=IMAGES if image else ())
 
     def _exported(self, steps: Steps) -> Steps:
         return steps if gives(self.baseline.format, steps) == "onnx" else (*steps, _EXPORT)

@@ -73,3 +73,46 @@ def test_takes_the_model_on_to_a_quantiser(step, exported, operators, accuracy):
     assert "QAttention" in operators(made)
     assert accuracy(made) > accuracy(exported) - 0.03
     assert models.read_model(made.path).parent != exported.fingerprint
+
+
+def cut(shape, *, width=32, perm=(0, 2, 1, 3)):
+    """A graph that cuts hidden states of some columns to a shape and swaps its axes."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    arrays = {"w": np.zeros((8, width), np.float32), "shape": np.array(shape)}
+    return helper.make_model(
+        helper.make_graph(
+            [
+                helper.make_node("MatMul", ["x", "w"], ["hidden"]),
+                helper.make_node("Reshape", ["hidden", "shape"], ["heads"]),
+                helper.make_node("Transpose", ["heads"], ["y"], perm=perm),
+            ],
+            "cut",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", "length", 8])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+            [
+                numpy_helper.from_array(weight, "w"),
+                numpy_helper.from_array(np.array(shape), "shape"),
+            ],
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("graph", "heads"),
+    [
+        (cut([0, 0, 4, 8]), (4, 32)),
+        (cut([0, 0, -1, 8]), (4, 32)),
+        (cut([0, 0, 4, -1]), (4, 32)),
+        (cut([0, 0, 5, -1]), (0, 0)),
+        (cut([0, 0, 4, 8], perm=(0, 1, 3, 2)), (0, 0)),
+    ],
+)
+def test_heads_may_be_given_in_several_ways(graph, heads):
+    assert find_heads(graph) == heads
+
+
+def test_settings_go_along(step, images):
+    model, task = images
+    made = step("fuse_graph", step("set_runtime", model, on=task, threads=2), on=task)
+    assert made.settings.threads == 2

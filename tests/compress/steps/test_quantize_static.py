@@ -9,6 +9,7 @@ import pytest
 from surefoot import models
 from surefoot.compress.steps import _calibration
 from surefoot.core.errors import ModelError
+from surefoot.core.model import Signature
 from surefoot.models.formats.onnx import onnx, save
 
 
@@ -183,3 +184,79 @@ def test_a_model_that_always_said_the_same_may_go_on(images, tmp_path):
     same = spoilt(model, tmp_path / "s", 0.0)
     feeds = _calibration.calibration_feeds(model, task.train.rows(np.arange(20)))
     _calibration.check_alive(same, same, feeds)
+
+
+def numeric_model(folder, nodes, arrays):
+    """An ONNX model of 4 numbers and 3 classes out of these nodes."""
+    from onnx import TensorProto, helper, numpy_helper
+    from onnx import save as write
+
+    folder.mkdir()
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 4])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 3])],
+        [numpy_helper.from_array(array.astype(np.float32), name) for name, array in arrays.items()],
+    )
+    opsets = [helper.make_opsetid("", 18)]
+    write(helper.make_model(graph, opset_imports=opsets, ir_version=10), folder / "model.onnx")
+    signature = Signature(input="numeric", classes=("a", "b", "c"), tensors=("features",), width=4)
+    return models.seal(folder, name="n", format="onnx", file="model.onnx", signature=signature)
+
+
+def layers(*extra):
+    """Two linear layers with something between them."""
+    from onnx import helper
+
+    rng = np.random.default_rng(0)
+    arrays = {"w": rng.normal(0, 1, (4, 16)), "head": rng.normal(0, 1, (16, 3))}
+    nodes = [helper.make_node("MatMul", ["features", "w"], ["hidden"]), *extra]
+    nodes.append(helper.make_node("MatMul", [nodes[-1].output[0], "head"], ["logits"]))
+    return nodes, arrays
+
+
+def test_numbers_are_quantised_whole(step, numbers, tmp_path, operators):
+    from onnx import helper
+
+    model = numeric_model(
+        tmp_path / "net", *layers(helper.make_node("Relu", ["hidden"], ["active"]))
+    )
+    task = numbers()
+    made = step("quantize_static", model, on=task, head=True)
+    assert operators(made).count("QuantizeLinear") == 3  # what goes in, between, and comes out
+    assert distance(made, model, task.train.inputs) < 0.05
+
+
+def test_a_softmax_inside_leaves_what_is_between_products_in_floats(
+    step, numbers, tmp_path, operators
+):
+    from onnx import helper
+
+    softmax = helper.make_node("Softmax", ["hidden"], ["shares"])
+    model = numeric_model(tmp_path / "net", *layers(softmax))
+    made = step("quantize_static", model, on=numbers(), head=True)
+    graph = graph_of(made)
+    readers = {name: node.op_type for node in graph.node for name in node.input}
+    products = [node.output[0] for node in graph.node if node.op_type == "MatMul"]
+    assert readers[products[0]] == "Softmax"
+    assert operators(made).count("QuantizeLinear") == 2
+
+
+def test_a_quantiser_that_fails_is_said_with_the_operators(step, images, monkeypatch):
+    from onnxruntime import quantization
+
+    def fails(*_, **__):
+        raise ValueError("odd operator")
+
+    monkeypatch.setattr(quantization, "quantize_static", fails)
+    model, task = images
+    with pytest.raises(ModelError, match=r"Conv, Flatten.* quantiser fails: odd operator"):
+        step("quantize_static", model, on=task)
+
+
+def test_the_same_twice(step, images):
+    model, task = images
+    made = step("quantize_static", model, on=task)
+    assert step("quantize_static", model, on=task).fingerprint == made.fingerprint
+    assert made.parent == model.fingerprint

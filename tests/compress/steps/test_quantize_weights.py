@@ -44,10 +44,10 @@ def test_fewer_bits_are_smaller_and_further_away(step, exported, texts):
 
 
 def test_settings_are_those_asked_for(step, exported):
-    made = step("quantize_weights", exported, bits=4, block_size=16, compute="int8")
+    made = step("quantize_weights", exported, bits=4, block_size=16, compute="float32")
     found = products(made)
-    assert {(p["bits"], p["block_size"], p["accuracy_level"]) for p in found} == {(4, 16, 4)}
-    assert {p["accuracy_level"] for p in products(step("quantize_weights", exported))} == {1}
+    assert {(p["bits"], p["block_size"], p["accuracy_level"]) for p in found} == {(4, 16, 1)}
+    assert {p["accuracy_level"] for p in products(step("quantize_weights", exported))} == {4}
 
 
 def test_tables_can_stay_in_floats(step, exported):

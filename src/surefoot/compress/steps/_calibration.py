@@ -36,7 +36,7 @@ def calibration_feeds(model: Model, data: Dataset) -> list[dict[str, np.ndarray]
     return [tensors for _, tensors in batches(model, data.inputs, size=SIZE)]
 
 
-def note_rows(folder: Path, data: Dataset, **settings: Any) -> None:
+def note_rows(folder: Path, data: Dataset, settings: Mapping[str, Any]) -> None:
     """Leave beside the weights which rows the ranges were found on, and how."""
     noted = {"dataset": data.name, "rows": len(data), **settings, "ids": data.ids.tolist()}
     (folder / FILE).write_text(json.dumps(noted, indent=1) + "\n")

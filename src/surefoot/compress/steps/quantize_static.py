@@ -107,7 +107,7 @@ def quantize_static(
             where=str(where),
             fix="leave quantize_static out of the recipe",
         )
-    note_rows(folder, data, calibration=calibration, left_in_floats=left)
+    note_rows(folder, data, {"calibration": calibration, "left_in_floats": left})
     copy_preprocessing(model, folder)
     made = seal(
         folder,
