@@ -80,7 +80,8 @@ def quantize_nncf(
     make_unsigned(made)
     look_up_first(made)
     save(made, folder / WEIGHTS)
-    note_rows(folder, data, preset=preset, fast_bias_correction=fast_bias_correction)
+    settings = {"preset": preset, "fast_bias_correction": fast_bias_correction}
+    note_rows(folder, data, settings)
     copy_preprocessing(model, folder)
     result = seal(
         folder,
