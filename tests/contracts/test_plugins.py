@@ -22,14 +22,12 @@ OPTIONS = {
     "set_runtime": {"threads": 2},
     "distill": {"epochs": 1},
     "distill_trees": {"trees": 3},
+    "finetune_quantized": {"epochs": 1, "rows": 100},
     "prune_structured": {"allocation": "uniform"},
 }
 """Options for steps that have required ones, or that take long without."""
 NUMERIC = ("distill_trees",)
 """Steps that take rows of numbers alone."""
-    "finetune_quantized": {"epochs": 1, "rows": 100},
-}
-"""Options for steps that have required ones, or that take long without."""
 BEFORE = {"recalibrate": "quantize_dynamic"}
 """Steps that work on what another has made of their teacher."""
 

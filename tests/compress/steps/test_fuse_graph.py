@@ -90,10 +90,7 @@ def cut(shape, *, width=32, perm=(0, 2, 1, 3)):
             "cut",
             [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", "length", 8])],
             [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-            [
-                numpy_helper.from_array(weight, "w"),
-                numpy_helper.from_array(np.array(shape), "shape"),
-            ],
+            [numpy_helper.from_array(array, name) for name, array in arrays.items()],
         )
     )
 
