@@ -27,7 +27,7 @@ QUANTISERS = (
     StepCall(use="quantize_nncf"),
 )
 OPERATORS = StepCall(use="quantize_static", options=(("format", "qoperator"),))
-"""For pictures, whose integer convolutions ONNX Runtime may run faster as operators of their own."""
+"""For pictures: ONNX Runtime may run integer convolutions faster as operators of their own."""
 RATIOS = (0.3, 0.5, 0.7)
 """Shares of the latency that structured pruning takes away."""
 LONGEST = 90
