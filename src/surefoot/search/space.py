@@ -111,12 +111,15 @@ class Space:
         Args:
             cost: What the leanest form of the whole model costs.
         """
-        ideas = []
-        for steps, share in self._smaller():
-            learnt = [steps, (*steps, self._distill())] if self.labelled else [steps]
-            for made in learnt if steps[-1].use not in _WHOLE else [steps]:
-                ideas += self._ideas("shrink", self._exported(made), cost * share)
-        return ideas
+        smaller = list(self._smaller())
+        # What holds without distillation, or is not lean enough, need not be distilled.
+        taught = [(s, share) for s, share in smaller if s[-1].use not in _WHOLE and self.labelled]
+        made = [*smaller, *(((*steps, self._distill()), share) for steps, share in taught)]
+        return [
+            idea
+            for steps, share in made
+            for idea in self._ideas("shrink", self._exported(steps), cost * share)
+        ]
 
     def combined(self, smaller: Iterable[tuple[Steps, float]], factor: float) -> list[Idea]:
         """Eight bits on top of smaller models.
