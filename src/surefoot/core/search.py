@@ -116,6 +116,8 @@ class Searched:
     """Everybody, in the order of trying."""
     front: tuple[str, ...]
     """Who is not dominated in cost and metric, the cheapest first."""
+    leanest: str | None
+    """The cheapest candidate that lost no more than the margin; None where none did."""
     recommended: str | None
     """The leanest candidate that the selection rows let hope; None where none does."""
     finalists: tuple[Candidate, ...]
@@ -126,8 +128,10 @@ class Searched:
     """What each round cost and gained."""
     stopped: str
     """Why it ended."""
+    search_s: float
+    """Seconds until it ended, those that earlier runs spent included."""
     wall_s: float
-    """Seconds on the clock, those that earlier runs spent included."""
+    """The same with the ablation."""
     overhead_s: float
     """Seconds of them that were neither making, nor asking, nor timing candidates."""
 

@@ -289,6 +289,7 @@ class _Search:
         able = sorted(self._able(), key=lambda one: one.cost)
         front = self._front(able)
         hopeful = [one for one in front if self._near(one) and one.fate != "over a budget"]
+        took = self.clock.elapsed
         chosen = self._judged(hopeful or [min(able, key=self._beyond)])
         recommended = chosen[0].candidate
         return Searched(
@@ -299,6 +300,7 @@ class _Search:
             rows=len(self.answers.selection),
             trials=(*(self._trial(one, chosen, front) for one in self.tried.values()), *self.left),
             front=tuple(one.candidate.name for one in front),
+            leanest=self.best.candidate.name if self.best else None,
             recommended=recommended.name if hopeful else None,
             finalists=tuple(one.candidate for one in chosen),
             ablation=ablated(
@@ -311,6 +313,7 @@ class _Search:
             ),
             rounds=tuple(self.rounds),
             stopped=self.stopped,
+            search_s=took,
             wall_s=self.clock.elapsed,
             overhead_s=self.clock.here - self.clock.worked,
         )
