@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def note_rows(folder: Path, data: Dataset, **settings: Any) -> None:
     (folder / FILE).write_text(json.dumps(noted, indent=1) + "\n")
 
 
-def check_alive(made: Model, source: Model, feeds: list[Mapping[str, np.ndarray]]) -> None:
+def check_alive(made: Model, source: Model, feeds: Sequence[Mapping[str, np.ndarray]]) -> None:
     """Make sure that a quantised model still says something, and not the same to every row.
 
     Args:
