@@ -12,9 +12,9 @@ from typing import Any, Literal
 import numpy as np
 
 from surefoot.compress.steps._calibration import calibration_rows, check_alive, note_rows
+from surefoot.compress.steps._codes import look_up_first, make_unsigned
 from surefoot.compress.steps._graph import WEIGHTS, name_head, name_nodes
 from surefoot.compress.steps._rows import batches, quiet
-from surefoot.compress.steps._unsigned import look_up_first, make_unsigned
 from surefoot.core.dataset import Task
 from surefoot.core.errors import ModelError
 from surefoot.core.extras import require
