@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pytest
 
 from surefoot.core.errors import DataError, ModelError, PlanError
@@ -107,7 +108,7 @@ def test_the_columns_of_texts(folder, rows, text, label):
     [
         ("id,a,b,c,d,label", "label", ["a", "b", "c", "d"]),
         ("a,b,c,d,index,tree", "tree", ["a", "b", "c", "d"]),
-        ("a,b,c,d,n,species", "species", ["a", "b", "c", "d", "n"]),
+        ("a,b,c,n,species", "species", ["a", "b", "c", "n"]),
     ],
 )
 def test_the_columns_of_numbers(folder, header, label, columns):
@@ -126,6 +127,101 @@ def test_the_columns_of_numbers(folder, header, label, columns):
     assert plan.task.kind == "tabular-classification"
     assert plan.task.test["main"]["label"] == label
     assert plan.task.test["main"]["columns"] == columns
+
+
+NUMBERS = "id,d,c,b,a,label\n" + "".join(
+    f"{i},{i}.5,{i},2,1,{('ash', 'birch', 'oak')[i % 3]}\n" for i in range(9)
+)
+
+
+def saved(folder: Path, estimator: object, name: str = "m.skops") -> str:
+    import skops.io
+
+    skops.io.dump(estimator, folder / name)
+    return name
+
+
+def numeric(named: tuple[str, ...] = (), boosted: bool = False):
+    """A fitted classifier of 4 numbers; with names where it was fitted on a table with names."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+
+    rows = np.random.default_rng(0).standard_normal((60, 4))
+    labels = np.array(["ash", "birch", "oak"])[rows[:, :3].argmax(axis=1)]
+    estimator = HistGradientBoostingClassifier(max_iter=3) if boosted else LogisticRegression()
+    estimator.fit(rows, labels)
+    if named:
+        estimator.feature_names_in_ = np.array(named, dtype=object)
+    return estimator
+
+
+def test_columns_come_in_the_order_in_which_the_model_was_fitted(folder):
+    name = saved(folder, numeric(("a", "b", "id", "d")))
+    assert drafted(folder, name, NUMBERS).task.test["main"]["columns"] == ["a", "b", "id", "d"]
+
+
+@pytest.mark.parametrize(
+    ("named", "rows", "said"),
+    [
+        (("a", "b", "cc", "d"), NUMBERS, "no column of numbers 'cc'.*did you mean 'c'"),
+        ((), NUMBERS.replace("d,c,", "d,e,"), None),
+        ((), "a,b,label\n1,2,ash\n2,3,oak\n", "2 columns of numbers .a, b., and the model takes 4"),
+    ],
+)
+def test_columns_that_do_not_fit_the_model_are_said_at_once(folder, named, rows, said):
+    name = saved(folder, numeric(named))
+    if said is None:
+        assert drafted(folder, name, rows).task.test["main"]["columns"] == ["d", "e", "b", "a"]
+        return
+    with pytest.raises(DataError, match=said):
+        drafted(folder, name, rows)
+    assert not list(folder.glob("*.toml"))
+
+
+def test_a_file_that_has_to_be_trusted_asks_for_it(folder):
+    plan = drafted(folder, saved(folder, numeric(boosted=True)), NUMBERS)
+    assert "does not know to be safe: sklearn.ensemble._hist_gradient_boosting" in plan.text
+    assert "\n# trust = true\n" in plan.text
+    assert not plan.model.trust
+    trusting = folder / "trusting.toml"
+    trusting.write_text(plan.text.replace("# trust = true", "trust = true"))
+    assert read_plan(trusting).model.trust
+
+
+def test_texts_of_scikit_learn_are_no_rows_of_numbers(folder, tiny_sklearn_text):
+    """A plan for them could make no candidate."""
+    shutil.copyfile(tiny_sklearn_text, folder / "tfidf.skops")
+    with pytest.raises(ModelError, match="takes raw texts in scikit-learn"):
+        drafted(folder, "tfidf.skops", REVIEWS)
+
+
+def test_images_are_no_rows_of_a_table(folder, tiny_onnx_image):
+    shutil.copyfile(tiny_onnx_image, folder / "image.onnx")
+    with pytest.raises(ModelError, match="takes images"):
+        drafted(folder, "image.onnx", NUMBERS)
+
+
+def test_no_model_at_all_is_named(folder):
+    (folder / "model.xyz").touch()
+    with pytest.raises(ModelError, match=r"unknown suffix '\.xyz'"):
+        drafted(folder, "model.xyz", NUMBERS)
+
+
+def test_an_exported_program_asks_for_its_classes_too(folder):
+    import torch
+
+    rows = ({0: torch.export.Dim("rows")},)
+    program = torch.export.export(torch.nn.Linear(4, 3), (torch.zeros(2, 4),), dynamic_shapes=rows)
+    torch.export.save(program, folder / "linear.pt2")
+    plan = drafted(folder, "linear.pt2", NUMBERS)
+    assert plan.model.classes == ["ash", "birch", "oak"]
+    assert plan.task.test["main"]["columns"] == ["d", "c", "b", "a"]
+
+
+def test_a_numeric_draft_with_rows_to_learn_from_tries_trees(folder):
+    (folder / "train.csv").write_text(NUMBERS)
+    plan = drafted(folder, "trees.skops", NUMBERS, train="train.csv")
+    assert [recipe.name for recipe in plan.recipes] == ["onnx", "trees"]
 
 
 def test_classes_that_a_file_does_not_name_are_proposed_with_a_question(folder):

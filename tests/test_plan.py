@@ -72,8 +72,10 @@ def test_a_plan_without_candidates_gets_the_standard_ones(folder):
     text = GOOD[: GOOD.index("[[candidate]]")] + GOOD[GOOD.index("[[budget]]") :]
     names = [r.name for r in plan(folder, text).recipes]
     assert names == ["int8-per-tensor", "int8-per-channel"]
-    skops = plan(folder, text.replace("model.onnx", "model.skops"))
-    assert [[s.use for s in r.steps] for r in skops.recipes] == [["export_onnx"]]
+    skops = text.replace("model.onnx", "model.skops")
+    assert problems(folder, skops) == [
+        "candidate: no standard one fits a scikit-learn model of texts; name [[candidate]]"
+    ]
     train = 'task.train={ use = "csv", path = "data/train.csv", text = "b", label = "i" }'
     assert "static" in [r.name for r in plan(folder, text, train).recipes]
 
@@ -95,10 +97,22 @@ def test_the_standard_candidates_fit_the_format_of_the_model(folder, model, name
     (folder / model).mkdir() if model == "bert" else (folder / model).touch()
     text = GOOD.replace('"model.onnx"', f'"{model}"')
     bare = text.partition("[[candidate]]")[0] + "[[budget]]" + text.partition("[[budget]]")[2]
+    if names == ["onnx"]:
+        bare = bare.replace("text-classification", "tabular-classification")
     found = plan(folder, bare)
     assert [recipe.name for recipe in found.recipes] == names
     for recipe in found.recipes:
         assert (recipe.steps[0].use == "export_onnx") == exported
+
+
+def test_standard_candidates_of_numbers_learn_where_they_can(folder):
+    text = GOOD[: GOOD.index("[[candidate]]")] + GOOD[GOOD.index("[[budget]]") :]
+    text = text.replace("text-classification", "tabular-classification").replace(
+        "model.onnx", "model.skops"
+    )
+    train = 'task.train={ use = "csv", path = "data/train.csv", columns = ["b"], label = "i" }'
+    assert [r.name for r in plan(folder, text).recipes] == ["onnx"]
+    assert [r.name for r in plan(folder, text, train).recipes] == ["onnx", "trees"]
 
 
 def test_the_format_of_a_model_is_known_in_capitals(folder):
@@ -506,3 +520,32 @@ def test_a_fixed_list_may_have_no_failure_at_all_and_a_sampled_rate_may_not(fold
     assert plan(folder, GOOD, checks, none.format("golden")).budgets[0].at_most == 0
     (said,) = problems(folder, GOOD, checks, none.format("finite"))
     assert said == "budget[0].at_most: no number of rows shows a rate of 0; give 0.005, for example"
+
+
+STORED = """
+[[candidate]]
+name = "student"
+steps = [{ use = "distill_static", outputs = "data/scores.csv" }]
+"""
+
+
+def test_files_that_options_name_lie_where_the_plan_does(folder):
+    (folder / "data" / "scores.csv").touch()
+    (recipe,) = [r for r in plan(folder, GOOD + STORED).recipes if r.name == "student"]
+    assert dict(recipe.steps[0].options) == {"outputs": str(folder / "data" / "scores.csv")}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("data/score.csv", "no such file: 'data/score.csv'; did you mean 'scores.csv'?"),
+        ("gone/scores.csv", "no such file: 'gone/scores.csv'; known: none"),
+    ],
+)
+def test_a_file_that_an_option_names_must_be_there(folder, change, said):
+    (folder / "data" / "scores.csv").touch()
+    text = GOOD + STORED.replace("data/scores.csv", change)
+    assert problems(folder, text) == [f"candidate[1].steps[0].outputs: {said}"]
+    number = GOOD + STORED.replace('"data/scores.csv"', "3")
+    (line,) = problems(folder, number)
+    assert line == "candidate[1].steps[0].outputs: should be a path, found 3"

@@ -8,18 +8,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from surefoot import plugins
-from surefoot.core.errors import DataError, ModelError, PlanError
+from surefoot.core.errors import DataError, ModelError, PlanError, nearest
 from surefoot.data.columns import describe, distinct
 from surefoot.data.tables import TABLES
 from surefoot.models.formats.huggingface import HEAD
+from surefoot.models.told import Told, tell
 from surefoot.plan import read_plan
+from surefoot.plan.problems import model_format
 from surefoot.store import whole_file
 
 TEXT_COLUMNS = ("text", "body", "sentence", "content", "utterance", "query", "message")
 LABEL_COLUMNS = ("label", "category", "class", "intent", "target", "y")
 MOST_CLASSES = 1000
-NUMBERS = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT|INTEGER|UINTEGER|FLOAT|DOUBLE|DECIMAL")
+ROW_NAMES = ("id", "index")
+"""Columns that number rows, unless a model was fitted on them."""
+NUMBERS = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT|INTEGER|UINTEGER|FLOAT|DOUBLE|DECIMAL|BOOLEAN")
 
 TEMPLATE = """\
 # Written by `surefoot init`; `surefoot run {file}` makes the candidates and judges them.
@@ -72,8 +75,9 @@ def draft_plan(model: Path, test: Path, file: Path, *, train: Path | None = None
     if not model.exists():
         raise ModelError("no such model", where=str(model))
     _check_head(model)
-    kind = "text-classification" if _takes_text(model) else "tabular-classification"
-    columns = _columns(test, kind, _model_classes(model))
+    told = _told(model)
+    kind = "text-classification" if told.input == "text" else "tabular-classification"
+    columns = _columns(test, told)
     here = file.resolve().parent
     text = TEMPLATE.format(
         file=file.name,
@@ -81,7 +85,7 @@ def draft_plan(model: Path, test: Path, file: Path, *, train: Path | None = None
         train="" if train is None else f"train = {_source(train, kind, columns, here)}\n",
         test=_source(test, kind, columns, here),
         model=_toml(_relative(model, here)),
-        extra=_classes_line(model, test, columns),
+        extra=_trust_line(told) + _classes_line(model, test, columns),
     )
     with whole_file(file) as part:
         part.write_text(text, encoding="utf-8")
@@ -108,34 +112,34 @@ def _check_head(model: Path) -> None:
         )
 
 
-def _takes_text(model: Path) -> bool:
-    return model.is_dir() or (model.parent / "tokenizer.json").exists()
+def _told(model: Path) -> Told:
+    format = model_format(model)
+    if format is None:
+        raise ModelError(
+            f"unknown suffix '{model.suffix}'",
+            where=str(model),
+            fix="a Hugging Face folder, .onnx, .pt2 and .skops are known",
+        )
+    told = tell(model, format)
+    if told.input == "image":
+        raise ModelError(
+            "takes images, and rows of a table are texts or numbers",
+            where=str(model),
+            fix="write the plan by hand: docs/plan.md",
+        )
+    if told.input == "text" and format in ("skops", "pickle"):
+        raise ModelError(
+            "takes raw texts in scikit-learn, of which no step makes a leaner model yet",
+            where=str(model),
+            fix="draft a plan for a model that takes tokens or numbers",
+        )
+    return told
 
 
-def _model_classes(model: Path) -> tuple[str, ...]:
-    """The classes that a Hugging Face folder or a skops file names, if it does."""
-    if model.suffix.lower() == ".skops":
-        return _skops_classes(model)
-    try:
-        named = json.loads((model / "config.json").read_text(encoding="utf-8"))["id2label"]
-        return tuple(str(named[key]) for key in sorted(named, key=int))
-    except (OSError, ValueError, LookupError, TypeError):
-        return ()
-
-
-def _skops_classes(model: Path) -> tuple[str, ...]:
-    """None where the file holds types that only a plan with `trust = true` may make."""
-    try:
-        estimator = plugins.find("format", "skops")(model)
-    except ModelError:
-        return ()
-    return tuple(map(str, getattr(estimator, "classes_", ())))
-
-
-def _columns(data: Path, kind: str, classes: Sequence[str]) -> Columns:
+def _columns(data: Path, told: Told) -> Columns:
     found = describe(data)
-    label = _label(data, found, classes)
-    if kind == "text-classification":
+    label = _label(data, found, told.classes)
+    if told.input == "text":
         texts = [
             name for name, (type_, _, _) in found.items() if type_ == "VARCHAR" and name != label
         ]
@@ -147,11 +151,32 @@ def _columns(data: Path, kind: str, classes: Sequence[str]) -> Columns:
     numbers = tuple(
         n
         for n, (type_, _, _) in found.items()
-        if NUMBERS.match(type_) and n not in (label, "id", "index")
+        if NUMBERS.match(type_) and n not in (label, *(() if n in told.columns else ROW_NAMES))
     )
     if not numbers:
         raise DataError("no column of numbers", where=str(data), fix=f"found {', '.join(found)}")
-    return Columns(label=label, inputs=numbers)
+    return Columns(label=label, inputs=_fitting(data, numbers, told))
+
+
+def _fitting(data: Path, numbers: tuple[str, ...], told: Told) -> tuple[str, ...]:
+    """The columns of numbers that a model takes, in its order."""
+    missing = [name for name in told.columns if name not in numbers]
+    if missing:
+        raise DataError(
+            f"has no column of numbers '{missing[0]}', which the model was fitted on",
+            where=str(data),
+            fix=nearest(missing[0], numbers),
+        )
+    if told.columns:
+        return told.columns
+    if told.width not in (None, len(numbers)):
+        raise DataError(
+            f"has {len(numbers)} columns of numbers ({', '.join(numbers)}), and the model takes"
+            f" {told.width}",
+            where=str(data),
+            fix="leave the others out of the file",
+        )
+    return numbers
 
 
 def _label(data: Path, found: dict[str, tuple[str, int, float]], classes: Sequence[str]) -> str:
@@ -207,9 +232,18 @@ def _relative(path: Path, here: Path) -> str:
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
+def _trust_line(told: Told) -> str:
+    """A model that may run code is opened by those alone who say that they trust it."""
+    if not told.danger:
+        return ""
+    return (
+        f"# The file {told.danger}.\n# If you trust its origin, take the # away:\n# trust = true\n"
+    )
+
+
 def _classes_line(model: Path, data: Path, columns: Columns) -> str:
-    """An ONNX file does not name its classes: propose the labels in sorted order, and say so."""
-    if model.suffix.lower() != ".onnx":
+    """Most files do not name their classes: propose the labels in sorted order, and say so."""
+    if model_format(model) in ("huggingface", "skops", "pickle"):
         return ""
     names = _toml(distinct(data, columns.label))
     question = "# The file does not name its classes: is this the order of its outputs?"

@@ -39,6 +39,7 @@ _WORDS = {
     float: "a number",
     bool: "true or false",
     dict: "a table",
+    Path: "a path",
 }
 
 
@@ -116,6 +117,18 @@ def options(kind: str, name: str) -> Mapping[str, Option]:
         for parameter in inspect.signature(function).parameters.values()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
         and hints.get(parameter.name) is not Model
+    }
+
+
+def files(kind: str, name: str, given: Mapping[str, Any]) -> Mapping[str, str]:
+    """The options among those given that name files: whose type is a path."""
+    known = options(kind, name)
+    return {
+        key: value
+        for key, value in given.items()
+        if key in known
+        and Path in (known[key].type, *typing.get_args(known[key].type))
+        and isinstance(value, str)
     }
 
 

@@ -31,6 +31,7 @@ from surefoot.gate.power import Design, places, too_short, too_small
 from surefoot.ledger import LEDGER, planned_use, record_use
 from surefoot.models import adopt_baseline, source_files
 from surefoot.report.power import too_short_line, too_small_line
+from surefoot.search import search
 from surefoot.store import Store, check_replaceable
 
 BASELINE = "baseline"
@@ -63,7 +64,7 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
             watch.note("note: the machine was too noisy last time; what it left open is run again")
         check_replaceable(out / "bundle")
         contents, use = _measured(plan, key, store, watch)
-        tried = len(plan.recipes)
+        tried = len(plan.recipes) + (contents.searched.tried if contents.searched else 0)
         verdicts = gate_evidence(contents.evidence, plan.budgets, use=use, tried=tried)
         bundle = write_bundle(out / "bundle", key, replace(contents, verdicts=verdicts))
         store.keep_digests()
@@ -77,7 +78,8 @@ def _warn_of_small_sets(
     use = planned_use(plan.path.parent / LEDGER, sketches)
     calls = plan.evaluate.latency.calls
     requests = {n: load.requests for n, load in plan.evaluate.load.items() if load.requests}
-    design = Design(candidates=len(plan.recipes), calls=calls, use=use, requests=requests)
+    candidates = len(plan.recipes) + (plan.search.finalists if plan.search else 0)
+    design = Design(candidates=candidates, calls=calls, use=use, requests=requests)
     for found in too_small(plan.budgets, places(task.test, plan.shifts), design):
         watch.note(f"note: {too_small_line(found)}")
     for short in too_short(plan.budgets, design):
@@ -118,7 +120,9 @@ def _measured(plan: Plan, key: str, store: Store, watch: Progress) -> tuple[Cont
     _warn_of_small_sets(plan, raw, sketches, watch)
     baseline = adopt_baseline(plan.model, raw, store, BASELINE)
     task = for_classes(raw, baseline.model.signature.classes)
+    found = search(plan, baseline, task, store, watch)
     recipes = [(recipe, plan.runtimes.get(recipe.name)) for recipe in plan.recipes]
+    recipes += [(c.recipe, None) for c in found.finalists] if found else []
     seeds = plan.evaluate.seeds
     made = compress_all(baseline.model, recipes, task, store, seeds=seeds, progress=watch)
     entrants = Entrants(
@@ -146,6 +150,7 @@ def _measured(plan: Plan, key: str, store: Store, watch: Progress) -> tuple[Cont
         metrics=plan.metrics(),
         worst=worst_slices(measured.evidence, measured.cells, task.test, task.metric),
         found_slices=_explored(plan, task, measured),
+        searched=found,
     )
     return contents, use
 
@@ -185,6 +190,8 @@ def _explored(plan: Plan, task: Task, measured: Measured) -> Exploration | None:
 def _foreign_plugins(plan: Plan) -> dict[str, str]:
     """The versions of third parties' plugins; our own are part of the environment."""
     named = [("step", call.use) for recipe in plan.recipes for call in recipe.steps]
+    every = plugins.names("step") if plan.search else ()
+    named += [("step", name) for name in every]
     named += [("metric", name) for name in plan.metrics()]
     named += [("source", call["use"]) for call in plan.task.sources().values()]
     named += [("shift", call.use) for call in plan.shifts]

@@ -20,6 +20,8 @@ PART = ".surefoot-part"
 """Ends the name of what is not finished; nobody else calls a file so."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """Errors of a place rather than of a file."""
+PROBE = 1 << 20
+"""Bytes; with less room than this no run can go on."""
 
 Kept = TypeVar("Kept")
 
@@ -108,6 +110,17 @@ class Store:
         if entry is None or entry[:3] != stamp:
             entry = known[str(path.resolve())] = [*stamp, hash_file(path)]
         return str(entry[3])
+
+    def check_writable(self) -> None:
+        """Make sure that a little more can be written, after something could not be.
+
+        Raises:
+            BundleError: It cannot: the disk is full, or it is not this piece of work alone.
+        """
+        probe = self.root / "probe"
+        with whole_file(probe) as file:
+            file.write_bytes(bytes(PROBE))
+        probe.unlink()
 
     def keep_digests(self) -> None:
         """Write the remembered digests down for the next run."""

@@ -60,9 +60,16 @@ def _candidate(folder: Path, linear: Callable, name: str, turn: int) -> Candidat
     model = adopt(path, folder / f"{name}-model", name=name, kind=kind, options=options)
     (model.path / ".inputs.json").write_text("{}")  # as the store leaves one
     steps = (StepCall(use="roll", options=(("by", turn),)),) if turn else ()
-    cost = Cost(wall_s=1.5 * turn, cpu_s=3.0 * turn)
+    cost = Cost(wall_s=1.5 * turn, cpu_s=3.0 * turn, rows=20 * turn, peak_mb=7.0 * turn)
     recipe = Recipe(name=name, steps=steps, seed=7)
-    return Candidate(name=name, model=model, runtime="onnxruntime", recipe=recipe, cost=cost)
+    return Candidate(
+        name=name,
+        model=model,
+        runtime="onnxruntime",
+        recipe=recipe,
+        cost=cost,
+        step_costs=(cost,) if turn else (),
+    )
 
 
 def _dataset(weight: np.ndarray) -> Dataset:

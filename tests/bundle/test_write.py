@@ -190,7 +190,9 @@ def test_what_was_not_made_and_what_to_know_are_told(bundle, contents):
     assert data["warnings"] == ["3 rows are odd"]
     turned = data["candidates"][2]
     assert (turned["steps"], turned["seed"]) == ([["roll", {"by": 1}]], 7)
-    assert turned["made_in"] == {"wall_s": 1.5, "cpu_s": 3.0}
+    cost = {"wall_s": 1.5, "cpu_s": 3.0, "rows": 20, "peak_mb": 7.0, "energy_j": None}
+    assert turned["made_in"] == cost
+    assert turned["step_costs"] == [cost]
     assert turned["fingerprint"] == contents.candidates[2].model.fingerprint
 
 

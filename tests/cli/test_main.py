@@ -163,12 +163,13 @@ def run_broken(folder: Path, debug: str = "") -> subprocess.CompletedProcess[str
 
 
 @pytest.mark.parametrize("debug", ["", "1"])
-def test_an_internal_error_is_one_line_unless_asked_for_more(broken_step, debug):
+def test_a_bug_in_a_step_is_one_line_unless_asked_for_more(broken_step, debug):
     done = run_broken(broken_step, debug)
     assert done.returncode == 2
+    hint = "" if debug else "; SUREFOOT_DEBUG=1 shows where"
     assert done.stderr.splitlines()[-1] == (
-        "surefoot: internal error, ZeroDivisionError: division by zero; "
-        "SUREFOOT_DEBUG=1 shows where; please report it"
+        "surefoot: no candidate could be made: "
+        f"odd: the step oddstep failed: ZeroDivisionError: division by zero{hint}"
     )
     assert ("Traceback" in done.stderr) == bool(debug)
     assert ("return 1 / 0" in done.stderr) == bool(debug)
@@ -177,14 +178,31 @@ def test_an_internal_error_is_one_line_unless_asked_for_more(broken_step, debug)
     assert not (broken_step / "surefoot-run" / "bundle").exists()
 
 
+@pytest.mark.parametrize("debug", ["", "1"])
+def test_an_internal_error_is_one_line_unless_asked_for_more(broken_step, debug):
+    """A source is asked in this process, and a bug in one is nobody's but its own."""
+    source = "def oddsource(*, path: str, name='data', label: str = '', slices=None):\n    1 / 0\n"
+    (broken_step / "oddsource.py").write_text(source)
+    info = broken_step / "oddstep-1.dist-info" / "entry_points.txt"
+    info.write_text(f"{info.read_text()}[surefoot.source]\noddsource = oddsource:oddsource\n")
+    plan = broken_step / "surefoot.toml"
+    odd = 'test.main = { use = "oddsource", path = "test.csv" }'
+    lines = [odd if "test.main" in line else line for line in plan.read_text().splitlines()]
+    plan.write_text("\n".join(lines))
+    done = run_broken(broken_step, debug)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "surefoot: internal error, ZeroDivisionError: division by zero; "
+        "SUREFOOT_DEBUG=1 shows where; please report it"
+    )
+    assert ("Traceback" in done.stderr) == bool(debug)
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("open('gone.bin')", "surefoot: gone.bin: No such file or directory; SUREFOOT_DEBUG=1"),
-        (
-            "raise BrokenPipeError(32, 'Broken pipe')",
-            "a process that took part in the work has ended",
-        ),
+        ("open('gone.bin')", "FileNotFoundError: [Errno 2] No such file or directory: 'gone.bin'"),
+        ("raise BrokenPipeError(32, 'Broken pipe')", "BrokenPipeError: [Errno 32] Broken pipe"),
     ],
 )
 def test_an_error_of_the_system_inside_a_step_is_not_one_of_our_output(broken_step, line, said):
@@ -192,5 +210,5 @@ def test_an_error_of_the_system_inside_a_step_is_not_one_of_our_output(broken_st
     step.write_text(step.read_text().replace("return 1 / 0", line))
     done = run_broken(broken_step)
     assert done.returncode == 2
-    assert said in done.stderr.splitlines()[-1]
+    assert f"the step oddstep failed: {said}" in done.stderr.splitlines()[-1]
     assert "make room" not in done.stderr

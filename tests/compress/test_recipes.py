@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from surefoot.compress import compress
+from surefoot.compress import NotMade, make_all
+from surefoot.compress import compress as compress_apart
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Model, Recipe, StepCall
 from surefoot.core.progress import Silent
@@ -37,6 +38,15 @@ def recipe(name: str, *steps: StepCall, seed: int = 0) -> Recipe:
     return Recipe(name=name, steps=steps, seed=seed)
 
 
+def compress(baseline, asked, task, store, *, runtime=None, progress=None):
+    """`compress` in this process, which is quicker to start."""
+    jobs = [(asked, runtime)]
+    ((_, found),) = make_all(baseline, jobs, task, store, processes=0, progress=progress)
+    if isinstance(found, NotMade):
+        raise ModelError(found.why)
+    return found
+
+
 def made(store: Store) -> set[Path]:
     """Every model that the store holds."""
     return set((store.root / "models").glob("*"))
@@ -57,7 +67,7 @@ class Told(Silent):
 
 def test_a_candidate_says_how_it_came_about(lexicon, text_task, store):
     asked = recipe("int8", QUANTIZE)
-    found = compress(lexicon, asked, text_task, store)
+    found = compress_apart(lexicon, asked, text_task, store)
     assert (found.name, found.recipe, found.runtime) == ("int8", asked, "onnxruntime")
     assert found.model.parent == lexicon.fingerprint
     assert found.model.fingerprint != lexicon.fingerprint
@@ -140,6 +150,23 @@ def test_other_options_make_another_model(lexicon, text_task, store):
     compress(lexicon, recipe("a", QUANTIZE), text_task, store)
     compress(lexicon, recipe("b", PER_TENSOR), text_task, store)
     assert len(made(store)) == 2
+
+
+def test_the_content_of_a_file_counts_and_not_its_name(lexicon, text_task, store, tmp_path):
+    ids = text_task.train.ids.tolist()
+
+    def student(name: str, answer: str) -> Model:
+        (tmp_path / name).write_text("\n".join(["id,predicted", *(f"{i},{answer}" for i in ids)]))
+        options = (*STUDENT.options, ("outputs", str(tmp_path / name)))
+        asked = recipe("student", StepCall(use=STUDENT.use, options=options))
+        return compress(lexicon, asked, text_task, store).model
+
+    first = student("a.csv", "positive")
+    assert student("b.csv", "positive").path == first.path
+    assert student("a.csv", "negative").path != first.path
+    gone = StepCall(use=STUDENT.use, options=(("outputs", str(tmp_path / "gone.csv")),))
+    with pytest.raises(ModelError, match=r"gone\.csv: step 'distill_static': no such file"):
+        compress(lexicon, recipe("student", gone), text_task, store)
 
 
 def test_a_seed_counts_for_steps_that_draw_and_for_no_others(lexicon, text_task, store):

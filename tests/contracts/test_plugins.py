@@ -19,6 +19,14 @@ EVERY = [(kind, name) for kind in plugins.FOLDERS for name in plugins.names(kind
 OPTIONS = {
     "drop_layers": {"keep": 1},
     "distill_static": {"epochs": 2, "dim": 16},
+    "set_runtime": {"threads": 2},
+    "distill": {"epochs": 1},
+    "distill_trees": {"trees": 3},
+    "prune_structured": {"allocation": "uniform"},
+}
+"""Options for steps that have required ones, or that take long without."""
+NUMERIC = ("distill_trees",)
+"""Steps that take rows of numbers alone."""
     "finetune_quantized": {"epochs": 1, "rows": 100},
 }
 """Options for steps that have required ones, or that take long without."""
@@ -227,7 +235,29 @@ def exported(adopted, tiny_encoder, text_task, tmp_path):
     return export(adopted(tiny_encoder, folder="encoder"), text_task, folder)
 
 
-@pytest.mark.parametrize("name", plugins.names("step"))
+def test_step_on_numbers(adopted, tiny_onnx_numeric, text_task, tmp_path):
+    """Of the steps that want rows of numbers."""
+    rows = np.random.default_rng(0).standard_normal((60, 4)).astype(np.float32)
+    data = replace(
+        text_task.train.rows(np.arange(60)),
+        inputs=rows,
+        labels=rows[:, :3].argmax(axis=1),
+        classes=("a", "b", "c"),
+    )
+    model = adopted(tiny_onnx_numeric, "numeric", classes=[*data.classes])
+    task = replace(
+        text_task,
+        kind="tabular-classification",
+        classes=data.classes,
+        train=data,
+        selection=None,
+        test={"main": data},
+    )
+    for name in NUMERIC:
+        testing.check_step(name, model, task, tmp_path / name, OPTIONS[name])
+
+
+@pytest.mark.parametrize("name", [n for n in plugins.names("step") if n not in NUMERIC])
 def test_step(name, request, adopted, tiny_encoder, text_task, tmp_path):
     needs = plugins.module("step", name).NEEDS
     wants_onnx = needs == "onnx" or (needs and "huggingface" not in needs)

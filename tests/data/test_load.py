@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -252,6 +253,16 @@ def test_rows_that_the_split_put_aside_count_as_seen_all_the_same(folder):
     task = load(folder, source("train"))
     assert len(task.train) < 1000
     assert leaks(task) == ("200 of 200 rows of test.main also stand in task.train",)
+
+
+@pytest.mark.parametrize("own", ["train", "selection", "calibration", "unlabelled"])
+def test_a_test_set_that_is_one_of_our_own_over_again_is_refused(folder, own):
+    """Whatever it is called, and without ids: steps would be calibrated on what judges them."""
+    shutil.copy(folder / "main.csv", folder / "copy.csv")
+    call = '{ use = "csv", path = "copy.csv", text = "text", label = "label" }'
+    others = [] if own == "train" else [ALL[0]]
+    with pytest.raises(DataError, match=rf"task\.test\.main: has the very rows of task\.{own}"):
+        load(folder, *others, f"{own} = {call}")
 
 
 OUTSIDE = 'out_of_scope = { use = "csv", path = "strange.csv", text = "text", id = "id" }'

@@ -14,7 +14,7 @@ from surefoot.core.model import Candidate, Recipe, StepCall
 from surefoot.evaluate import under_shifts
 from surefoot.evaluate.cells import ASKED_AGAIN, fill_cells
 from surefoot.evaluate.jobs import Job, filler, identity
-from surefoot.evaluate.matrix import WORTH, Filling, _free_memory, _room, ask_again, fill_matrix
+from surefoot.evaluate.matrix import WORTH, Filling, _room, ask_again, fill_matrix
 from surefoot.store import Store
 
 
@@ -147,17 +147,6 @@ def test_equal_sets_under_several_names_are_filled_once(candidate, tree_set, how
     assert len({c.scores.tobytes() for c in filled.cells["a"]}) == 1
 
 
-def test_a_container_has_the_memory_that_is_left_of_its_own(tmp_path, monkeypatch):
-    limit, used = tmp_path / "memory.max", tmp_path / "memory.current"
-    monkeypatch.setattr("surefoot.evaluate.matrix.CONTROL_GROUP", ((limit, used),))
-    whole = _free_memory()
-    limit.write_text("3000000\n")
-    used.write_text("1000000\n")
-    assert _free_memory() == 2_000_000
-    limit.write_text("max\n")
-    assert _free_memory() > 0.5 * whole
-
-
 def test_open_models_make_room_for_the_next(candidate, sets, how):
     """With memory for one model only the one used last stays open, and all answer as ever."""
     everyone = [candidate("a"), candidate("b", turned=1)]
@@ -177,7 +166,7 @@ def test_open_models_make_room_for_the_next(candidate, sets, how):
 def test_there_are_as_many_processes_as_there_is_memory_for(candidate, sets, how, monkeypatch):
     jobs = [Job(examples=sets["main"], candidates=[candidate("a")], batch=32, store=how.store)] * 4
     for free, wanted, processes in ((100e9, 3, 3), (100e9, 9, 4), (2.5e9, 9, 2), (1e6, 9, 1)):
-        monkeypatch.setattr("surefoot.evaluate.matrix._free_memory", lambda free=free: int(free))
+        monkeypatch.setattr("surefoot.evaluate.matrix.free_memory", lambda free=free: int(free))
         number, memory = _room(jobs, wanted)
         assert number == processes
         assert memory >= 0

@@ -14,7 +14,7 @@ SOURCE = ROOT / "src" / "surefoot"
 BELOW = ("surefoot.core", "surefoot.stats", "surefoot.plugins")
 # docs/decisions/0001: a step has to run the model that it changes, and all sources read columns.
 MAY_IMPORT = dict.fromkeys(plugins.FOLDERS, BELOW) | {
-    "step": (*BELOW, "surefoot.models"),
+    "step": (*BELOW, "surefoot.models", "surefoot.data.scores"),
     "source": (
         *BELOW,
         "surefoot.data.columns",

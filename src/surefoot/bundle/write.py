@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from surefoot.core.hashing import hash_file
 from surefoot.core.load import LoadProfile
 from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
+from surefoot.core.search import Searched
 from surefoot.data.columns import write_parquet
 from surefoot.evaluate import Exploration, by_row
 from surefoot.gate import Worst, best, check_summaries, load_summaries, noise, summaries
@@ -57,6 +58,8 @@ class Contents:
     """Where each candidate lost most."""
     found_slices: Exploration | None = None
     """What a search for slices found; None where none was asked for."""
+    searched: Searched | None = None
+    """What a search for recipes found; None where none was asked for."""
     verdicts: tuple[Verdict, ...] = ()
     """One a candidate; none where nothing was judged."""
 
@@ -129,6 +132,7 @@ def described(key: str, contents: Contents) -> dict[str, Any]:
                 "fingerprint": c.model.fingerprint,
                 "size_bytes": c.model.size_bytes,
                 "made_in": encode(c.cost),
+                "step_costs": encode(c.step_costs),
             }
             for c in contents.candidates
         ],
@@ -150,7 +154,16 @@ def described(key: str, contents: Contents) -> dict[str, Any]:
         "checks": encode(check_summaries(contents.evidence.checks)),
         "rows": {name: d.fingerprint for name, d in contents.task.test.items()},
         "diagnoses": encode(contents.evidence.diagnoses),
+        "search": _searched(contents.searched),
     }
+
+
+def _searched(found: Searched | None) -> dict[str, Any] | None:
+    """A search as JSON-able data; its finalists are among the candidates."""
+    if found is None:
+        return None
+    names = [candidate.name for candidate in found.finalists]
+    return {**encode(replace(found, finalists=())), "finalists": names, "tried": found.tried}
 
 
 def cell_file(dataset: str, shift: str, severity: float) -> str:

@@ -44,7 +44,7 @@ def command(
     tests = _tests(checked)
     sketches = {name: sketch(dataset.inputs) for name, dataset in tests.items()}
     design = Design(
-        candidates=len(checked.recipes),
+        candidates=len(checked.recipes) + (checked.search.finalists if checked.search else 0),
         calls=checked.evaluate.latency.calls,
         use=planned_use(checked.path.parent / LEDGER, sketches),
         seeds=checked.evaluate.seeds,

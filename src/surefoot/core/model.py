@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +33,8 @@ class Signature:
     """Names of the input tensors, in the model file's order; empty where the format has none."""
     max_length: int | None = None
     """Text: the most tokens a row may have; longer rows are cut."""
+    lengths: tuple[int, ...] = ()
+    """Text: a call's rows are padded to the least of these that they fit; empty: no further."""
     width: int | None = None
     """Numeric: the number of columns of a row."""
     shape: tuple[int, ...] = ()
@@ -42,6 +45,21 @@ class Signature:
     """Image: subtracted per channel after scaling to [0, 1]."""
     std: tuple[float, ...] = (1.0,)
     """Image: divided by per channel after `mean`."""
+
+
+GraphLevel = Literal["none", "basic", "extended", "all"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a model wants to be run; lies beside the weights as `runtime.json`."""
+
+    runtime: str | None = None
+    """The plugin in `models/runtimes/` that runs it; None takes the first that reads its format."""
+    threads: int | None = None
+    """Threads inside an operator; None leaves it to whoever opens the model."""
+    graph_level: GraphLevel | None = None
+    """How far the runtime may rewrite the graph; None leaves it to the runtime."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +82,8 @@ class Model:
     """Inputs and outputs."""
     parent: str | None = None
     """The fingerprint of the model it was made from."""
+    settings: Settings = Settings()
+    """How it wants to be run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +124,18 @@ class Cost:
     """Joules of the whole machine meanwhile; None where it does not report them."""
 
 
+def total_cost(costs: Sequence[Cost]) -> Cost:
+    """What steps cost together: sums, and of the memory the most; energy where all report it."""
+    energies = [cost.energy_j for cost in costs if cost.energy_j is not None]
+    return Cost(
+        wall_s=sum(cost.wall_s for cost in costs),
+        cpu_s=sum(cost.cpu_s for cost in costs),
+        rows=sum(cost.rows for cost in costs),
+        peak_mb=max((cost.peak_mb for cost in costs), default=0.0),
+        energy_j=sum(energies) if costs and len(energies) == len(costs) else None,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A model with the runtime and the recipe that make it up; the baseline has an empty recipe."""
@@ -118,3 +150,5 @@ class Candidate:
     """How it was made."""
     cost: Cost = Cost()
     """What making it cost."""
+    step_costs: tuple[Cost, ...] = ()
+    """What each step of the recipe cost, whichever candidate it was first done for."""

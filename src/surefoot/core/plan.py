@@ -123,6 +123,22 @@ class SliceSearchPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SearchPlan:
+    """The `[search]` table: surefoot finds the recipes itself."""
+
+    minutes: float = 20.0
+    """How long it may take to make and try candidates; what is begun is brought to its end."""
+    steps: list[str | Table] = field(default_factory=list)
+    """The only steps to use, those with options with these; all by default."""
+    worth: float = 0.05
+    """The least share by which a further candidate has to be leaner to be worth a try."""
+    finalists: int = 3
+    """How many candidates at most are judged on the test sets."""
+    seed: int = 0
+    """What every step that draws at random starts from, and the order of the selection rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnvelopePlan:
     """One `[[evaluate.envelope]]` table: an axis, and what holds as far as a model holds."""
 
@@ -227,6 +243,10 @@ class Plan:
     """What has to hold."""
     text: str
     """The file's own words, for the bundle, and what overrode them as comments."""
+    search: SearchPlan | None = None
+    """How to find more candidates; None where the plan does not ask for it."""
+    search_steps: tuple[StepCall, ...] = ()
+    """The steps that a search may use; empty: all."""
 
     def resolved(self) -> Table:
         """The plan as plain JSON-able data: defaults filled in, paths as seen from its folder."""

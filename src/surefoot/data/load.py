@@ -43,6 +43,7 @@ def read_task(plan: Plan, progress: Progress | None = None) -> Task:
     for name in plan.task.test:
         where = f"task.test.{name}"
         _refuse_seen(name, where, {**calls, **plan.task.test}, found)
+        _refuse_same(name, where, found)
     if OUTSIDE in found:
         _refuse_seen(OUTSIDE, f"task.{OUTSIDE}", calls, found)
     task = _task(plan, found)
@@ -120,6 +121,25 @@ def _refuse_seen(
                 f"{len(seen):,} rows also stand in task.{key}, with the same id and input: {first}",
                 where=where,
                 fix="take them out of one of the two: a verdict needs rows never seen before",
+            )
+
+
+def _refuse_same(name: str, where: str, found: Mapping[str, Dataset]) -> None:
+    """Refuse a test set that is one of our own sets over again: the same inputs, every one.
+
+    A few rows in common may be chance, as `leaks` counts them; all of both are the same data twice.
+    """
+    test = found[name]
+    for key in OWN_SETS:
+        if key == name or key not in found or len(found[key]) != len(test):
+            continue
+        mine, theirs = (np.sort(row_hashes(rows)) for rows in (test.inputs, found[key].inputs))
+        if np.array_equal(mine, theirs):
+            raise DataError(
+                f"has the very rows of task.{key}: steps may not learn from, or be calibrated on,"
+                " what they are judged on",
+                where=where,
+                fix="name other data as one of the two: a verdict needs rows never seen before",
             )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from surefoot.core.errors import DataError
+from surefoot.core.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import duckdb
@@ -104,6 +104,43 @@ def as_written(use: str, path: Path, columns: Iterable[str]) -> str:
         return scan(use, path)
     names = csv_header(path)[0] if use == "csv" else columns
     return read_as(use, path, dict.fromkeys(names, "VARCHAR"))
+
+
+def columns_of(
+    connection: duckdb.DuckDBPyConnection, use: str, path: Path, wanted: Sequence[str]
+) -> list[str]:
+    """The columns of a file, after making sure that the wanted ones are among them.
+
+    Raises:
+        DataError: A column is missing.
+    """
+    columns = csv_header(path)[0] if use == "csv" else [*types_of(connection, scan(use, path))]
+    if use == "jsonl" and not {*wanted} <= {*columns}:
+        # DuckDB looked at the first rows alone: a key may first stand further down.
+        columns = [*types_of(connection, typed(use, path))]
+    for column in wanted:
+        if column not in columns:
+            raise DataError(f"no column '{column}'", where=str(path), fix=nearest(column, columns))
+    return columns
+
+
+def table_use(path: Path, holds: str) -> str:
+    """The data source that reads a file, after making sure that there is such a file.
+
+    Raises:
+        DataError: There is none, or it is of another kind.
+    """
+    if path.is_dir():
+        raise DataError("is a folder", where=str(path), fix=f"name a file of {holds}")
+    if not path.exists():
+        beside = path.parent.iterdir() if path.parent.is_dir() else ()
+        fix = nearest(path.name, (p.name for p in beside))
+        raise DataError("no such file", where=str(path), fix=fix)
+    use = TABLES.get(path.suffix.lower())
+    if use is None:
+        known = f"known: {', '.join(TABLES)}"
+        raise DataError(f"cannot read '{path.suffix}' files", where=str(path), fix=known)
+    return use
 
 
 def csv_header(path: Path) -> tuple[list[str], str]:

@@ -25,7 +25,7 @@ from surefoot.evaluate.machine import (
     watch_machine,
     worth_keeping,
 )
-from surefoot.models import open_model
+from surefoot.models import open_model, own_threads
 from surefoot.store import Store
 
 WARM_UP = 5
@@ -175,7 +175,7 @@ def _profiles(
             candidate=name,
             runtime=candidate.runtime,
             batch=batch,
-            threads=threads,
+            threads=own_threads(candidate.model, threads),
             wall_ms=columns[f"wall{i}"],
             cpu_ms=columns[f"cpu{i}"],
             machine=machine,

@@ -18,23 +18,13 @@ from surefoot.core.model import Candidate
 from surefoot.core.progress import Progress, Silent
 from surefoot.evaluate.cells import cell, read_scores
 from surefoot.evaluate.jobs import PER_BYTE, Job, filler, identity
-from surefoot.executors import Ended, each
+from surefoot.executors import PER_PROCESS, Ended, each, free_memory
 from surefoot.store import Store
 
 Name = TypeVar("Name")
 
 WORTH = 20_000
 """Fewer rows than this are answered before other processes have imported their libraries."""
-CONTROL_GROUP = tuple(
-    (Path("/sys/fs/cgroup") / limit, Path("/sys/fs/cgroup") / used)
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    )
-)
-"""Where Linux says what a container may take and has taken, in the second and first version."""
-PER_PROCESS = 500_000_000
-"""Bytes that a process takes before it opens a model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +196,7 @@ def _alone(job: Job, ended: Ended) -> dict[str, str]:
         if ended.last is not None and ended.last[0] != identity(candidate):
             continue
         one = replace(job, candidates=(candidate,))
-        work = partial(filler, _free_memory())
+        work = partial(filler, free_memory())
         for _, result in each(work, [one], processes=1, heard=lambda _: None):
             if isinstance(result, Ended):
                 why = f"the process that ran {candidate.name} {result.how}, twice"
@@ -218,26 +208,9 @@ def _alone(job: Job, ended: Ended) -> dict[str, str]:
 
 def _room(jobs: Sequence[Job], wanted: int) -> tuple[int, int]:
     """How many processes half of the free memory has room for, and what open models may take."""
-    free = _free_memory() // 2
+    free = free_memory() // 2
     model = max(c.model.size_bytes for job in jobs for c in job.candidates) * PER_BYTE
     rows = 2 * max(job.examples.nbytes for job in jobs)  # as they came, and shifted
     most = max(1, free // (PER_PROCESS + model + rows))
     processes = min(wanted, len(jobs), most)
     return processes, max(free // max(processes, 1) - PER_PROCESS - rows, 0)
-
-
-def _free_memory() -> int:
-    """Bytes of main memory that can be had; a guess where the system does not tell.
-
-    A container may have less than the machine: what its control group allows, and has taken.
-    """
-    file, free = Path("/proc/meminfo"), [4_000_000_000]
-    if file.exists():
-        lines = dict(line.split(":", 1) for line in file.read_text().splitlines())
-        free = [int(lines["MemAvailable"].split()[0]) * 1024]
-    for limit, used in CONTROL_GROUP:
-        try:
-            free.append(max(int(limit.read_text()) - int(used.read_text()), 0))
-        except (OSError, ValueError):  # not there, or "max"
-            continue
-    return min(free)

@@ -11,6 +11,9 @@ from surefoot.core.evidence import Budget, SelectionEvidence
 from surefoot.gate.questions import Questions
 from surefoot.gate.verdict import p_values
 
+LIKELY = 0.2
+"""A p-value on the selection rows that lets hope for a PASS on others."""
+
 
 def finalists(
     evidence: SelectionEvidence,
@@ -19,11 +22,12 @@ def finalists(
     *,
     most: int = 3,
 ) -> tuple[str, ...]:
-    """The candidates that are most likely to pass, the cheapest first.
+    """The surest candidate and the cheapest of those likely to pass, the cheapest first.
 
-    Every finalist takes a share of alpha from the others, so few of them are best: those whose
-    worst budget has the smallest p-value on the selection data, and none that look broken there.
-    They are put in order of their cost before the confirmation data are opened, so that what is
+    Every finalist takes a share of alpha from the others, so few of them are best: the one whose
+    worst budget has the smallest p-value on the selection data, the cheapest of those for which no
+    p-value is above `LIKELY`, then whoever is likeliest; and none that look broken there. They are
+    put in order of their cost before the confirmation data are opened, so that what is
     seen there cannot choose among them. The p-values are no verdict: selection has worn them out.
 
     Args:
@@ -39,6 +43,7 @@ def finalists(
         BudgetError: No budget speaks of anything that was measured.
     """
     measured = {paired.metric for paired in evidence.paired} | {"flips", "lost", "won", "other"}
+    measured |= {"size_mb"} if evidence.sizes else set()
     asked = [b for b in budgets if b.quantity in measured and not (b.dataset or b.slice or b.shift)]
     if not asked:
         raise BudgetError("no budget speaks of what was measured on the selection data")
@@ -47,5 +52,8 @@ def finalists(
     worst = {name: float(np.max(p[name][:, 0])) for name in p}
     # Too few rows to pass is not broken: broken is what rather fails than passes.
     sound = (name for name in p if not (p[name][:, 1] < p[name][:, 0]).any())
-    likely = sorted(sound, key=worst.__getitem__)
-    return tuple(sorted(likely[:most], key=lambda name: costs.get(name, np.inf)))
+    surest = sorted(sound, key=worst.__getitem__)
+    in_order = {name: costs.get(name, np.inf) for name in surest}
+    cheap = sorted((n for n in surest if worst[n] <= LIKELY), key=in_order.__getitem__)
+    chosen = list(dict.fromkeys([*surest[:1], *cheap, *surest]))[:most]
+    return tuple(sorted(chosen, key=in_order.__getitem__))

@@ -16,6 +16,7 @@ from surefoot.core.model import Model, OutputKind, Signature
 from surefoot.core.plan import ModelPlan
 from surefoot.models.formats._external import external_files
 from surefoot.models.formats._safetensors import check_safetensors
+from surefoot.models.formats._structure import STRUCTURE
 from surefoot.models.formats.huggingface import HEAD, POOLING
 from surefoot.models.formats.skops import TRUSTED, noted
 from surefoot.models.formats.skops import trust as trust_types
@@ -232,7 +233,7 @@ def _weights(path: Path, format: str) -> list[Path]:
     """The files of a model besides its tokenizer."""
     if format == "huggingface":
         beside = ("config.json", "model.safetensors.index.json", "tokenizer_config.json", POOLING)
-        extra = [path / name for name in beside if (path / name).exists()]
+        extra = [path / name for name in (*beside, STRUCTURE) if (path / name).exists()]
         return [*_huggingface_weights(path), *extra]
     # Weights outside an ONNX file are named inside it, so they keep their names.
     outside = external_files(path) if format == "onnx" else ()

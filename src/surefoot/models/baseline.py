@@ -11,7 +11,7 @@ from surefoot.core.hashing import hash_arrays
 from surefoot.core.model import Candidate, Recipe
 from surefoot.core.plan import ModelPlan
 from surefoot.models.adopt import adopt, source_files
-from surefoot.models.open import default_runtime
+from surefoot.models.open import own_runtime
 from surefoot.models.store import read_model
 from surefoot.store import Store
 
@@ -48,5 +48,5 @@ def adopt_baseline(
     inputs["sample"] = hash_arrays(sample)
     folder = store.make("models", {**inputs, "content": content}, write)
     model = read_model(folder, trust=options.trust)
-    runtime = options.runtime or default_runtime(model.format)
+    runtime = options.runtime or own_runtime(model)
     return Candidate(name=name, model=model, runtime=runtime, recipe=Recipe(name=name))

@@ -113,8 +113,8 @@ def open_model(
 
     Args:
         model: The model.
-        runtime: A plugin of `models/runtimes/`; None takes `default_runtime`.
-        threads: Threads that the runtime may use.
+        runtime: A plugin of `models/runtimes/`; None takes `own_runtime`.
+        threads: Threads that the runtime may use; a model's own setting wins.
         golden: Whether it must give its golden answers; not where they are what is asked about.
 
     Raises:
@@ -145,6 +145,20 @@ def default_runtime(format: str) -> str:
     return able[0]
 
 
+def own_runtime(model: Model) -> str:
+    """The runtime that a model is run in when nobody asks for another: its own setting first.
+
+    Raises:
+        ModelError: No runtime reads its format.
+    """
+    return model.settings.runtime or default_runtime(model.format)
+
+
+def own_threads(model: Model, threads: int) -> int:
+    """How many threads a model is run on, where `threads` are given to those without a setting."""
+    return model.settings.threads or threads
+
+
 def runtimes_for(format: str) -> tuple[str, ...]:
     """The names of the runtimes that read a format, the preferred one first."""
     return tuple(name for name in plugins.names("runtime") if format in _formats(name))
@@ -152,13 +166,13 @@ def runtimes_for(format: str) -> tuple[str, ...]:
 
 @contextmanager
 def _opened(model: Model, runtime: str | None, threads: int) -> Iterator[Predictor]:
-    name = runtime or default_runtime(model.format)
+    name = runtime or own_runtime(model)
     if model.format not in _formats(name):
         raise ModelError(
             f"runtime '{name}' does not read the format '{model.format}' of '{model.name}'",
             fix=f"runtimes that do: {', '.join(runtimes_for(model.format)) or 'none'}",
         )
-    with plugins.find("runtime", name)(model, threads=threads) as run:
+    with plugins.find("runtime", name)(model, threads=own_threads(model, threads)) as run:
         yield Predictor(model, run)
 
 

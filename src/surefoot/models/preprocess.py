@@ -62,7 +62,10 @@ class Preprocessor:
 
     def _padded(self, encodings: list[Any]) -> Tensors:
         lengths = _lengths(encodings)
-        places = np.arange(max(1, lengths.max(initial=1)))
+        longest = max(1, int(lengths.max(initial=1)))
+        places = np.arange(
+            min((n for n in self._signature.lengths if n >= longest), default=longest)
+        )
         if self._padding["direction"] == "left":
             mask = places >= len(places) - lengths[:, None]
         else:

@@ -17,11 +17,14 @@ from surefoot import plugins
 from surefoot.core.errors import ModelError
 from surefoot.core.hashing import hash_file, hash_json
 from surefoot.core.model import Model, Signature
+from surefoot.models import settings
 from surefoot.models.formats.skops import TRUSTED
 from surefoot.store import whole_file
 
 SIGNATURE = "signature.json"
 GOLDEN = "golden.npz"
+TIMINGS = "timings.json"
+"""What a step timed while it worked: of this machine and this hour, and no part of the model."""
 TOKENIZER = "tokenizer.json"
 
 
@@ -93,9 +96,13 @@ def moved(model: Model, path: Path) -> Model:
 
 
 def copy_preprocessing(model: Model, folder: Path) -> None:
-    """Copy what turns raw inputs into tensors (the tokenizer) into the folder of a new model."""
-    if (model.path / TOKENIZER).exists():
-        shutil.copyfile(model.path / TOKENIZER, folder / TOKENIZER)
+    """Copy what turns raw inputs into tensors (the tokenizer) into the folder of a new model.
+
+    How the model wants to be run goes with it.
+    """
+    for name in (TOKENIZER, settings.FILE):
+        if (model.path / name).exists():
+            shutil.copyfile(model.path / name, folder / name)
 
 
 def _model(folder: Path, record: Mapping[str, Any]) -> Model:
@@ -108,6 +115,7 @@ def _model(folder: Path, record: Mapping[str, Any]) -> Model:
         size_bytes=sum((folder / name).stat().st_size for name in [*record["files"], SIGNATURE]),
         signature=_signature(record["signature"]),
         parent=record["parent"],
+        settings=settings.read(folder),
     )
 
 
@@ -163,7 +171,7 @@ def _file_hashes(folder: Path) -> dict[str, str]:
 
 def _counts(name: str) -> bool:
     hidden = any(part.startswith(".") for part in name.split("/"))
-    return not hidden and name not in (GOLDEN, SIGNATURE)
+    return not hidden and name not in (GOLDEN, SIGNATURE, TIMINGS)
 
 
 def _fingerprint(record: Mapping[str, Any]) -> str:

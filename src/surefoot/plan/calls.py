@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterator
+from datetime import date, time
+from pathlib import Path, PurePath
 from typing import Any
 
 from surefoot import plugins
@@ -18,6 +20,26 @@ def step_call(call: str | Table) -> StepCall:
     table = {"use": call} if isinstance(call, str) else dict(call)
     use = table.pop("use")
     return StepCall(use=use, options=tuple(sorted((k, _frozen(v)) for k, v in table.items())))
+
+
+def files_at(call: StepCall, folder: Path) -> StepCall:
+    """A step whose options name files from where the plan lies; one that is unknown stays."""
+    options = dict(call.options)
+    try:
+        named = plugins.files("step", call.use, options)
+    except PluginError:
+        return call
+    options |= {key: str(folder / path) for key, path in named.items()}
+    return StepCall(use=call.use, options=tuple(sorted(options.items())))
+
+
+def file_problems(call: Table, key: str, folder: Path) -> Iterator[str]:
+    """Options of a step that name files which are not there."""
+    for name, path in plugins.files("step", str(call.get("use")), call).items():
+        file = folder / path
+        if not file.is_file():
+            beside = [p.name for p in file.parent.iterdir()] if file.parent.is_dir() else []
+            yield f"{key}.{name}: no such file: '{path}'; {nearest(file.name, beside)}"
 
 
 def _frozen(value: Any) -> Any:
@@ -79,7 +101,14 @@ def _fits(value: Any, hint: Any) -> bool:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        TypeAdapter(hint).validate_json(json.dumps(value, default=str), strict=True)
-    except ValidationError:
+        TypeAdapter(hint).validate_json(json.dumps(value, default=_written), strict=True)
+    except (ValidationError, TypeError):
         return False
     return True
+
+
+def _written(value: Any) -> str:
+    """A path or a date as a plan writes it; nothing else that JSON does not know."""
+    if isinstance(value, PurePath | date | time):
+        return str(value)
+    raise TypeError(value)

@@ -15,14 +15,14 @@ from surefoot.core.parts import CLASS, is_part, part_name
 from surefoot.core.plan import (
     LABEL_LESS,
     OWN_SETS,
-    CandidatePlan,
     EvaluatePlan,
     SliceSearchPlan,
     Table,
     TaskPlan,
 )
-from surefoot.plan.calls import call_problems, name_problems, named, unlabelled
+from surefoot.plan.calls import call_problems, file_problems, name_problems, named, unlabelled
 from surefoot.plan.numbers import CALL, DAY, ROWS, SEEDS, WORKERS, count_problems, positive_problems
+from surefoot.plan.order import order_problems
 from surefoot.plan.typed import File
 
 HARDEST = 5.0
@@ -167,8 +167,10 @@ def candidate_problems(file: File, folder: Path) -> Iterator[str]:
         unknown: list[str] = []
         for j, call in enumerate(candidate.steps):
             table = {"use": call} if isinstance(call, str) else call
-            unknown += call_problems("step", table, f"{key}.steps[{j}]")
-        yield from unknown or _order_problems(candidate, key, given)
+            place = f"{key}.steps[{j}]"
+            wrong = [*call_problems("step", table, place)]
+            unknown += wrong or file_problems(table, place, folder)
+        yield from unknown or order_problems(candidate, key, given)
 
 
 def _called(name: str, key: str, taken: Sequence[str]) -> Iterator[str]:
@@ -176,25 +178,6 @@ def _called(name: str, key: str, taken: Sequence[str]) -> Iterator[str]:
         yield f"{key}: '{name}' becomes a file name; use letters, digits, blanks and . , + = _ -"
     if name in taken:
         yield f"{key}: '{name}' is taken; choose another"
-
-
-def _order_problems(candidate: CandidatePlan, key: str, has: str | None) -> Iterator[str]:
-    """Steps whose formats do not fit: each must take what the one before it gives."""
-    for j, call in enumerate(candidate.steps):
-        use = call if isinstance(call, str) else call["use"]
-        module = plugins.module("step", use)
-        needs = getattr(module, "NEEDS", ())
-        needs = (needs,) if isinstance(needs, str) else needs
-        if has is not None and needs and has not in needs:
-            hint = "put export_onnx before it" if "onnx" in needs else "put it before the export"
-            wanted = " or ".join(needs)
-            yield f"{key}.steps[{j}]: '{use}' needs {wanted}, but is given {has}; {hint}"
-        has = getattr(module, "GIVES", None) or has  # None: the format that it was given
-    runtime = candidate.runtime
-    if has and runtime in plugins.names("runtime"):
-        runs = plugins.module("runtime", str(runtime)).FORMATS
-        if has not in runs:
-            yield f"{key}.runtime: '{runtime}' runs {' or '.join(runs)}, but the steps give {has}"
 
 
 def _is_list(check: str) -> bool:

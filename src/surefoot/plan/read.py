@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.core.errors import PlanError
-from surefoot.core.model import Recipe, StepCall
+from surefoot.core.model import INPUTS, Recipe, StepCall
 from surefoot.core.plan import CandidatePlan, ModelPlan, Plan, Table, TaskPlan
-from surefoot.plan.calls import call_problems, step_call, unlabelled
+from surefoot.plan.calls import call_problems, files_at, step_call, unlabelled
 from surefoot.plan.envelope import envelope_problems
 from surefoot.plan.load import load_problems
 from surefoot.plan.problems import (
@@ -25,7 +25,11 @@ from surefoot.plan.problems import (
     shift_problems,
     task_problems,
 )
+from surefoot.plan.search import search_problems
 from surefoot.plan.typed import File, hidden, typed
+
+SKLEARN = ("skops", "pickle")
+NO_CANDIDATE = "candidate: no standard one fits a scikit-learn model of texts; name [[candidate]]"
 
 
 def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool = True) -> Plan:
@@ -49,7 +53,9 @@ def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool =
     found = [problem for override in overrides for problem in _set(tables, override)]
     file, broken = typed(tables)
     folder = path.resolve().parent
-    recipes = [_recipe(c) for c in file.candidate] or _standard(file, folder)
+    recipes = [_recipe(c, folder) for c in file.candidate]
+    if not recipes and file.search is None:
+        recipes = _standard(file, folder)
     checked = [
         *task_problems(file),
         *path_problems(file, folder),
@@ -58,7 +64,9 @@ def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool =
         *envelope_problems(file),
         *check_problems(file),
         *candidate_problems(file, folder),
+        *([] if recipes else [NO_CANDIDATE]),
         *budget_problems(file, needed=judged),
+        *search_problems(file),
         *load_problems(file, [recipe.name for recipe in recipes], broken),
     ]
     # What stands in for a broken value has problems of its own, which nobody needs to read.
@@ -76,6 +84,10 @@ def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool =
         shifts=tuple(map(step_call, file.evaluate.shifts)),
         checks=tuple(map(step_call, file.evaluate.checks)),
         budgets=tuple(file.budget),
+        search=file.search,
+        search_steps=tuple(
+            files_at(step_call(call), folder) for call in (file.search.steps if file.search else ())
+        ),
         text=text + "".join(f"\n# overridden: --set {override}\n" for override in overrides),
     )
 
@@ -134,9 +146,10 @@ def _is_position(part: str, place: Any) -> bool:
     return isinstance(place, list) and part.isdecimal() and int(part) < len(place)
 
 
-def _recipe(candidate: CandidatePlan) -> Recipe:
+def _recipe(candidate: CandidatePlan, folder: Path) -> Recipe:
     calls = [c for c in candidate.steps if isinstance(c, str) or isinstance(c.get("use"), str)]
-    return Recipe(name=candidate.name, steps=tuple(map(step_call, calls)), seed=candidate.seed)
+    steps = tuple(files_at(step_call(call), folder) for call in calls)
+    return Recipe(name=candidate.name, steps=steps, seed=candidate.seed)
 
 
 def _standard(file: File, folder: Path) -> list[Recipe]:
@@ -144,13 +157,17 @@ def _standard(file: File, folder: Path) -> list[Recipe]:
     given = model_format(folder / file.model.path) if file.model.path else None
     export = [] if given == "onnx" else [step_call("export_onnx")]
     recipes, quantize = {"onnx": export} if export else {}, {"use": "quantize_dynamic"}
-    if given not in ("skops", "pickle"):
+    if given in SKLEARN and INPUTS[file.task.kind] == "text":
+        return []  # what takes raw texts cannot be exported, and has no tokens to learn from
+    if given not in SKLEARN:
         recipes |= {
             "int8-per-tensor": [*export, step_call({**quantize, "per_channel": False})],
             "int8-per-channel": [*export, step_call({**quantize, "per_channel": True})],
         }
     if file.task.kind == "text-classification" and file.task.train:
         recipes["static"] = [step_call("distill_static")]
+    if INPUTS[file.task.kind] == "numeric" and file.task.train:
+        recipes["trees"] = [step_call("distill_trees")]
     return [Recipe(name=name, steps=tuple(steps)) for name, steps in recipes.items()]
 
 

@@ -20,6 +20,7 @@ from surefoot.core.plan import (
     LatencyPlan,
     LoadPlan,
     ModelPlan,
+    SearchPlan,
     Table,
     TaskPlan,
 )
@@ -41,6 +42,7 @@ class File:
     budget: list[Budget] = field(default_factory=list)
     candidate: list[CandidatePlan] = field(default_factory=list)
     evaluate: EvaluatePlan = field(default_factory=EvaluatePlan)
+    search: SearchPlan | None = None
 
 
 def typed(tables: Table) -> tuple[File, dict[str, str]]:
@@ -51,7 +53,7 @@ def typed(tables: Table) -> tuple[File, dict[str, str]]:
     """
     from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-    called = (CandidatePlan, LatencyPlan, LoadPlan, EnvelopePlan)
+    called = (CandidatePlan, LatencyPlan, LoadPlan, EnvelopePlan, SearchPlan)
     for kind in (TaskPlan, ModelPlan, *called, EvaluatePlan, Budget, File):
         with_config(ConfigDict(extra="forbid", strict=True))(kind)
     adapter, broken = TypeAdapter(File), dict[str, str]()
@@ -65,7 +67,7 @@ def typed(tables: Table) -> tuple[File, dict[str, str]]:
                 # Below a step stand the names of the types that it could have had.
                 place = error["loc"][:4] if error["loc"][2:3] == ("steps",) else error["loc"]
                 place = place[:2] if place[1:2] == ("find_slices",) else place
-                plugged = ("evaluate", "shifts"), ("evaluate", "checks")
+                plugged = ("evaluate", "shifts"), ("evaluate", "checks"), ("search", "steps")
                 place = place[:3] if place[:2] in plugged else place
                 place = LOADS if _without_name(place, error["input"]) else place
                 if not hidden(_dotted(place), broken):
@@ -93,7 +95,7 @@ def hidden(text: str, broken: Collection[str]) -> bool:
 def _explain(place: Place, problem: str, found: Any) -> str:
     key, kind = _dotted(place), _kind_at(place)
     if kind is None:
-        return f"{key}: unknown key; {nearest(str(place[-1]), _keys(_kind_at(place[:-1])))}"
+        return f"{key}: unknown key; {nearest(str(place[-1]), _keys(_bare(_kind_at(place[:-1]))))}"
     if problem == "missing":
         return f"{key}: missing"
     if place == LOADS:
@@ -136,8 +138,8 @@ def _kind_at(place: Place) -> Any:
     """The annotation of a value of the file; None where no key of that name is known."""
     kind: Any = File
     for part in place:
-        if dataclasses.is_dataclass(kind):
-            kind = typing.get_type_hints(kind).get(str(part))
+        if dataclasses.is_dataclass(_bare(kind)):
+            kind = typing.get_type_hints(_bare(kind)).get(str(part))
         else:
             kind = typing.get_args(_bare(kind))[-1]
     return kind

@@ -14,9 +14,11 @@ from surefoot.gate import best, exit_code
 from surefoot.ledger import LEDGER
 from surefoot.report.calibration import calibration_lines
 from surefoot.report.checks import check_lines
+from surefoot.report.costs import cost_lines
 from surefoot.report.diagnosis import diagnosis_lines
 from surefoot.report.envelope import envelope_lines, fails_first
 from surefoot.report.load import deadline_lines, load_lines, load_remarks
+from surefoot.report.search import search_lines
 from surefoot.report.slices import found_lines, worst_line
 from surefoot.report.terminal import (
     amount,
@@ -40,6 +42,7 @@ def bundle_lines(path: Path) -> list[str]:
             ("outcome", "candidate", "MB", "made in s", "decided by"),
             list(_candidates(bundle.verdicts, data, order)),
         ),
+        search_lines(data.get("search")),
         _matrix(data["comparisons"], order),
         _latencies(data),
         *_regimes(data),
@@ -49,6 +52,7 @@ def bundle_lines(path: Path) -> list[str]:
             *worst_line(data.get("worst", ()), first.candidate),
         ],
         found_lines(data.get("found_slices")),
+        cost_lines(data),
         list(_remarks(bundle, data)),
         [verdict_line(first)],
     ]
@@ -72,6 +76,7 @@ def evaluation_lines(data: Mapping[str, Any], use: Use) -> list[str]:
         _latencies(data),
         *_regimes(data),
         found_lines(data["found_slices"]),
+        cost_lines(data),
         [*_measured(data), *_spent(use), "nothing was judged: surefoot run does that"],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part).splitlines()
@@ -196,6 +201,8 @@ def _remarks(bundle: Bundle, data: Mapping[str, Any]) -> Iterator[str]:
     if len(bundle.verdicts) > 1:
         tried = len(bundle.verdicts)
         yield f"{tried} candidates were judged on the same rows and share their alpha (Holm)."
+    if bundle.verdicts[0].tried > len(bundle.verdicts):
+        yield f"{bundle.verdicts[0].tried} candidates were tried before these were chosen"
     yield from _spent(bundle.verdicts[0].use)
     yield f"evidence: {bundle.path}"
 

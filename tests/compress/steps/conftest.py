@@ -122,6 +122,74 @@ def numbers() -> Callable[..., Task]:
     return make
 
 
+def _convolutions(path: Path) -> None:
+    """A net of two convolutions with batch norms, from 8 by 8 images of three colours."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    rng = np.random.default_rng(0)
+    arrays = {
+        "w1": rng.normal(0, 0.3, (4, 3, 3, 3)),
+        "w2": rng.normal(0, 0.3, (8, 4, 3, 3)),
+        "head.weight": rng.normal(0, 1, (8, 2)),
+        "head.bias": np.zeros(2),
+    }
+    for i, width in ((1, 4), (2, 8)):
+        arrays |= {f"scale{i}": rng.uniform(0.5, 2, width), f"shift{i}": rng.normal(0, 1, width)}
+        arrays |= {f"mean{i}": rng.normal(0, 1, width), f"var{i}": rng.uniform(0.5, 2, width)}
+    nodes, read = [], "pixels"
+    for i in (1, 2):
+        norms = [f"{part}{i}" for part in ("scale", "shift", "mean", "var")]
+        nodes += [
+            helper.make_node("Conv", [read, f"w{i}"], [f"c{i}"], kernel_shape=[3, 3]),
+            helper.make_node("BatchNormalization", [f"c{i}", *norms], [f"b{i}"]),
+            helper.make_node("Relu", [f"b{i}"], [f"r{i}"]),
+        ]
+        read = f"r{i}"
+    nodes += [
+        helper.make_node("GlobalAveragePool", [read], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "head.weight", "head.bias"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", 3, 8, 8])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 2])],
+        [numpy_helper.from_array(a.astype(np.float32), name) for name, a in arrays.items()],
+    )
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> tuple[Model, Task]:
+    """A convolutional net as ONNX, and a task of 60 images for it."""
+    folder = tmp_path / "net"
+    folder.mkdir()
+    _convolutions(folder / "model.onnx")
+    classes = ("a", "b")
+    signature = Signature(input="image", classes=classes, tensors=("pixels",), shape=(8, 8, 3))
+    model = models.seal(folder, name="n", format="onnx", file="model.onnx", signature=signature)
+    pixels = np.random.default_rng(1).integers(0, 256, (60, 8, 8, 3), np.uint8)
+    train = Dataset(
+        name="train",
+        ids=np.array([f"image-{i}" for i in range(60)], np.dtypes.StringDType()),
+        inputs=pixels,
+        labels=np.arange(60) % 2,
+        classes=classes,
+    )
+    task = Task(
+        name="images",
+        kind="image-classification",
+        classes=classes,
+        train=train,
+        selection=None,
+        calibration=None,
+        test={},
+        metric="accuracy",
+    )
+    return model, task
+
+
 def _bars(rows: int, seed: int, name: str) -> Dataset:
     """Noisy images of a bar across, a bar down, or a spot."""
     rng = np.random.default_rng(seed)

@@ -84,26 +84,6 @@ def test_the_graph_computes_what_is_trained(buckets, length, tmp_path):
     assert np.isfinite(found).all()
 
 
-def test_the_loss_is_that_of_hinton_vinyals_and_dean():
-    import torch
-
-    training = _student.Training(
-        epochs=1, learning_rate=1.0, temperature=3.0, label_weight=0.25, seed=0
-    )
-    logits, gold = np.array([[1.0, -2.0, 0.5], [0.0, 0.3, 4.0]]), np.array([2, 0])
-    teacher = np.array([[0.2, 0.1, 0.7], [0.5, 0.25, 0.25]])
-
-    def softmax(x):
-        return np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
-
-    soft = softmax(np.log(teacher) / 3)
-    hard = -np.log(softmax(logits)[[0, 1], gold]).mean()
-    distance = (soft * np.log(soft / softmax(logits / 3))).sum(axis=1).mean()
-    wanted = torch.from_numpy(_student._softened(teacher, 3.0)).double()
-    found = _student._loss(torch.from_numpy(logits), torch.from_numpy(gold), wanted, training)
-    assert found.item() == pytest.approx(0.25 * hard + 0.75 * 9 * distance, rel=1e-6)
-
-
 def test_the_teachers_embeddings_are_found(encoder, exported):
     from safetensors.numpy import load_file
 

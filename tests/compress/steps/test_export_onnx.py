@@ -170,3 +170,23 @@ def test_types_that_the_user_trusts_are_exported(step, adopted, numbers, tmp_pat
     with models.open_model(step("export_onnx", model, on=task)) as predict:
         wanted = forest.predict_proba(task.train.inputs)
         np.testing.assert_allclose(predict(task.train.inputs), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_boosted_trees_are_one_operator(step, adopted, numbers, operators, tmp_path, scaled):
+    """Alone, and at the end of a pipeline; what makes their labels is left out."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from skops import io
+
+    task = numbers(("a", "b", "c"))
+    names = np.array(task.classes)[task.train.labels]
+    trees = HistGradientBoostingClassifier(max_iter=5, random_state=0)
+    trees = make_pipeline(StandardScaler(), trees) if scaled else trees
+    io.dump(trees.fit(task.train.inputs, names), tmp_path / "trees.skops")
+    made = step("export_onnx", adopted(tmp_path / "trees.skops", "numeric", trust=True), on=task)
+    assert operators(made) == [*["Scaler"] * scaled, "TreeEnsembleRegressor"]
+    np.testing.assert_allclose(
+        probabilities(made, task.train.inputs), trees.predict_proba(task.train.inputs), atol=1e-5
+    )

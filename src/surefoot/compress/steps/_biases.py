@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.compress.steps._graph import WEIGHTS, _constants
+from surefoot.compress.steps._graph import WEIGHTS, constants
 from surefoot.compress.steps._rows import batches
 from surefoot.core.model import Model
 from surefoot.models.formats.onnx import save
@@ -41,7 +41,7 @@ class Layer:
 
 def layers_of(graph: Any, *, quantised: bool) -> list[Layer]:
     """The quantised layers of a graph, or those in floats, in the order of the graph."""
-    constants = _constants(graph)
+    constants = constants(graph)
     makers = {name: node for node in graph.node for name in node.output}
     readers: dict[str, list[Any]] = {}
     for node in graph.node:
@@ -188,7 +188,7 @@ def move_bias(proto: Any, layer: Layer, delta: np.ndarray) -> bool:
     if layer.bias is None:
         return False
     node, place = layer.bias
-    constants = _constants(proto.graph)
+    constants = constants(proto.graph)
     makers = {name: maker for maker in proto.graph.node for name in maker.output}
     name = node.input[place] if len(node.input) > place else ""
     key = f"{layer.output}_recalibrated_bias"

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.compress.steps import _trees
+from surefoot.compress.steps._fusion import fused_transformer
 from surefoot.compress.steps._graph import WEIGHTS
 from surefoot.compress.steps._rows import quiet
 from surefoot.core.errors import ModelError
 from surefoot.core.extras import require
 from surefoot.core.model import Model
+from surefoot.models.formats.onnx import onnx
 from surefoot.models.runtimes._common import load
 
 _FOR_FORMAT = {
@@ -67,7 +70,7 @@ def export(
     Returns:
         The graph and an empty text, or None and what went wrong.
     """
-    onnx = require("onnx", extra="compress", error=ModelError)
+    require("onnx", extra="compress", error=ModelError)
     loaded = load(model)
     options: dict[str, Any] = {"output": model.signature.output, "opset": opset}
     with tempfile.TemporaryDirectory() as name, quiet():
@@ -76,7 +79,7 @@ def export(
             if exporter == "skl2onnx":
                 return _without_traces(_from_sklearn(loaded, model, **options)), ""
             _from_torch(loaded, _example(model, feeds[0][1]), file, exporter=exporter, **options)
-            graph = _fused(file, loaded) if fuse else onnx.load(file)
+            graph = _fused(file, loaded) if fuse else onnx(file)
         except _ERRORS as error:
             line = (str(error).strip() or type(error).__name__).partition("\n")[0][:200]
             return None, f"{exporter} fails: {line}"
@@ -129,16 +132,13 @@ def _example(model: Model, tensors: dict[str, np.ndarray]) -> dict[str, Any]:
 
 def _fused(file: Path, loaded: Any) -> Any:
     """The graph with ONNX Runtime's own operators in the place of the patterns that it knows."""
-    from onnxruntime.transformers.optimizer import optimize_model
-
-    # Without the number of heads it finds no attention in graphs whose shapes are all dynamic.
     configs = [child.config for child in _modules(loaded) if hasattr(child, "config")][:1]
-    heads = {
-        option: getattr(config, key, 0)
+    sizes = [
+        (getattr(config, "num_attention_heads", 0), getattr(config, "hidden_size", 0))
         for config in configs
-        for option, key in (("num_heads", "num_attention_heads"), ("hidden_size", "hidden_size"))
-    }
-    return optimize_model(str(file), model_type="bert", opt_level=1, **heads).model
+    ]
+    heads, width = sizes[0] if sizes else (0, 0)
+    return fused_transformer(onnx(file), heads=heads, width=width)
 
 
 def _modules(loaded: Any) -> Iterable[Any]:
@@ -149,6 +149,8 @@ def _modules(loaded: Any) -> Iterable[Any]:
 def _from_sklearn(estimator: Any, model: Model, *, output: str, opset: int) -> Any:
     library = require("skl2onnx", extra="tabular", error=ModelError)
     types = require("skl2onnx.common.data_types", extra="tabular", error=ModelError)
+    ensembles = require("sklearn.ensemble", extra="tabular", error=ModelError)
+    boosted = ensembles.HistGradientBoostingClassifier
     initial = ("inputs", types.FloatTensorType([None, model.signature.width]))
     graph = library.convert_sklearn(
         estimator,
@@ -156,12 +158,27 @@ def _from_sklearn(estimator: Any, model: Model, *, output: str, opset: int) -> A
         initial_types=[initial],
         target_opset=opset,
         options={id(estimator): {"zipmap": False}},
+        custom_conversion_functions={boosted: _trees.convert},
     )
     del graph.graph.output[0]  # the predicted labels; the scores of the classes stay
     graph.graph.output[0].name, old = output, graph.graph.output[0].name
     for node in graph.graph.node:
-        node.output[:] = [output if name == old else name for name in node.output]
+        for names in (node.input, node.output):
+            names[:] = [output if name == old else name for name in names]
+    _drop_unread(graph.graph)
     return graph
+
+
+def _drop_unread(graph: Any) -> None:
+    """Take out what only the labels were made from, which a runtime would go on making."""
+    read = {output.name for output in graph.output}
+    for node in reversed(list(graph.node)):
+        if read.isdisjoint(node.output):
+            graph.node.remove(node)
+            continue
+        # The body of a loop reads from outside without saying so.
+        inner = (name for part in node.attribute for each in part.g.node for name in each.input)
+        read.update(node.input, inner)
 
 
 def _without_traces(graph: Any) -> Any:

@@ -50,23 +50,23 @@ def find_head(graph: Any, where: Path) -> Head:
     from onnx import numpy_helper
 
     makers = {name: node for node in graph.node for name in node.output}
-    constants = _constants(graph)
+    known = constants(graph)
     tensor = _class_output(graph)
     while tensor in makers and makers[tensor].op_type in _TRANSPARENT:
         tensor = makers[tensor].input[0]
     last = makers.get(tensor)
     nodes = [last] if last is not None else []
     if last is not None and last.op_type == "Add":
-        nodes += [makers[name] for name in last.input if name in makers and name not in constants]
+        nodes += [makers[name] for name in last.input if name in makers and name not in known]
     linear = nodes[-1] if nodes else None
-    if linear is None or len(nodes) > 2 or not _is_linear(linear, constants):
+    if linear is None or len(nodes) > 2 or not _is_linear(linear, known):
         raise ModelError(
             f"has no linear head: its output comes from {last.op_type if last else 'an input'},"
             " not from a Gemm or MatMul with constant weights",
             where=str(where),
             fix="a quantised head cannot be refitted: quantise with head = false",
         )
-    weight = numpy_helper.to_array(constants[linear.input[1]])
+    weight = numpy_helper.to_array(known[linear.input[1]])
     transposed = linear.op_type == "Gemm" and _attribute(linear, "transB", 0)
     return Head(
         features=linear.input[0],
@@ -121,6 +121,27 @@ def head_features(model: Model, proto: Any, head: Head, inputs: np.ndarray) -> n
     return result
 
 
+def name_head(proto: Any, where: Path) -> list[str]:
+    """Name the head's product and return the names that the quantiser must leave alone."""
+    try:
+        linear = find_head(proto.graph, where).nodes[-1]
+    except ModelError:
+        return []  # A graph without a linear head has none to keep.
+    linear.name = linear.name or "head"
+    # The quantiser first makes a Gemm a MatMul of this name.
+    return [linear.name, f"{linear.name}_MatMul"]
+
+
+def name_nodes(proto: Any) -> Any:
+    """The graph with a name for every node: the quantiser derives names of tensors from them."""
+    for index, node in enumerate(proto.graph.node):
+        node.name = node.name or f"node_{index}"
+    # Says that the graph was prepared; without it the quantiser prints an advice to do so.
+    entry = proto.metadata_props.add()
+    entry.key, entry.value = "onnx.quant.pre_process", "onnxruntime.quant"
+    return proto
+
+
 def _class_output(graph: Any) -> str:
     """The name of the output with a column per class: float, and named so where there are more."""
     floats = [o.name for o in graph.output if o.type.tensor_type.elem_type in (1, 10, 11)]
@@ -128,7 +149,7 @@ def _class_output(graph: Any) -> str:
     return str([*named, *floats, *(o.name for o in graph.output)][0])
 
 
-def _constants(graph: Any) -> Mapping[str, Any]:
+def constants(graph: Any) -> Mapping[str, Any]:
     """The constant tensors of a graph by name, as `onnx.TensorProto`."""
     found = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:

@@ -12,6 +12,7 @@ import numpy as np
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Model
+from surefoot.core.seen import saw
 from surefoot.models.preprocess import Preprocessor
 
 # Rows that are tokenised at once; a data set of millions never lies in memory as tokens.
@@ -19,7 +20,7 @@ _WINDOW = 8192
 
 
 def training_rows(task: Task, model: Model, step: str, rows: int = 0) -> Dataset:
-    """The training data of a task, or `rows` of them spread evenly over it.
+    """The training data of a task, or `rows` of them spread evenly over it, counted as seen once.
 
     Raises:
         ModelError: The task has no training data, or other classes than the model.
@@ -37,6 +38,7 @@ def training_rows(task: Task, model: Model, step: str, rows: int = 0) -> Dataset
         )
     if rows < 0:
         raise ModelError(f"step '{step}': rows is {rows}", fix="0 takes all rows")
+    saw(rows if 0 < rows < len(task.train) else len(task.train))
     if not 0 < rows < len(task.train):
         return task.train
     return task.train.rows(np.linspace(0, len(task.train) - 1, rows).astype(np.int64))

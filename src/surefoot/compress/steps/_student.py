@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.compress.steps._targets import Targets, distillation_loss, softened
+from surefoot.core.seen import saw
+
 # A prime, so that the hash of a pair of tokens depends on both; fits int64 for every vocabulary.
 PRIME = 1_000_003
 _BATCH = 64
@@ -39,8 +42,6 @@ class Training:
     """Step size of Adam at the start; it falls to zero in a line."""
     temperature: float
     """Softens the teacher's and the student's probabilities."""
-    label_weight: float
-    """Weight of the labels; the teacher has the rest."""
     seed: int
     """What the order of rows starts from."""
 
@@ -56,20 +57,15 @@ def token_features(ids: np.ndarray, vocabulary: int, buckets: int) -> np.ndarray
 def train(
     student: Student,
     texts: Sequence[np.ndarray],
-    labels: np.ndarray,
-    teacher: np.ndarray,
+    targets: Targets,
     training: Training,
 ) -> Student:
     """Train a student on labels and on a teacher's probabilities.
 
-    The loss of Hinton, Vinyals and Dean (2015), "Distilling the Knowledge in a Neural Network":
-    a * CE(labels) + (1 - a) * T^2 * KL(teacher at T || student at T).
-
     Args:
         student: Where to start from.
         texts: The table rows of each text.
-        labels: (n,) int64.
-        teacher: (n, classes) probabilities.
+        targets: What to learn of each.
         training: How.
     """
     import torch
@@ -78,16 +74,17 @@ def train(
     layers = [tuple(torch.tensor(a, requires_grad=True) for a in pair) for pair in student.layers]
     rest = [array for pair in layers for array in pair]
     optimisers: tuple[Any, ...] = (torch.optim.SparseAdam([table]), torch.optim.Adam(rest))
-    wanted, gold = (
-        torch.from_numpy(_softened(teacher, training.temperature)),
-        torch.from_numpy(labels),
-    )
+    wanted = torch.from_numpy(softened(targets.soft, training.temperature))
+    gold = torch.from_numpy(targets.data.labels)
+    weight = torch.from_numpy(targets.label_weight)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # sums are added in one order, so that a seed gives one model
     try:
         for share_left, rows in _order(len(texts), training):
             logits = _forward(table, layers, [texts[row] for row in rows], student.power)
-            loss = _loss(logits, gold[rows], wanted[rows], training)
+            loss = distillation_loss(
+                logits, gold[rows], wanted[rows], weight[rows], training.temperature
+            )
             for optimiser in optimisers:
                 optimiser.param_groups[0]["lr"] = training.learning_rate * share_left
                 optimiser.zero_grad()
@@ -122,6 +119,7 @@ def _order(n: int, training: Training) -> Iterator[tuple[float, np.ndarray]]:
     starts = range(0, n, _BATCH)
     steps = max(1, training.epochs * len(starts))
     for epoch in range(training.epochs):
+        saw(n if epoch else 0)  # a first time by whoever asked for the rows
         order = rng.permutation(n)
         for place, start in enumerate(starts):
             yield 1 - (epoch * len(starts) + place) / steps, order[start : start + _BATCH]
@@ -139,21 +137,6 @@ def _forward(table: Any, layers: Sequence[Any], texts: Sequence[np.ndarray], pow
     for place, (weight, bias) in enumerate(layers):
         state = torch.nn.functional.linear(torch.relu(state) if place else state, weight, bias)
     return state
-
-
-def _loss(logits: Any, gold: Any, wanted: Any, training: Training) -> Any:
-    import torch.nn.functional as F
-
-    soft = F.log_softmax(logits / training.temperature, dim=1)
-    distance = F.kl_div(soft, wanted, reduction="batchmean") * training.temperature**2
-    weight = training.label_weight
-    return weight * F.cross_entropy(logits, gold) + (1 - weight) * distance
-
-
-def _softened(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    raised = np.maximum(probabilities, 1e-12) ** (1 / temperature)
-    result: np.ndarray = (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32)
-    return result
 
 
 def student_graph(student: Student, vocabulary: int) -> Any:

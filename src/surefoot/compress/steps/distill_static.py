@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +10,7 @@ import numpy as np
 
 from surefoot.compress.steps._graph import WEIGHTS
 from surefoot.compress.steps._parity import Parity, feeds_of, prove, spread
-from surefoot.compress.steps._rows import batches, training_rows
+from surefoot.compress.steps._rows import batches
 from surefoot.compress.steps._student import (
     Student,
     Training,
@@ -21,10 +20,11 @@ from surefoot.compress.steps._student import (
     train,
 )
 from surefoot.compress.steps._table import embedding_table
+from surefoot.compress.steps._targets import training_targets
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Model, Signature
-from surefoot.models import copy_preprocessing, open_model, seal
+from surefoot.models import copy_preprocessing, seal
 from surefoot.models.formats.onnx import save
 from surefoot.models.preprocess import read_tokenizer
 
@@ -46,17 +46,19 @@ def distill_static(
     learning_rate: float = 1e-2,
     temperature: float = 2.0,
     label_weight: float = 0.5,
+    outputs: Path | None = None,
     seed: int = 0,
 ) -> Model:
     """Trains a student that only looks tokens up: thousands of texts a second on one core.
 
-    It learns from the labels and from the teacher's probabilities on the training rows, and reads
-    the teacher's own tokens. It knows no order of words beyond neighbours, so look at test sets of
-    another kind than the training rows.
+    It learns from the labels and from the teacher's probabilities, on rows of `task.unlabelled`
+    from these alone, and reads the teacher's own tokens. It knows no order of words beyond
+    neighbours, so look at test sets of another kind than the training rows. Its graph is held
+    against what was trained on real rows in a fresh process; `certificate.json` says what came.
 
     Args:
         model: The teacher, a text model of any format with a `tokenizer.json`.
-        task: Gives the training rows.
+        task: Gives training rows, unlabelled rows, or both.
         folder: Where the new model goes.
         features: `embeddings`: the mean of a vector per token, then a layer of as many units and a
             linear head. `ngrams`: a linear model of tokens and hashed pairs of neighbours.
@@ -68,35 +70,42 @@ def distill_static(
         learning_rate: Step size at the start of the training.
         temperature: Softens the probabilities that the student imitates.
         label_weight: Weight of the labels, 0 to 1; the teacher's probabilities have the rest.
+        outputs: A file of the teacher's scores by row id (csv, jsonl or parquet), which any model
+            may have written; the model itself is then not asked.
         seed: What random starts and the order of rows are drawn from.
 
     Raises:
-        ModelError: No training data, no tokenizer, or an option out of its range.
+        ModelError: No rows to learn from, no tokenizer, a file of scores that does not fit, or an
+            option out of its range.
     """
     _check(dim=dim, buckets=buckets, epochs=epochs)
     _check_rates(learning_rate=learning_rate, temperature=temperature, label_weight=label_weight)
-    data = training_rows(task, model, "distill_static")
     vocabulary = _vocabulary(model)
+    targets = training_targets(
+        task,
+        model,
+        model,
+        "distill_static",
+        label_weight=label_weight,
+        outputs=outputs and Path(outputs),
+    )
     paired = buckets if features == "ngrams" else 0
-    tokens = _tokens(model, data.inputs)
+    tokens = _tokens(model, targets.data.inputs)
     if features == "ngrams":
         student = _linear(vocabulary + buckets, len(task.classes), buckets)
     else:
         table = embedding_table(model, vocabulary) if start == "teacher" else None
         student = _averaging(table, tokens, (vocabulary, dim, len(task.classes)), seed)
-    with open_model(model, threads=os.cpu_count() or 1) as teacher:
-        wanted = teacher(data.inputs)
     texts = [token_features(row, vocabulary, paired) for row in tokens]
     how = Training(
         epochs=epochs,
         learning_rate=learning_rate,
         temperature=temperature,
-        label_weight=label_weight,
         seed=seed,
     )
-    student = train(student, texts, data.labels, wanted, how)
+    student = train(student, texts, targets, how)
     graph = student_graph(student, vocabulary)
-    _prove(student, graph, model, data, vocabulary).write(folder)
+    _prove(student, graph, model, targets.data, vocabulary).write(folder)
     save(graph, folder / WEIGHTS)
     copy_preprocessing(model, folder)
     return seal(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from surefoot.compress.steps._graph import WEIGHTS, find_head
+from surefoot.compress.steps._graph import WEIGHTS, name_head, name_nodes
 from surefoot.compress.steps._rows import quiet
 from surefoot.core.dataset import Task
 from surefoot.core.errors import ModelError
@@ -58,10 +58,10 @@ def quantize_dynamic(
     if not _has_plain_operators(proto):
         raise _nothing(where)
     before = _quantised(proto)
-    kept = [] if head else _name_head(proto, where)
+    kept = [] if head else name_head(proto, where)
     with quiet():
         quantization.quantize_dynamic(
-            _named(proto),
+            name_nodes(proto),
             folder / WEIGHTS,
             op_types_to_quantize=[*_MULTIPLIED, *(_LOOKED_UP if embeddings else ())],
             per_channel=per_channel,
@@ -109,24 +109,3 @@ def _nothing(where: Path) -> ModelError:
 
 def _quantised(proto: Any) -> int:
     return sum(node.op_type in _QUANTISED for node in proto.graph.node)
-
-
-def _name_head(proto: Any, where: Path) -> list[str]:
-    """Name the head's product and return the names that the quantiser must leave alone."""
-    try:
-        linear = find_head(proto.graph, where).nodes[-1]
-    except ModelError:
-        return []  # A graph without a linear head has none to keep.
-    linear.name = linear.name or "head"
-    # The quantiser first makes a Gemm a MatMul of this name.
-    return [linear.name, f"{linear.name}_MatMul"]
-
-
-def _named(proto: Any) -> Any:
-    """The graph with a name for every node: the quantiser derives names of tensors from them."""
-    for index, node in enumerate(proto.graph.node):
-        node.name = node.name or f"node_{index}"
-    # Says that the graph was prepared; without it the quantiser prints an advice to do so.
-    entry = proto.metadata_props.add()
-    entry.key, entry.value = "onnx.quant.pre_process", "onnxruntime.quant"
-    return proto

@@ -18,7 +18,7 @@ from surefoot.evaluate.latency import WARM_UP
 from surefoot.evaluate.load.arrivals import lateness, poisson
 from surefoot.evaluate.load.generator import Exchange, Server, drive
 from surefoot.evaluate.machine import watch_machine
-from surefoot.models import open_model
+from surefoot.models import open_model, own_threads
 
 ROWS = 16384
 """Requests until the rows of a load that has no schedule come round again."""
@@ -132,7 +132,7 @@ def put_under_load(
         runtime="" if settings.url else candidate.runtime,
         url=settings.url,
         batch=settings.rows,
-        threads=settings.threads,
+        threads=1 if settings.url else own_threads(candidate.model, settings.threads),
         target_qps=settings.target_qps,
         machine=seen(),
         busy=busy if settings.url else 0.0,

@@ -7,17 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from surefoot.core.errors import DataError, nearest
+from surefoot.core.errors import DataError
 from surefoot.core.evidence import ConfirmationEvidence, Evidence, Paired
 from surefoot.data.tables import (
-    TABLES,
     as_written,
+    columns_of,
     connect,
-    csv_header,
     literal,
     quoted,
-    scan,
-    typed,
+    table_use,
     types_of,
 )
 
@@ -104,9 +102,9 @@ def _table(
     """A table of one file, all columns as text: those that must be full, and those of slices."""
     import duckdb
 
-    use = _use(path)
+    use = table_use(path, "predictions")
     try:
-        columns = _columns(connection, use, path, [*full, *slices])
+        columns = columns_of(connection, use, path, [*full, *slices])
         full = [*full, *(["label"] if name == "candidate" and "label" in columns else [])]
         wanted = list(dict.fromkeys([*full, *slices]))
         casts = (f"CAST({quoted(c)} AS VARCHAR) AS {quoted(c)}" for c in wanted)
@@ -115,35 +113,6 @@ def _table(
     except duckdb.Error as error:
         raise DataError(f"cannot be read: {str(error).splitlines()[0]}", where=str(path)) from error
     _check_rows(connection, name, path, full)
-
-
-def _columns(
-    connection: duckdb.DuckDBPyConnection, use: str, path: Path, wanted: Sequence[str]
-) -> list[str]:
-    """The columns of a file, after making sure that the wanted ones are among them."""
-    columns = csv_header(path)[0] if use == "csv" else [*types_of(connection, scan(use, path))]
-    if use == "jsonl" and not {*wanted} <= {*columns}:
-        # DuckDB looked at the first rows alone: a key may first stand further down.
-        columns = [*types_of(connection, typed(use, path))]
-    for column in wanted:
-        if column not in columns:
-            raise DataError(f"no column '{column}'", where=str(path), fix=nearest(column, columns))
-    return columns
-
-
-def _use(path: Path) -> str:
-    """The kind of file, after making sure that there is one."""
-    if path.is_dir():
-        raise DataError("is a folder", where=str(path), fix="name a file of predictions")
-    if not path.exists():
-        beside = path.parent.iterdir() if path.parent.is_dir() else ()
-        fix = nearest(path.name, (p.name for p in beside))
-        raise DataError("no such file", where=str(path), fix=fix)
-    use = TABLES.get(path.suffix.lower())
-    if use is None:
-        known = f"known: {', '.join(TABLES)}"
-        raise DataError(f"cannot read '{path.suffix}' files", where=str(path), fix=known)
-    return use
 
 
 def _check_rows(

@@ -11,6 +11,7 @@ from typing import Any
 from surefoot.core.errors import ModelError
 from surefoot.core.extras import require
 from surefoot.core.nested import from_json
+from surefoot.models.formats._structure import STRUCTURE, read_structured, write_structure
 
 SUFFIXES: tuple[str, ...] = ()
 HEAD = "head.safetensors"
@@ -45,8 +46,10 @@ def save(module: Any, path: Path) -> None:
     """Write an `EncoderClassifier` or a `SequenceClassifier` as a Hugging Face folder."""
     from safetensors.torch import save_file
 
+    body = module.model if hasattr(module, "model") else module.encoder
     with _quiet():
-        (module.model if hasattr(module, "model") else module.encoder).save_pretrained(path)
+        body.save_pretrained(path)
+        write_structure(body, path)
     if hasattr(module, "model"):
         return
     head = {"weight": module.head.weight.detach(), "bias": module.head.bias.detach()}
@@ -86,6 +89,8 @@ def _pretrained(kind: Any, path: Path) -> Any:
 
     try:
         with _quiet():
+            if (path / STRUCTURE).exists():
+                return read_structured(kind, _config(path), path)
             model, report = kind.from_pretrained(
                 path,
                 local_files_only=True,
@@ -105,6 +110,13 @@ def _pretrained(kind: Any, path: Path) -> Any:
             fix=f"fine-tune it for classification, or put a head beside it as {HEAD}",
         )
     return model
+
+
+def _config(path: Path) -> Any:
+    transformers = require("transformers", extra="compress", error=ModelError)
+    return transformers.AutoConfig.from_pretrained(
+        path, local_files_only=True, trust_remote_code=False
+    )
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def skops(path: Path, *, trusted: Sequence[str] = ()) -> Any:
         ModelError: The file is broken, or holds other types.
     """
     library = require("skops.io", extra="tabular", error=ModelError)
-    unknown = [name for name in _foreign_types(path) if name not in trusted]
+    unknown = [name for name in untrusted_types(path) if name not in trusted]
     if unknown:
         raise ModelError(
             f"holds types that skops does not know to be safe: {', '.join(unknown)}",
@@ -54,7 +54,7 @@ def skops(path: Path, *, trusted: Sequence[str] = ()) -> Any:
 
 def trust(path: Path, folder: Path) -> None:
     """Note in a folder that all types of a skops file are trusted."""
-    (folder / TRUSTED).write_text(json.dumps(_foreign_types(path)))
+    (folder / TRUSTED).write_text(json.dumps(untrusted_types(path)))
 
 
 def noted(folder: Path) -> tuple[str, ...]:
@@ -70,7 +70,12 @@ def noted(folder: Path) -> tuple[str, ...]:
         raise ModelError("is no list of types", where=str(file)) from error
 
 
-def _foreign_types(path: Path) -> list[str]:
+def untrusted_types(path: Path) -> list[str]:
+    """The types in a skops file that skops does not know to be safe.
+
+    Raises:
+        ModelError: The file is broken.
+    """
     library = require("skops.io", extra="tabular", error=ModelError)
     try:
         return list(library.get_untrusted_types(file=path))

@@ -15,11 +15,18 @@ import numpy as np
 
 from surefoot.core.errors import ModelError
 from surefoot.core.extras import require
-from surefoot.core.model import Model
+from surefoot.core.model import GraphLevel, Model
 from surefoot.core.profile import Kernel
 from surefoot.models.runtimes._common import Run, class_output, first_line
 
 FORMATS = ("onnx",)
+GRAPH_LEVELS = {
+    "none": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "all": "ORT_ENABLE_ALL",
+}
+"""How far ONNX Runtime may rewrite the graph, and what it calls that."""
 _TYPES = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,
@@ -35,7 +42,7 @@ _Kind = tuple[str, str, bool]
 
 @contextmanager
 def onnxruntime(model: Model, *, threads: int = 1) -> Iterator[Run]:
-    """Run ONNX files with ONNX Runtime, all graph optimisations on.
+    """Run ONNX files with ONNX Runtime, all graph optimisations on unless the model says less.
 
     Args:
         model: A model of a format in `FORMATS`.
@@ -45,7 +52,7 @@ def onnxruntime(model: Model, *, threads: int = 1) -> Iterator[Run]:
         ModelError: The file is broken, or the model fails on its inputs.
     """
     path = str(model.path / model.file)
-    yield _run(open_session(path, threads), path)
+    yield _run(open_session(path, threads, level=model.settings.graph_level), path)
 
 
 def profile(
@@ -67,7 +74,12 @@ def profile(
     """
     path = str(model.path / model.file)
     with tempfile.TemporaryDirectory() as folder:
-        session = open_session(path, threads, profile=str(Path(folder) / "profile"))
+        session = open_session(
+            path,
+            threads,
+            profile=str(Path(folder) / "profile"),
+            level=model.settings.graph_level,
+        )
         run = _run(session, path)
         for tensors in calls:
             run(tensors)
@@ -129,13 +141,16 @@ def _run(session: Any, path: str) -> Run:
     return run
 
 
-def open_session(path: str, threads: int, *, profile: str = "") -> Any:
+def open_session(
+    path: str, threads: int, *, profile: str = "", level: GraphLevel | None = None
+) -> Any:
     """An ONNX Runtime session on the CPU with surefoot's settings.
 
     Args:
         path: The file.
         threads: Threads inside an operator; operators run one after another.
         profile: How the file begins that a profile of all calls goes to; empty for none.
+        level: How far it may rewrite the graph; None for as far as it can.
 
     Raises:
         ModelError: The file is missing, broken, or needs an operator that is not there.
@@ -145,7 +160,9 @@ def open_session(path: str, threads: int, *, profile: str = "") -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = library.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = library.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.graph_optimization_level = getattr(
+        library.GraphOptimizationLevel, GRAPH_LEVELS[level or "all"]
+    )
     options.log_severity_level = 3
     if profile:
         options.enable_profiling, options.profile_file_prefix = True, profile

@@ -16,6 +16,8 @@ from surefoot.core.profile import Kernel
 from surefoot.models.runtimes._common import Run, class_output, first_line
 
 FORMATS = ("onnx",)
+LIBRARY = ("openvino", "openvino")
+"""What it needs, and the extra that brings it."""
 
 
 @contextmanager

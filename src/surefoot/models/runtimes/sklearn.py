@@ -13,6 +13,8 @@ from surefoot.core.model import Model
 from surefoot.models.runtimes._common import Run, first_line, load
 
 FORMATS = ("skops", "pickle")
+LIBRARY = ("sklearn", "tabular")
+"""What it needs, and the extra that brings it."""
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from surefoot.core.model import Model
 from surefoot.models.runtimes._common import Run, first_line, load
 
 FORMATS = ("huggingface", "pt2", "torchscript")
+LIBRARY = ("torch", "compress")
+"""What it needs, and the extra that brings it."""
 # A program asserts what it guards; one that gives no tensor has no `numpy`.
 _ERRORS = (RuntimeError, LookupError, ValueError, TypeError, AttributeError, AssertionError)
 

@@ -8,95 +8,8 @@ from torch import nn
 from surefoot import models
 from surefoot.compress.steps._modules import module_outputs, open_module, save_module
 from surefoot.core.errors import ModelError
-from surefoot.core.model import Signature
 
-CLASSES = tuple("abcde")
-
-
-class Block(nn.Module):
-    """Two convolutions with batch norms and a residual sum."""
-
-    def __init__(self, before, after, stride):
-        super().__init__()
-        self.c1 = nn.Conv2d(before, after, 3, stride, 1, bias=False)
-        self.b1, self.b2 = nn.BatchNorm2d(after), nn.BatchNorm2d(after)
-        self.c2 = nn.Conv2d(after, after, 3, padding="same")
-        self.down = nn.Identity() if stride == 1 else nn.Conv2d(before, after, 1, stride)
-
-    def forward(self, x):
-        return torch.relu(self.b2(self.c2(torch.relu_(self.b1(self.c1(x))))) + self.down(x))
-
-
-class Residual(nn.Module):
-    """A ResNet of two blocks, pooled over its pixels."""
-
-    def __init__(self):
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(1, 8, 3, padding=1), Block(8, 8, 1), Block(8, 16, 2), nn.AdaptiveAvgPool2d(1)
-        )
-        self.drop, self.head = nn.Dropout(0.5), nn.Linear(16, 5)
-
-    def forward(self, image):
-        x = self.body(image)
-        return self.head(self.drop(x.view(x.size(0), -1)))
-
-
-class Squeezed(nn.Module):
-    """Channels weighted by their means, with sizes written into views."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv, self.gate, self.head = nn.Conv2d(1, 8, 3), nn.Linear(8, 8), nn.Linear(8, 5)
-
-    def forward(self, image):
-        x = self.conv(image)
-        gate = torch.sigmoid(self.gate(x.mean((2, 3)))).view(-1, 8, 1, 1)
-        return self.head((x * gate).mean((2, 3)))
-
-
-def plain():
-    conv, pool = nn.Conv2d(1, 6, 3), nn.MaxPool2d(2)
-    return nn.Sequential(conv, nn.ReLU(), pool, nn.Flatten(), nn.Linear(6 * 25, 5))
-
-
-def perceptron():
-    norms = nn.BatchNorm1d(7), nn.LayerNorm(6)
-    return nn.Sequential(nn.Linear(4, 7), norms[0], nn.GELU(), nn.Linear(7, 6), norms[1],
-                         nn.Linear(6, 5))  # fmt: skip
-
-
-NETWORKS = {"residual": Residual, "squeezed": Squeezed, "plain": plain, "perceptron": perceptron}
-
-
-@pytest.fixture
-def program(tmp_path):
-    """Seals a module as an exported program, with batch norms that have seen something."""
-
-    def make(network, *, decomposed=False, train=False):
-        torch.manual_seed(0)
-        module, numeric = network(), network is perceptron
-        for layer in module.modules():
-            if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-                nn.init.uniform_(layer.running_mean)
-                nn.init.uniform_(layer.running_var, 0.5, 2)
-        shape = (2, 4) if numeric else (2, 1, 12, 12)
-        free = ({0: torch.export.Dim("rows")},)
-        made = torch.export.export(module.train(train), (torch.rand(shape),), dynamic_shapes=free)
-        made = made.run_decompositions() if decomposed else made
-        folder = tmp_path / f"program-{len(list(tmp_path.iterdir()))}"
-        folder.mkdir()
-        torch.export.save(made, folder / "model.pt2")
-        signature = Signature(
-            input="numeric" if numeric else "image",
-            classes=CLASSES,
-            tensors=made.graph_signature.user_inputs,
-            width=4 if numeric else None,
-            shape=() if numeric else (12, 12),
-        )
-        return models.seal(folder, name="p", format="pt2", file="model.pt2", signature=signature)
-
-    return make
+NAMES = ["residual", "squeezed", "plain", "perceptron"]
 
 
 def rows_for(model):
@@ -122,19 +35,15 @@ def softmax(logits):
 
 @pytest.mark.filterwarnings("ignore:`isinstance:FutureWarning")
 @pytest.mark.parametrize("decomposed", [False, True])
-@pytest.mark.parametrize("name", NETWORKS)
-def test_programs_are_layers_again(program, tmp_path, name, decomposed):
-    model = program(NETWORKS[name], decomposed=decomposed)
+@pytest.mark.parametrize("name", NAMES)
+def test_programs_are_layers_again(program, network, tmp_path, name, decomposed):
+    model = program(name, decomposed=decomposed)
     inputs, lifted = rows_for(model), open_module(model)
-    wanted = probabilities(program(NETWORKS[name]), inputs)
+    wanted = probabilities(program(name), inputs)
     np.testing.assert_allclose(softmax(module_outputs(lifted, inputs)), wanted, atol=1e-5)
     assert not lifted.left
     assert not lifted.fixed
-    kinds = sorted(
-        type(m).__name__ for m in NETWORKS[name]().modules() if list(m.parameters(False))
-    )
-    found = sorted(type(m).__name__ for m in lifted.module.modules() if list(m.parameters(False)))
-    assert found == kinds
+    assert layers(lifted.module) == layers(network(name))
     (tmp_path / "again").mkdir()
     again = save_module(lifted, tmp_path / "again", name="same", inputs=inputs)
     np.testing.assert_allclose(probabilities(again, inputs), wanted, atol=1e-5)
@@ -142,14 +51,85 @@ def test_programs_are_layers_again(program, tmp_path, name, decomposed):
     assert again.parent == model.fingerprint
 
 
+def test_layers_that_are_seldom_seen(program, tmp_path):
+    model = program("rare")
+    inputs, lifted = rows_for(model), open_module(model)
+    wanted = probabilities(model, inputs)
+    np.testing.assert_allclose(softmax(module_outputs(lifted, inputs)), wanted, atol=1e-5)
+    found = dict(lifted.module.named_modules())
+    assert found["grouped"].padding == "same"
+    assert found["grouped"].dilation == (2, 2)
+    assert (found["pairs"].groups, found["pairs"].stride) == (4, (2, 1))
+    assert isinstance(found["norm"], nn.GroupNorm)
+    assert isinstance(found["line"], nn.Conv1d)
+    assert found["bare"].bias is None
+    assert lifted.left == ("aten.prelu.default",)
+    (tmp_path / "again").mkdir()
+    again = save_module(lifted, tmp_path / "again", name="same", inputs=inputs)
+    np.testing.assert_allclose(probabilities(again, inputs), wanted, atol=1e-5)
+
+
+@pytest.fixture
+def text_program(encoder, tmp_path):
+    """The tiny encoder as an exported program with free numbers of rows and tokens."""
+    module = open_module(encoder).module
+    tokens = torch.ones(2, 6, dtype=torch.long)
+    free = ({0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC},) * 2
+    made = torch.export.export(module, (tokens, tokens), dynamic_shapes=free)
+    folder = tmp_path / "text-program"
+    folder.mkdir()
+    torch.export.save(made, folder / "model.pt2")
+    models.copy_preprocessing(encoder, folder)
+    return models.seal(
+        folder, name="p", format="pt2", file="model.pt2", signature=encoder.signature
+    )
+
+
+def test_a_transformer_as_a_program(text_program, text_task, tmp_path):
+    inputs, lifted = text_task.train.inputs[:20], open_module(text_program)
+    wanted = probabilities(text_program, inputs)
+    np.testing.assert_allclose(softmax(module_outputs(lifted, inputs)), wanted, atol=1e-5)
+    assert lifted.free == ((0, 1), (0, 1))
+    kinds = layers(lifted.module)
+    assert kinds.count("Embedding") == 3
+    assert kinds.count("LayerNorm") == 5
+    assert kinds.count("Linear") == 13
+    (tmp_path / "again").mkdir()
+    again = save_module(lifted, tmp_path / "again", name="same", inputs=inputs)
+    assert open_module(again).free == lifted.free
+    np.testing.assert_allclose(probabilities(again, inputs), wanted, atol=1e-5)
+
+
+def test_an_input_that_the_module_cannot_take(program):
+    lifted = open_module(program("perceptron"))
+    lifted.module.set_submodule("0", nn.Linear(3, 7))
+    with pytest.raises(ModelError, match="fails on its inputs"):
+        module_outputs(lifted, np.zeros((2, 4), np.float32))
+
+
+def test_a_file_that_answers_otherwise_is_refused(program, tmp_path, monkeypatch):
+    """A module whose weights change while it is written."""
+    lifted, inputs = open_module(program("plain")), rows_for(program("plain"))
+    write = torch.export.save
+
+    def spoil(made, path):
+        with torch.no_grad():
+            next(iter(made.state_dict.values())).mul_(2)
+        write(made, path)
+
+    monkeypatch.setattr(torch.export, "save", spoil)
+    with pytest.raises(ModelError, match="gives outputs that differ by up to"):
+        save_module(lifted, tmp_path, name="spoilt", inputs=inputs)
+
+
 def test_the_names_of_layers_stay(program):
-    found = dict(open_module(program(Residual)).module.named_modules())
+    found = dict(open_module(program("residual")).module.named_modules())
     assert isinstance(found["body.2.b1"], nn.BatchNorm2d)
     assert isinstance(found["head"], nn.Linear)
 
 
 def test_writes_the_same_file_every_time(program, tmp_path):
-    model, prints = program(Residual), []
+    model, prints = program("residual"), []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         inputs = rows_for(model)
@@ -157,10 +137,10 @@ def test_writes_the_same_file_every_time(program, tmp_path):
     assert prints[0].fingerprint == prints[1].fingerprint
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", NAMES)
 def test_programs_train(program, name):
     """Every weight has a gradient, batch norms follow what they see, and the loss falls."""
-    model = program(NETWORKS[name])
+    model = program(name)
     lifted, inputs = open_module(model), rows_for(model)
     tensor = torch.from_numpy(np.float32(inputs) / (1 if inputs.ndim == 2 else 255))
     tensor = tensor if inputs.ndim == 2 else tensor[:, None]
@@ -206,21 +186,20 @@ class Shared(nn.Module):
         return self.head(self.once(torch.relu(self.once(features))) * self.scale)
 
 
-def test_a_layer_that_is_called_twice_is_one_layer_and_bare_weights_are_named(tmp_path):
-    torch.manual_seed(0)
-    free = ({0: torch.export.Dim.DYNAMIC},)
-    made = torch.export.export(Shared().eval(), (torch.rand(2, 4),), dynamic_shapes=free)
-    torch.export.save(made, tmp_path / "model.pt2")
-    signature = Signature(input="numeric", classes=CLASSES, tensors=("features",), width=4)
-    model = models.seal(tmp_path, name="p", format="pt2", file="model.pt2", signature=signature)
-    lifted = open_module(model)
+def test_a_layer_that_is_called_twice_is_one_layer_and_bare_weights_are_named(program):
+    lifted = open_module(program(Shared()))
     assert lifted.left == ("aten.mul.Tensor",)
     assert sum(isinstance(m, nn.Linear) for m in lifted.module.modules()) == 2
     assert "scale" in dict(lifted.module.named_parameters())
 
 
+def test_sizes_that_are_written_into_a_program_are_named(program):
+    lifted = open_module(program("written"))
+    assert lifted.fixed == ("aten.view.default to [-1, 3, 4]", "aten.reshape.default to [-1, 12]")
+
+
 def test_a_program_in_training_mode_is_refused(program):
-    model = program(perceptron, train=True)
+    model = program("perceptron", train=True)
     with pytest.raises(ModelError, match=r"aten.batch_norm.default; export a float model in eval"):
         open_module(model)
 
@@ -236,14 +215,9 @@ class Branching(nn.Module):
         return torch.cond(features.sum() > 0, self.a.forward, self.b.forward, (features,))
 
 
-def test_control_flow_is_refused_by_name(tmp_path):
-    free = {"features": {0: torch.export.Dim.DYNAMIC}}
-    made = torch.export.export(Branching().eval(), (torch.rand(2, 4),), dynamic_shapes=free)
-    torch.export.save(made, tmp_path / "model.pt2")
-    signature = Signature(input="numeric", classes=CLASSES, tensors=("features",), width=4)
-    model = models.seal(tmp_path, name="p", format="pt2", file="model.pt2", signature=signature)
+def test_control_flow_is_refused_by_name(program):
     with pytest.raises(ModelError, match="cannot be made layers again: cond"):
-        open_module(model)
+        open_module(program(Branching()))
 
 
 def test_other_formats_are_refused(exported):
@@ -252,7 +226,7 @@ def test_other_formats_are_refused(exported):
 
 
 def test_a_model_that_gives_no_numbers_is_not_written(program, tmp_path):
-    model = program(plain)
+    model = program("plain")
     lifted, inputs = open_module(model), rows_for(model)
     with torch.no_grad():
         lifted.module.get_submodule("4").bias[1] = torch.nan

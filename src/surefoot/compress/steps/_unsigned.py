@@ -1,0 +1,153 @@
+"""Exact rewritings of graphs in 8 bits, so that ONNX Runtime runs them in integers, and fast.
+
+They change how numbers are stored and in what order they are looked up, and no answer: tests hold
+the graph before against the graph after.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+_OFFSET = 128
+_CODES = ("QuantizeLinear", "DequantizeLinear")
+# What passes codes on as they are.
+_MOVES = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "MaxPool", "Identity")
+
+
+def make_unsigned(proto: Any) -> None:
+    """Store signed activations as unsigned ones: code and zero point both grow by 128.
+
+    ONNX Runtime's fast kernels on x86 multiply unsigned activations with signed weights.
+
+    Args:
+        proto: An `onnx.ModelProto` with QuantizeLinear and DequantizeLinear; changed.
+    """
+    from onnx import numpy_helper
+
+    graph = proto.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    readers = _readers(graph)
+    changed: dict[str, str] = {}
+    for node in list(graph.node):
+        if node.op_type != "QuantizeLinear" or len(node.input) < 3:
+            continue
+        chain = _chain(node, readers)
+        points = [weights.get(end.input[2]) for end in chain if len(end.input) > 2]
+        if chain and all(point is not None and point.data_type == 3 for point in points):
+            for end in chain:
+                old = end.input[2]
+                if old not in changed:
+                    codes = numpy_helper.to_array(weights[old]).astype(np.int16) + _OFFSET
+                    changed[old] = f"{old}_unsigned"
+                    graph.initializer.append(
+                        numpy_helper.from_array(codes.astype(np.uint8), changed[old])
+                    )
+                end.input[2] = changed[old]
+    _tidy(proto)
+
+
+def _chain(node: Any, readers: Mapping[str, list[Any]]) -> list[Any]:
+    """A QuantizeLinear and all that decode it; empty where something else reads its codes."""
+    found, waiting = [node], [node]
+    while waiting:
+        for reader in readers[waiting.pop().output[0]]:
+            if reader.op_type in _MOVES:
+                waiting.append(reader)
+            elif reader.op_type == "DequantizeLinear" and len(reader.input) > 2:
+                found.append(reader)
+            else:
+                return []
+    return found
+
+
+def look_up_first(proto: Any) -> None:
+    """Decode the rows of embedding tables that are looked up, instead of the whole table each call.
+
+    A table with one scale per row has its scales looked up too.
+
+    Args:
+        proto: An `onnx.ModelProto`; changed.
+    """
+    graph = proto.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    readers = _readers(graph)
+    for node in list(graph.node):
+        table = node.op_type == "DequantizeLinear" and weights.get(node.input[0])
+        gathers = readers[node.output[0]]
+        if table and _is_symmetric(node, weights) and _all_look_up_rows(gathers):
+            for gather in gathers:
+                _swap(graph, node, gather, weights)
+            graph.node.remove(node)
+    _tidy(proto)
+
+
+def _is_symmetric(node: Any, weights: Mapping[str, Any]) -> bool:
+    """Whether a table has a scale for all of it or for each row, and no zero points but 0."""
+    from onnx import helper, numpy_helper
+
+    table, scale = weights[node.input[0]], weights.get(node.input[1])
+    point = weights.get(node.input[2]) if len(node.input) > 2 else None
+    axis = {a.name: helper.get_attribute_value(a) for a in node.attribute}.get("axis", 1)
+    return (
+        scale is not None
+        and len(table.dims) == 2
+        and (not scale.dims or (len(scale.dims) == 1 and axis in (0, -2)))
+        and (len(node.input) < 3 or point is not None)
+        and (point is None or not numpy_helper.to_array(point).any())
+    )
+
+
+def _all_look_up_rows(nodes: list[Any]) -> bool:
+    return bool(nodes) and all(
+        node.op_type == "Gather" and not any(a.name == "axis" and a.i for a in node.attribute)
+        for node in nodes
+    )
+
+
+def _swap(graph: Any, decode: Any, gather: Any, weights: Mapping[str, Any]) -> None:
+    """Put decoding after a look-up: the rows of codes times their scales."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    name, scale = gather.output[0], decode.input[1]
+    codes, floats = f"{name}_codes", f"{name}_floats"
+    nodes = [
+        helper.make_node("Gather", [decode.input[0], gather.input[1]], [codes], f"{codes}_node"),
+        helper.make_node("Cast", [codes], [floats], f"{floats}_node", to=TensorProto.FLOAT),
+    ]
+    if weights[scale].dims:
+        column = f"{scale}_column"
+        if column not in {tensor.name for tensor in graph.initializer}:
+            values = numpy_helper.to_array(weights[scale])[:, None]
+            graph.initializer.append(numpy_helper.from_array(values, column))
+        scale = f"{name}_scale"
+        nodes.append(
+            helper.make_node("Gather", [column, gather.input[1]], [scale], f"{scale}_node")
+        )
+    nodes.append(helper.make_node("Mul", [floats, scale], [name], gather.name))
+    place = list(graph.node).index(gather)
+    graph.node.remove(gather)
+    for offset, node in enumerate(nodes):
+        graph.node.insert(place + offset, node)
+
+
+def _readers(graph: Any) -> dict[str, list[Any]]:
+    readers: dict[str, list[Any]] = {name: [] for node in graph.node for name in node.output}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    return readers
+
+
+def _tidy(proto: Any) -> None:
+    """Drop constants that nothing reads any more, and notes on types, which may be wrong now."""
+    graph = proto.graph
+    used = Counter(name for node in graph.node for name in node.input)
+    used.update(output.name for output in graph.output)
+    kept = [tensor for tensor in graph.initializer if used[tensor.name]]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    del graph.value_info[:]

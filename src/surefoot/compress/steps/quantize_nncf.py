@@ -1,0 +1,161 @@
+"""Stores weights in 8 bits and multiplies in integers, as Intel's NNCF finds ranges and biases."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from surefoot.compress.steps._calibration import calibration_rows, check_alive, note_rows
+from surefoot.compress.steps._graph import WEIGHTS, name_head, name_nodes
+from surefoot.compress.steps._rows import batches, quiet
+from surefoot.compress.steps._unsigned import look_up_first, make_unsigned
+from surefoot.core.dataset import Task
+from surefoot.core.errors import ModelError
+from surefoot.core.extras import require
+from surefoot.core.model import Model
+from surefoot.models import copy_preprocessing, seal
+from surefoot.models.formats.onnx import onnx, save
+from surefoot.models.runtimes._common import first_line
+
+NEEDS = "onnx"
+GIVES = "onnx"
+
+
+def quantize_nncf(
+    model: Model,
+    task: Task,
+    folder: Path,
+    *,
+    rows: int = 300,
+    preset: Literal["auto", "mixed", "performance"] = "auto",
+    fast_bias_correction: bool = True,
+    head: bool = False,
+) -> Model:
+    """Stores weights in 8 bits and multiplies in integers, as Intel's NNCF finds ranges and biases.
+
+    Finds ranges of activations on training rows; in transformers moves outliers of activations
+    into weights (Xiao and others 2023, "SmoothQuant"); adds to biases what rounding took away on
+    average (Nagel and others 2019, "Data-Free Quantization Through Weight Equalization and Bias
+    Correction").
+
+    Args:
+        model: A model in 32-bit floats.
+        task: Gives the training rows.
+        folder: Where the new model goes.
+        rows: How many training rows to look at, spread evenly; `calibration.json` names them.
+        preset: Ranges of activations around zero (`performance`) or wherever they lie (`mixed`);
+            `auto` takes the second for transformers and the first for the rest.
+        fast_bias_correction: Correct biases layer by layer from statistics; false runs the model
+            anew for every layer, which is a little closer and many times slower.
+        head: Quantise the linear layer at the end too, which decides the answer and weighs little.
+
+    Raises:
+        ModelError: No training rows, nothing to quantise, an operator that NNCF cannot handle, or
+            a result that is not finite or constant.
+    """
+    nncf = _library()
+    where = model.path / model.file
+    data = calibration_rows(task, model, "quantize_nncf", rows)
+    # One row a call: there is no padding, whose ranges are of no interest.
+    feeds: list[Mapping[str, np.ndarray]] = [t for _, t in batches(model, data.inputs, size=1)]
+    proto = _ready(onnx(where), where)
+    kept = [] if head else [name for name in name_head(proto, where) if name in _names(proto)]
+    presets = {"mixed": nncf.QuantizationPreset.MIXED, "auto": None}
+    made = _quantised(
+        proto,
+        feeds,
+        preset=presets.get(preset, nncf.QuantizationPreset.PERFORMANCE),
+        fast_bias_correction=fast_bias_correction,
+        model_type=nncf.ModelType.TRANSFORMER if _has_attention(proto) else None,
+        ignored_scope=nncf.IgnoredScope(names=kept),
+    )
+    if _stored(made) == _stored(proto):
+        raise _nothing(where)
+    make_unsigned(made)
+    look_up_first(made)
+    save(made, folder / WEIGHTS)
+    settings = {"preset": preset, "fast_bias_correction": fast_bias_correction}
+    note_rows(folder, data, settings)
+    copy_preprocessing(model, folder)
+    result = seal(
+        folder,
+        name="quantize_nncf",
+        format=GIVES,
+        file=WEIGHTS,
+        signature=model.signature,
+        parent=model.fingerprint,
+    )
+    check_alive(result, model, feeds[:64])
+    return result
+
+
+def _library() -> Any:
+    """NNCF, without the report of every call that it else sends to its makers."""
+    os.environ.setdefault("NNCF_CI", "1")
+    with quiet():
+        return require("nncf", extra="compress", error=ModelError)
+
+
+def _ready(proto: Any, where: Path) -> Any:
+    """The graph with a name for every node, and its plain operators named first, as NNCF expects.
+
+    Raises:
+        ModelError: It has none.
+    """
+    sets = {opset.domain: opset.version for opset in proto.opset_import}
+    version = sets.pop("", None) or sets.pop("ai.onnx", None)
+    if version is None:
+        raise _nothing(where)
+    del proto.opset_import[:]
+    for domain, number in {"": version, **sets}.items():
+        proto.opset_import.add(domain=domain, version=number)
+    return name_nodes(proto)
+
+
+def _quantised(proto: Any, feeds: Sequence[Mapping[str, np.ndarray]], **options: Any) -> Any:
+    import nncf
+
+    try:
+        with quiet(), redirect_stdout(StringIO()):
+            return nncf.quantize(proto, nncf.Dataset(feeds), subset_size=len(feeds), **options)
+    except Exception as error:  # size: NNCF's errors have no class of their own
+        operators = ", ".join(sorted({node.op_type for node in proto.graph.node}))
+        raise ModelError(
+            f"step 'quantize_nncf': NNCF fails: {first_line(error)}",
+            where=f"a graph of {operators}",
+        ) from error
+
+
+def _nothing(where: Path) -> ModelError:
+    return ModelError(
+        "has nothing that NNCF can quantise: no float matrix product or convolution with constant"
+        " weights is left",
+        where=str(where),
+        fix="leave quantize_nncf out of the recipe",
+    )
+
+
+def _has_attention(proto: Any) -> bool:
+    """Whether a softmax stands inside the graph, as in a transformer, and not only at its end."""
+    outputs = {output.name for output in proto.graph.output}
+    return any(
+        node.op_type == "Softmax" and node.output[0] not in outputs for node in proto.graph.node
+    )
+
+
+def _names(proto: Any) -> set[str]:
+    return {node.name for node in proto.graph.node}
+
+
+def _stored(proto: Any) -> int:
+    """How many weights are stored in codes."""
+    weights = {tensor.name for tensor in proto.graph.initializer}
+    return sum(
+        node.op_type == "DequantizeLinear" and node.input[0] in weights for node in proto.graph.node
+    )
