@@ -184,7 +184,9 @@ def _read_floats(graph: Any, layers: Collection[str]) -> None:
         if node.name not in layers and node.op_type not in _CODES:
             for place, name in enumerate(node.input):
                 decode = makers.get(name)
-                encode = makers.get(decode.input[0]) if decode is not None else None
+                if decode is None or not decode.input:
+                    continue
+                encode = makers.get(decode.input[0])
                 if encode is not None and [encode.op_type, decode.op_type] == [*_CODES]:
                     node.input[place] = encode.input[0]
 

@@ -104,7 +104,7 @@ def quantize_mixed(
     back = [layer.name for layer in layers[: best.put_back]]
     save(mixed.put_back(back), folder / WEIGHTS)
     _note(folder, layers, way, judge=judge, limit=limit, back=back)
-    note_rows(folder, data, calibration="minmax")
+    note_rows(folder, data, {"calibration": "minmax"})
     copy_preprocessing(model, folder)
     made = seal(
         folder,
