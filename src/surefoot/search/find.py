@@ -108,6 +108,8 @@ class _Search:
         self.rounds: list[Spent] = []
         self.best: Tried | None = None
         self.stopped = "every idea was tried"
+        self.factor = 1.0
+        """How far a quantiser lowered the cost of the whole model, at best."""
 
     def run(self, baseline: Candidate, watch: Progress) -> Searched:
         self.baseline, self.watch = baseline, watch
@@ -128,11 +130,12 @@ class _Search:
         graphs = self._cheapest("free", within=1.0)
         yield "quantise", self.space.quantised(graphs)
         whole = min((cost for _, cost in graphs), default=1.0)
-        yield "shrink", self.space.shrunk(whole)
         factor = min((t.cost for t in self._of("quantise")), default=whole) / whole
+        self.factor = min(factor, 1.0)
+        yield "shrink", self.space.shrunk(whole)
         lossy = self._cheapest("quantise", within=HOPELESS / self.margin, lossy=True)
         smaller = self._cheapest("shrink", within=SLACK)
-        ideas = self.space.combined(smaller, min(factor, 1.0))
+        ideas = self.space.combined(smaller, self.factor)
         yield "combine", [*self.space.repaired(lossy), *ideas]
         built_on = sorted((t for t in self._able() if self._near(t)), key=lambda t: t.cost)
         yield "tune", tuned(built_on, self._objective, self.settings.seed)
@@ -156,7 +159,11 @@ class _Search:
         at_once = 1 if name == "tune" else beside()
         while some := list(islice(groups, at_once)):
             wanted = []
+            known = {trial.name for trial in self.left} | self.tried.keys()
             for group in some:
+                if group[0].name in known:  # the plan's own options made two ideas the same
+                    continue
+                known.add(group[0].name)
                 why = self._needless(group[0])
                 self.left += [untried(idea, why) for idea in group if why]
                 wanted += [] if why else group
@@ -199,14 +206,16 @@ class _Search:
         best, enough = self.best, self._to_beat * (1 - self.settings.worth)
         if self._late and self.tried:
             return f"its {self.settings.minutes:g} minutes were used up"
-        if best and idea.bound > enough:
+        # A smaller model need not be lean itself: it will be quantised.
+        factor = self.factor if idea.round == "shrink" else 1.0
+        if best and idea.bound * factor > enough:
             held = f"{best.candidate.name} holds at {best.cost:.3g}"
-            return f"costs {idea.bound:.3g} at best, and {held}"
+            return f"costs {idea.bound * factor:.3g} at best, and {held}"
         plain = tuple(call for call in idea.plain if call.use != "distill")
         alike = [t for t in self._able() if t.idea.plain == plain != idea.plain]
         if any(self._beyond(one) <= 0 for one in alike):
             return "holds without distillation"
-        if best and alike and min(one.cost for one in alike) > enough:
+        if best and alike and factor * min(one.cost for one in alike) > enough:
             return f"is no leaner than {best.candidate.name}, which holds"
         return ""
 
