@@ -64,7 +64,7 @@ def training_targets(
     weight = np.where(np.arange(len(data)) < labelled, label_weight, 0).astype(np.float32)
     if outputs is None:
         order = aligned(teacher, model, step)
-        # Threads of boosted trees meet at every tree, which a busy machine makes a long wait.
+        # Boosted trees join their threads after every tree, and steps run side by side anyway.
         threads = 1 if teacher.signature.input == "numeric" else os.cpu_count() or 1
         with open_model(teacher, threads=threads) as predict:
             soft = predict(data.inputs, batch=_BATCH[teacher.signature.input])[:, order]
