@@ -83,9 +83,9 @@ def _tried(change: _Change, recommended: Candidate, bench: Bench, *, late: bool)
     if isinstance(one, Trial):
         return replace(nothing, reason=one.reason)
     answers.ask(one.candidate, len(answers.selection))
-    difference, flips = answers.compared(one.candidate, recommended)
+    gain, flips = answers.compared(one.candidate, recommended)
     size = one.candidate.model.size_bytes / recommended.model.size_bytes
-    return replace(nothing, difference=difference, flips=flips, cost=1 / one.speedup, size=size)
+    return replace(nothing, gain=gain, flips=flips, cost=1 / one.speedup, size=size)
 
 
 def _changes(recommended: Candidate, format: str, seeds: int) -> Iterator[_Change]:
