@@ -158,5 +158,5 @@ def test_weights_that_are_not_there_are_named(bert, tmp_path):
     weights = load_file(tmp_path / "model.safetensors")
     del weights["classifier.bias"]
     save_file(weights, tmp_path / "model.safetensors")
-    with pytest.raises(ModelError, match="1 weights are missing, the first is 'classifier.bias'"):
+    with pytest.raises(ModelError, match=r"1 weights are missing, the first is 'classifier\.bias'"):
         folders.huggingface(tmp_path)
