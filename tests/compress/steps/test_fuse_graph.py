@@ -142,7 +142,10 @@ def test_open_numbers_of_heads_are_written_for_each_layer(form):
             nodes,
             "heads",
             [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", "length", 8])],
-            [helper.make_tensor_value_info(f"y{w}", TensorProto.FLOAT, None) for w in (32, 16)],
+            [
+                helper.make_tensor_value_info(f"y{w}", TensorProto.FLOAT, [None] * 4)
+                for w in (32, 16)
+            ],
             [numpy_helper.from_array(array, name) for name, array in arrays.items()],
         ),
         opset_imports=[helper.make_opsetid("", 18)],

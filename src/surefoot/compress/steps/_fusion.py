@@ -97,8 +97,8 @@ def _write_heads(proto: Any) -> None:
     for cut, heads, width in list(_cuts(proto)):
         shape, name = makers.get(cut.input[1]), f"{cut.output[0]}_heads"
         if cut.input[1] in known:
-            sizes = np.array([0, 0, heads, width // heads])
-            graph.initializer.append(numpy_helper.from_array(sizes, name))
+            sizes = [*_sizes(cut.input[1], makers, known)[:-2], heads, width // heads]
+            graph.initializer.append(numpy_helper.from_array(np.array(sizes), name))
             cut.input[1] = name
         elif shape is not None and len(shape.input) == 4:
             # A shape of its own: another layer may read the old one.
