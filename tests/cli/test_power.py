@@ -210,3 +210,34 @@ def test_the_advice_for_a_load_names_its_own_seconds(folder, cli):
     calls = cli("power", "--set", PEAK).out
     assert "evaluate.latency.seconds may" in calls
     assert "evaluate.load.peak" not in calls
+
+
+SEARCH = """
+[search]
+finalists = 4
+"""
+
+
+def test_finalists_of_a_search_share_alpha_with_the_candidates_named(folder, cli):
+    """What a search may judge is counted before it runs: by its most finalists."""
+    found = {}
+    for key, text in (("named", PLAN), ("searched", PLAN + SEARCH)):
+        train = 'train = { use = "csv", path = "main.csv", text = "text", label = "label" }'
+        (folder / "surefoot.toml").write_text(text.replace("[task]", f"[task]\n{train}"))
+        found[key] = json.loads(cli("power", "--json").out)
+    assert [found[key]["design"]["candidates"] for key in ("named", "searched")] == [2, 6]
+    for less, more in zip(found["searched"]["prospects"], found["named"]["prospects"], strict=True):
+        assert less["alpha"] == pytest.approx(more["alpha"] * 2 / 6)
+        assert less["needed"][1] >= more["needed"][1]
+
+
+def test_a_search_alone_is_foreseen_by_its_finalists_alone(folder, cli):
+    """No candidate stands in for those that are still to be found."""
+    start, _, rest = PLAN.partition("[[candidate]]")
+    text = start + rest[rest.index("[[budget]]") :] + SEARCH
+    train = 'train = { use = "csv", path = "main.csv", text = "text", label = "label" }'
+    (folder / "surefoot.toml").write_text(text.replace("[task]", f"[task]\n{train}"))
+    assert json.loads(cli("power", "--json").out)["design"]["candidates"] == 4
+    one = json.loads(cli("power", "--json", "--set", "search.finalists=1").out)
+    assert one["design"]["candidates"] == 1
+    assert "divided by 4 candidates" in cli("power").out

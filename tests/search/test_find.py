@@ -107,6 +107,16 @@ def test_a_search_needs_rows_to_choose_on(folder):
         ('steps = ["refit_head", "refit_head"]', "'refit_head' is given twice"),
         ("worth = 1.0", "search.worth: must be at least 0 and below 1"),
         ("finalists = 0", "search.finalists: must be 1 to 20, found 0"),
+        ("minutes = 10081", "search.minutes: "),
+        ("minutes = nan", "search.minutes: must be above 0, found nan"),
+        ("worth = -0.1", "search.worth: must be at least 0 and below 1, found -0.1"),
+        ("worth = nan", "search.worth: must be at least 0 and below 1, found nan"),
+        ("finalists = 21", "search.finalists: must be 1 to 20, found 21"),
+        ("finalists = 1.5", "search.finalists: "),
+        ('steps = [{ use = "refit_head", l3 = 1.0 }]', "search.steps[0].l3: unknown option"),
+        ('steps = [{ use = "refit_head", l2 = "much" }]', "search.steps[0].l2: should be"),
+        ("steps = [{ l2 = 1.0 }]", "search.steps[0].use: missing"),
+        ('steps = [{ use = "distill", outputs = "no.npy" }]', "no such file: 'no.npy'"),
         ("minuets = 5", "search.minuets: unknown key; did you mean 'minutes'"),
     ],
 )
@@ -132,3 +142,45 @@ def test_the_margin_is_the_smallest_drop_allowed_on_all_rows():
     sliced = Budget(quantity="accuracy", max_drop=0.001, slice="short")
     assert margin([sliced, whole]) == 0.02
     assert margin([Budget(quantity="size_mb", at_most=3)]) == 0.01
+
+
+def test_every_mistake_in_a_search_table_is_told_at_once(folder):
+    wrong = '[search]\nminutes = 0\nworth = 2.0\nfinalists = 0\nsteps = ["x", "refit_head"]'
+    (folder / "surefoot.toml").write_text(PLAN.replace("[search]", wrong.partition("]")[0] + "]"))
+    start, _, rest = PLAN.partition("[search]")
+    (folder / "surefoot.toml").write_text(f"{start}{wrong}\n{rest[rest.index('[evaluate]') :]}")
+    with pytest.raises(PlanError) as error:
+        read_plan(folder / "surefoot.toml")
+    for key in ("search.minutes", "search.worth", "search.finalists", "search.steps[0].use"):
+        assert key in str(error.value)
+
+
+def test_options_that_the_grammar_gives_need_not_be_in_a_plan(folder):
+    """`drop_layers` needs `keep` in a recipe; a search tries several."""
+    start, _, rest = PLAN.partition("[search]")
+    table = '[search]\nsteps = ["drop_layers"]'
+    (folder / "surefoot.toml").write_text(f"{start}{table}\n{rest[rest.index('[evaluate]') :]}")
+    plan = read_plan(folder / "surefoot.toml")
+    assert [(call.use, call.options) for call in plan.search_steps] == [("drop_layers", ())]
+    assert plan.recipes == ()  # no candidate by default where a search finds them
+
+
+@pytest.mark.parametrize(
+    ("budgets", "allowed"),
+    [
+        ([], 0.01),
+        ([Budget(quantity="accuracy", max_drop=0.02, level=0.8)], 0.02),
+        ([Budget(quantity="accuracy", max_drop=0.02, dataset="main")], 0.02),
+        ([Budget(quantity="accuracy", max_drop=0.02, shift="typos")], 0.01),
+        ([Budget(quantity="macro_f1", max_drop=0.03)], 0.03),
+        ([Budget(quantity="accuracy", at_least=0.9)], 0.01),
+    ],
+)
+def test_budgets_give_a_margin_whatever_their_level(budgets, allowed):
+    assert margin(budgets) == allowed
+
+
+def test_a_budget_under_load_says_nothing_of_single_calls():
+    loaded = Budget(quantity="p99_ms", at_most=9, batch=8, load="peak")
+    assert lean([loaded]) == (1, "median latency at batch 1")
+    assert lean([loaded, Budget(quantity="size_mb", at_most=3)]) == (1, "size_mb")

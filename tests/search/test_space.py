@@ -89,3 +89,52 @@ def test_a_long_recipe_still_has_a_name_that_can_be_a_file(model):
     steps = (EXPORT, *(call for _ in range(9)))
     ideas = space(model("huggingface", "text")).quantised([(steps, 1.0)])
     assert all(len(idea.name) <= 110 for idea in ideas)
+
+
+def test_long_recipes_that_differ_at_their_end_have_names_of_their_own(model):
+    call = StepCall(use="quantize_dynamic", options=(("per_channel", False),))
+    steps = (EXPORT, *(call for _ in range(9)))
+    ideas = space(model("huggingface", "text")).quantised([(steps, 1.0)])
+    assert len({idea.plain for idea in ideas}) > 1
+    assert len({idea.name for idea in ideas}) == len({(i.plain, i.runtime) for i in ideas})
+
+
+@pytest.mark.parametrize(
+    ("options", "bound"), [((), 0.3), ((("ratio", 0.9),), 0.0), ((("criterion", "x"),), 0.3)]
+)
+def test_a_bound_is_not_taken_from_a_share_that_the_plan_overrules(model, options, bound):
+    allowed = (StepCall(use="prune_structured", options=options),)
+    ideas = space(model("huggingface", "text"), allowed=allowed).shrunk(1.0)
+    assert min(idea.bound for idea in ideas) == pytest.approx(bound)
+
+
+def test_rows_of_numbers_have_their_own_small_model(model):
+    grammar = space(model("skops", "numeric"))
+    assert {tuple(uses(idea)) for idea in grammar.shrunk(1.0)} == {("distill_trees",)}
+    assert [uses(idea) for idea in grammar.free() if idea.runtime == "onnxruntime"] == [
+        ["export_onnx"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("steps", "given", "found"),
+    [
+        ((), "onnx", "onnx"),
+        ((EXPORT,), "huggingface", "onnx"),
+        ((StepCall(use="quantize_dynamic"),), "huggingface", None),
+        ((EXPORT, StepCall(use="drop_layers")), "huggingface", None),
+        ((StepCall(use="no_such_step"),), "onnx", None),
+    ],
+)
+def test_steps_give_a_format_or_do_not_fit(steps, given, found):
+    assert gives(given, steps) == found
+
+
+def test_a_repair_is_offered_for_a_quantiser_that_lost_too_much(model):
+    lossy = [((EXPORT, StepCall(use="quantize_dynamic")), 0.4)]
+    baseline = model("huggingface", "text")
+    found = [uses(i) for i in space(baseline).repaired(lossy)]
+    alone = [uses(i) for i in space(baseline, labelled=False).repaired(lossy)]
+    assert ["export_onnx", "quantize_mixed"] in found
+    assert ["export_onnx", "quantize_mixed"] in alone
+    assert not any("refit_head" in steps for steps in alone)

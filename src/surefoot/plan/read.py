@@ -66,7 +66,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool =
         *candidate_problems(file, folder),
         *([] if recipes else [NO_CANDIDATE]),
         *budget_problems(file, needed=judged),
-        *search_problems(file),
+        *search_problems(file, folder),
         *load_problems(file, [recipe.name for recipe in recipes], broken),
     ]
     # What stands in for a broken value has problems of its own, which nobody needs to read.

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
-from surefoot.plan.calls import call_problems, named
+from surefoot.plan.calls import call_problems, file_problems, named
 from surefoot.plan.numbers import DAY, positive_problems
 from surefoot.plan.typed import File
 
 MOST_FINALISTS = 20
 
 
-def search_problems(file: File) -> Iterator[str]:
-    """Numbers out of range, steps that there are not, and no rows to choose on."""
+def search_problems(file: File, folder: Path) -> Iterator[str]:
+    """Numbers out of range, steps and files that there are not, and no rows to choose on."""
     search = file.search
     if search is None:
         return
@@ -26,7 +27,9 @@ def search_problems(file: File) -> Iterator[str]:
     seen = set()
     for i, call in enumerate(search.steps):
         key, (use, table) = f"search.steps[{i}]", named(call)
-        problems = call_problems("step", table, key)
+        problems = list(call_problems("step", table, key))
+        if not problems:
+            problems = list(file_problems(table, key, folder))
         # What the grammar gives, such as how many layers to keep, a plan need not.
         yield from (problem for problem in problems if ": missing; step" not in problem)
         if use in seen:

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from surefoot.core.printable import printable
 from surefoot.report.terminal import table
 
 LISTED = 25
 """Candidates that get a line, those that came furthest first."""
-RANK = ("finalist", "on the front", "undercut", "dominated", "over the margin", "over a budget")
+RANK = (
+    "finalist",
+    "on the front",
+    "undercut",
+    "dominated",
+    "over the margin",
+    "over a budget",
+    "failed",
+)
 
 
 def search_lines(found: Mapping[str, Any] | None) -> list[str]:
@@ -110,4 +119,4 @@ def _more(count: int) -> Iterator[str]:
 def _untried(trials: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for trial in trials:
         if trial["gain"] is None:
-            yield f"{trial['fate']}: {trial['name']}: {trial['reason']}"
+            yield printable(f"{trial['fate']}: {trial['name']}: {trial['reason']}")

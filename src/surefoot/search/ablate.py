@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from surefoot import plugins
+from surefoot.compress.step import draws
+from surefoot.core.errors import ModelError
 from surefoot.core.model import Candidate, StepCall
 from surefoot.core.progress import Progress
 from surefoot.core.search import Trial, Variant
@@ -82,7 +84,10 @@ def _tried(change: _Change, recommended: Candidate, bench: Bench, *, late: bool)
     (one,) = bench.tried([idea], seed=change.seed, name=name)
     if isinstance(one, Trial):
         return replace(nothing, reason=one.reason)
-    answers.ask(one.candidate, len(answers.selection))
+    try:
+        answers.ask(one.candidate, len(answers.selection))
+    except ModelError as error:
+        return replace(nothing, reason=str(error))
     gain, flips = answers.compared(one.candidate, recommended)
     size = one.candidate.model.size_bytes / recommended.model.size_bytes
     return replace(nothing, gain=gain, flips=flips, cost=1 / one.speedup, size=size)
@@ -104,7 +109,7 @@ def _changes(recommended: Candidate, format: str, seeds: int) -> Iterator[_Chang
             varied = (*steps[:i], other, *steps[i + 1 :])
             what = f"{call.use} {option} = {value}"
             yield _Change(kind="option", what=what, steps=varied, seed=seed)
-    if any("seed" in plugins.options("step", call.use) for call in steps):
+    if any(map(draws, steps)):
         for more in range(1, seeds):
             what = f"seed {seed + more}"
             yield _Change(kind="seed", what=what, steps=steps, seed=seed + more)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import accumulate
 
 import numpy as np
 
@@ -46,16 +45,11 @@ class Answers:
         self._order = np.random.default_rng(seed).permutation(len(selection))
         self._place = np.argsort(self._order)
         self._blocks = list(_blocks(selection, self._order))
-        self._scores: dict[str, list[np.ndarray]] = {}
-
-    @property
-    def rungs(self) -> list[int]:
-        """How many rows have been asked after each block."""
-        return list(accumulate(len(block) for block in self._blocks))
+        self._scores: dict[tuple[str, str], list[np.ndarray]] = {}
 
     def asked(self, candidate: Candidate) -> int:
         """How many rows a candidate has answered."""
-        return sum(map(len, self._scores.get(candidate.name, ())))
+        return sum(map(len, self._scores.get(_who(candidate), ())))
 
     def ask(self, candidate: Candidate, rows: int) -> None:
         """Let a candidate answer the first rows of the order, or more.
@@ -63,7 +57,7 @@ class Answers:
         Raises:
             ModelError: It cannot be run, or gives a score that is not finite.
         """
-        known = self._scores.setdefault(candidate.name, [])
+        known = self._scores.setdefault(_who(candidate), [])
         while self.asked(candidate) < min(rows, len(self.selection)):
             block = self._blocks[len(known)]
             with self.clock.working():
@@ -75,7 +69,7 @@ class Answers:
         """(rows,) 1.0 where a candidate is right, by numbers of selection rows."""
         places = self._place[rows]
         self.ask(candidate, int(places.max(initial=-1)) + 1)
-        predicted = np.concatenate(self._scores[candidate.name]).argmax(axis=1)
+        predicted = np.concatenate(self._scores[_who(candidate)]).argmax(axis=1)
         return np.asarray(predicted[places] == self.selection.labels[rows], np.float64)
 
     def compared(self, candidate: Candidate, baseline: Candidate) -> tuple[Estimate, int]:
@@ -87,7 +81,7 @@ class Answers:
         rows = min(self.asked(candidate), self.asked(baseline))
         labels = self.selection.labels[self._order[:rows]]
         new, old = (
-            np.concatenate(self._scores[one.name])[:rows].argmax(axis=1)
+            np.concatenate(self._scores[_who(one)])[:rows].argmax(axis=1)
             for one in (candidate, baseline)
         )
         lost = int(((old == labels) & (new != labels)).sum())
@@ -101,8 +95,13 @@ class Answers:
     def cell(self, candidate: Candidate) -> Cell:
         """The cell of a candidate that has answered all rows."""
         self.ask(candidate, len(self.selection))
-        scores = np.concatenate(self._scores[candidate.name])
+        scores = np.concatenate(self._scores[_who(candidate)])
         return cell(candidate.name, self.selection, scores[self._place])
+
+
+def _who(candidate: Candidate) -> tuple[str, str]:
+    """What decides the answers; two candidates may have one name."""
+    return candidate.model.fingerprint, candidate.runtime
 
 
 def _blocks(selection: SelectionSet, order: np.ndarray) -> list[Dataset]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from surefoot.compress import Make, NotMade, threads
+from surefoot.compress.step import draws
 from surefoot.core.cpus import usable_cpus
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Candidate, Cost, Recipe, total_cost
@@ -70,12 +71,14 @@ class Bench:
     ) -> None:
         self._baseline, self._make, self.answers = baseline, make, answers
         self._store, self._settings, self._seed = store, settings, seed
-        self._paid: set[Steps] = set()
+        self._paid: set[tuple[Steps, int]] = set()
         self.clock = answers.clock
 
     def beside(self, candidate: Candidate) -> Bench:
         """The same bench with another candidate to be timed beside."""
-        return Bench(candidate, self._make, self.answers, self._store, self._settings, self._seed)
+        bench = Bench(candidate, self._make, self.answers, self._store, self._settings, self._seed)
+        bench._paid = self._paid  # what the search has paid for costs its ablation nothing
+        return bench
 
     def tried(
         self, ideas: Sequence[Idea], *, seed: int | None = None, name: str = ""
@@ -118,8 +121,9 @@ class Bench:
 
     def _new_cost(self, found: Candidate) -> Cost:
         """What the steps cost that nobody before had paid for."""
-        steps = found.recipe.steps
-        starts = [steps[: n + 1] for n in range(len(steps))]
+        steps, seed = found.recipe.steps, found.recipe.seed
+        chains = [steps[: n + 1] for n in range(len(steps))]
+        starts = [(chain, seed if any(map(draws, chain)) else 0) for chain in chains]
         costs = zip(starts, found.step_costs, strict=True)
         new = [cost for start, cost in costs if start not in self._paid]
         self._paid.update(starts)

@@ -20,7 +20,7 @@ import numpy as np
 from surefoot.compress import workshop
 from surefoot.core.budget import TIMED
 from surefoot.core.dataset import Task
-from surefoot.core.errors import ModelError, PlanError
+from surefoot.core.errors import BudgetError, ModelError, PlanError
 from surefoot.core.evidence import Budget
 from surefoot.core.model import Candidate
 from surefoot.core.plan import LatencyPlan, Plan, SearchPlan
@@ -34,7 +34,7 @@ from surefoot.search.bench import Bench, Tried, beside, untried
 from surefoot.search.clock import Clock
 from surefoot.search.race import race
 from surefoot.search.space import Idea, Space, Steps
-from surefoot.search.tune import tuned
+from surefoot.search.tune import RANGES, tuned
 from surefoot.store import Store
 
 MARGIN = 0.01
@@ -104,6 +104,7 @@ class _Search:
         self.margin = margin(plan.budgets)
         self.clock = answers.clock
         self.tried: dict[str, Tried] = {}
+        self.thought_of: set[str] = set()
         self.left: list[Trial] = []
         self.rounds: list[Spent] = []
         self.best: Tried | None = None
@@ -120,14 +121,23 @@ class _Search:
                 self.stopped = f"its {self.settings.minutes:g} minutes were used up"
                 break
         if not self._able():
-            reasons = "; ".join(f"{t.name}: {t.reason}" for t in self.left[:3])
-            raise ModelError(f"the search could make no candidate: {reasons}")
+            raise ModelError(self._no_candidate())
         return self._settled()
+
+    def _no_candidate(self) -> str:
+        failed = [*self.left, *(self._trial(one, (), ()) for one in self.tried.values())]
+        reasons = [f"{trial.name}: {trial.reason}" for trial in failed if trial.fate == "failed"]
+        if not reasons:
+            return "no step that search.steps allows fits the model; allow others"
+        return f"the search could make no candidate: {'; '.join(reasons[:3])}"
 
     def _rounds(self) -> Iterator[tuple[Round, Iterable[Idea]]]:
         """The ideas of each round, from what the rounds before it found."""
         yield "free", self.space.free()
-        graphs = self._cheapest("free", within=1.0)
+        found = dict(self._cheapest("free", within=1.0))
+        if self.baseline.model.format == "onnx":  # it is a graph itself, in no need of a free move
+            found[()] = min(found.get((), 1.0), 1.0)
+        graphs = list(found.items())
         yield "quantise", self.space.quantised(graphs)
         whole = min((cost for _, cost in graphs), default=1.0)
         factor = min((t.cost for t in self._of("quantise")), default=whole) / whole
@@ -137,26 +147,35 @@ class _Search:
         smaller = self._cheapest("shrink", within=SLACK)
         ideas = self.space.combined(smaller, self.factor)
         yield "combine", [*self.space.repaired(lossy), *ideas]
-        built_on = sorted((t for t in self._able() if self._near(t)), key=lambda t: t.cost)
+        built_on = [t for t in self._able() if self._near(t) and not self._given(t)]
+        built_on.sort(key=lambda one: one.cost)
         yield "tune", tuned(built_on, self._objective, self.settings.seed)
+
+    def _given(self, one: Tried) -> bool:
+        """Whether the plan itself says how much a step takes away."""
+        said = {call.use: dict(call.options) for call in self.space.allowed}
+        return any(RANGES[use][0] in said.get(use, ()) for use in RANGES if use in one.idea.uses)
 
     def _objective(self, name: str) -> float | None:
         """What tuning makes small: the cost, or for who loses too much more than any cost."""
         one = self.tried.get(name)
-        if one is None or one.fate == "failed":
+        if one is None or not self._answers_all(one):
             return None
-        self.answers.ask(one.candidate, len(self.answers.selection))
         beyond = self._beyond(one)
         return one.cost if beyond <= 0 else 1.0 + beyond
 
     def _round(self, name: Round, ideas: Iterable[Idea]) -> None:
         """Try the ideas of a round, as far as they are worth it and time is left."""
         before, started, count = self._to_beat, self.clock.elapsed, len(self.tried)
-        total = len(ideas) if isinstance(ideas, Sequence) else 1
+        groups: Iterator[list[Idea]]
+        if isinstance(ideas, Sequence):
+            ideas = [idea for idea in ideas if self._new(idea)]
+            groups = (list(group) for _, group in groupby(ideas, key=lambda idea: idea.plain))
+            total, at_once = len(ideas), beside()
+        else:  # what is tuned depends on what was found just before: one by one, none ahead
+            groups = ([idea] for idea in ideas if self._new(idea))
+            total, at_once = 1, 1
         self.watch.start(f"search: {name}", total)
-        groups = (list(group) for _, group in groupby(ideas, key=lambda idea: idea.plain))
-        # What is tuned depends on what was found just before: one by one.
-        at_once = 1 if name == "tune" else beside()
         while some := list(islice(groups, at_once)):
             wanted = []
             known = {trial.name for trial in self.left} | self.tried.keys()
@@ -182,6 +201,12 @@ class _Search:
                 after=self._to_beat,
             )
         )
+
+    def _new(self, idea: Idea) -> bool:
+        """Whether nobody had the idea before."""
+        new = idea.name not in self.thought_of
+        self.thought_of.add(idea.name)
+        return new
 
     def _take(self, one: Tried | Trial) -> None:
         if isinstance(one, Trial):
@@ -223,6 +248,7 @@ class _Search:
         """Find who is to be beaten."""
         able = {one.candidate.name: one for one in self._able()}
         within = {name: one for name, one in able.items() if not self._over_budget(one)}
+        self.best = None
         if not able:
             return
         everybody = np.arange(len(self.answers.selection))
@@ -233,9 +259,12 @@ class _Search:
             margin=self.margin,
             seed=self.settings.seed,
         )
+        if any(one.fate == "failed" for one in able.values()):
+            self._race()  # one that failed on the way can neither win nor undercut
+            return
         for raced in found.raced:
             one = able[raced.candidate]
-            if one.fate != "failed":
+            if raced.candidate in within:
                 one.fate = None if raced.fate == "won" else raced.fate
                 one.reason = f"{raced.by} is cheaper and holds" if raced.fate == "undercut" else ""
         self.best = able[found.winner] if found.winner in within else None
@@ -258,9 +287,22 @@ class _Search:
     def _right(self, one: Tried, rows: np.ndarray) -> np.ndarray:
         try:
             return self.answers.right(one.candidate, rows)
-        except ModelError as error:  # it answered the first rows, and fails on one of these
-            one.fate, one.reason = "failed", str(error)
+        except ModelError as error:
+            self._fails(one, error)
             return np.zeros(len(rows))
+
+    def _answers_all(self, one: Tried) -> bool:
+        """Ask a candidate all rows, if it has not failed already."""
+        try:
+            self.answers.ask(one.candidate, len(self.answers.selection))
+        except ModelError as error:
+            self._fails(one, error)
+        return one.fate != "failed"
+
+    def _fails(self, one: Tried, error: ModelError) -> None:
+        """It answered the first rows, and fails on a later one."""
+        one.fate, one.reason = "failed", str(error)
+        self.watch.note(f"{one.candidate.name} failed: {one.reason}")
 
     def _beyond(self, one: Tried) -> float:
         """How far a candidate's loss lies beyond the margin, on the rows that it was asked."""
@@ -295,11 +337,19 @@ class _Search:
 
     def _settled(self) -> Searched:
         """Ask those that may be judged all rows, and name them."""
-        able = sorted(self._able(), key=lambda one: one.cost)
-        front = self._front(able)
-        hopeful = [one for one in front if self._near(one) and one.fate != "over a budget"]
+        while True:
+            able = sorted(self._able(), key=lambda one: one.cost)
+            front = self._front([one for one in able if one.fate != "over a budget"] or able)
+            hopeful = [one for one in front if self._near(one) and one.fate != "over a budget"]
+            asked = hopeful or [min(able, key=self._beyond)]
+            failed = [one for one in asked if not self._answers_all(one)]
+            if not failed:
+                break
+            self._race()
+            if not self._able():
+                raise ModelError(self._no_candidate())
         took = self.clock.elapsed
-        chosen = self._judged(hopeful or [min(able, key=self._beyond)])
+        chosen = self._judged(asked)
         recommended = chosen[0].candidate
         return Searched(
             baseline=self.baseline.name,
@@ -339,9 +389,14 @@ class _Search:
         by_name = {one.candidate.name: one for one in hopeful}
         everyone = [self.baseline, *(one.candidate for one in hopeful)]
         cells = {one.name: [self.answers.cell(one)] for one in everyone}
-        evidence = selection_evidence(cells, self.answers.selection, self.plan.metrics())
+        metrics = tuple(dict.fromkeys(["accuracy", *self.plan.metrics()]))
+        evidence = selection_evidence(cells, self.answers.selection, metrics)
         costs = {name: one.cost for name, one in by_name.items()}
-        names = finalists(evidence, self.plan.budgets, costs, most=self.settings.finalists)
+        most, allowed = self.settings.finalists, Budget(quantity="accuracy", max_drop=self.margin)
+        try:
+            names = finalists(evidence, self.plan.budgets, costs, most=most)
+        except BudgetError:  # all are on time, or on one test set; the margin speaks of any rows
+            names = finalists(evidence, [allowed], costs, most=most)
         return [by_name[name] for name in names] or [min(hopeful, key=self._beyond)]
 
     def _trial(self, one: Tried, chosen: Sequence[Tried], front: Sequence[Tried]) -> Trial:

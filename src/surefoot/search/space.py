@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 
 from surefoot import plugins
+from surefoot.core.hashing import hash_json
 from surefoot.core.model import Model, StepCall
 from surefoot.core.search import Round
 
@@ -60,12 +61,17 @@ class Idea:
         return (*self.plain, StepCall(use="set_runtime", options=(("runtime", self.runtime),)))
 
     @property
+    def uses(self) -> set[str]:
+        """The steps by name."""
+        return {call.use for call in self.plain}
+
+    @property
     def name(self) -> str:
         """`drop_layers 3 + distill + quantize_nncf, openvino`."""
         words = [_words(call) for call in self.plain]
         told = " + ".join(word for word in words if word != "export_onnx") or "export_onnx"
         if len(told) > LONGEST:
-            told = told[: LONGEST - 1] + "."
+            told = f"{told[: LONGEST - 9]}~{hash_json(asdict(self)['plain'])[:8]}"
         return f"{told}, {self.runtime}"
 
 
@@ -118,7 +124,9 @@ class Space:
         return [
             idea
             for steps, share in made
-            for idea in self._ideas("shrink", self._exported(steps), cost * share)
+            for idea in self._ideas(
+                "shrink", self._exported(steps), cost * self._least(steps, share)
+            )
         ]
 
     def combined(self, smaller: Iterable[tuple[Steps, float]], factor: float) -> list[Idea]:
@@ -217,6 +225,12 @@ class Space:
             replace(s, options=tuple(sorted({**dict(s.options), **own.get(s.use, {})}.items())))
             for s in steps
         )
+
+    def _least(self, steps: Steps, share: float) -> float:
+        """The share of the cost; none is known where the plan says how much is taken away."""
+        own = {call.use: dict(call.options).keys() for call in self.allowed}
+        said = (own.get(call.use, set()) & dict(call.options).keys() for call in steps)
+        return 0.0 if any(said) else share
 
     def _runtimes(self, steps: Steps) -> list[str]:
         """The runtimes on this machine that read what the steps give."""
