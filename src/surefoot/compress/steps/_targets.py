@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.compress.steps._rows import one_hot, training_rows
+from surefoot.core.cpus import usable_cpus
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import DataError, ModelError
 from surefoot.core.model import InputKind, Model
@@ -65,7 +65,7 @@ def training_targets(
     if outputs is None:
         order = aligned(teacher, model, step)
         # Threads of boosted trees meet at every tree, which a busy machine makes a long wait.
-        threads = 1 if teacher.signature.input == "numeric" else os.cpu_count() or 1
+        threads = 1 if teacher.signature.input == "numeric" else usable_cpus()
         with open_model(teacher, threads=threads) as predict:
             soft = predict(data.inputs, batch=_BATCH[teacher.signature.input])[:, order]
     else:
