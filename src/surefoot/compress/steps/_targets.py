@@ -13,6 +13,7 @@ from surefoot.core.cpus import usable_cpus
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import DataError, ModelError
 from surefoot.core.model import InputKind, Model
+from surefoot.core.seen import saw
 from surefoot.data.scores import Scores, read_scores
 from surefoot.models import open_model
 
@@ -134,6 +135,7 @@ def _rows(task: Task, model: Model, step: str) -> tuple[Dataset, int]:
     if extra is None or not len(extra):
         data = training_rows(task, model, step)
         return data, len(data)
+    saw(len(extra))
     zeros = np.zeros(len(extra), np.int64)
     if task.train is None or not len(task.train):
         return _as_unlabelled(extra, zeros, task), 0
