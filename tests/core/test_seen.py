@@ -1,8 +1,7 @@
 """Rows are counted by whoever asked, wherever in the work they are told."""
 
 import threading
-
-import pytest
+from contextlib import suppress
 
 from surefoot.core.seen import rows_counted, saw
 
@@ -25,7 +24,7 @@ def test_the_count_can_be_read_on_the_way_and_stays_when_it_is_over():
 def test_an_inner_count_keeps_its_rows_to_itself_though_it_ends_in_an_error():
     with rows_counted() as outer:
         saw(1)
-        with pytest.raises(ValueError, match="odd"), rows_counted() as inner:
+        with suppress(ValueError), rows_counted() as inner:
             saw(20)
             raise ValueError("odd")
         saw(2)
