@@ -12,8 +12,8 @@ from surefoot.compress.steps._augment import augmented
 from surefoot.compress.steps._modules import open_module
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import ModelError
-from surefoot.core.seen import rows_counted
 from surefoot.core.model import Signature
+from surefoot.core.seen import rows_counted
 
 QUICK = {"epochs": 3, "learning_rate": 2e-3}
 
