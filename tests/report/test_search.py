@@ -153,9 +153,7 @@ def test_no_table_of_variants_without_any():
 
 
 def test_variants_are_told_against_the_recommended_candidate():
-    left = Variant(
-        kind="left out", what="without distill", difference=GAIN, flips=9, cost=0.98, size=1.5
-    )
+    left = Variant(kind="left out", what="without distill", gain=GAIN, flips=9, cost=0.98, size=1.5)
     lines = search_lines(searched(trial("lean"), ablation=(left,)))
     head = line_of(lines, "lean, varied")
     found = line_of(lines, "without distill")

@@ -248,6 +248,10 @@ class _Search:
         """Find who is to be beaten."""
         able = {one.candidate.name: one for one in self._able()}
         within = {name: one for name, one in able.items() if not self._over_budget(one)}
+        # Where nobody is fast enough yet, the fastest is still the one to beat; but one that is too
+        # large keeps nobody out.
+        small = {n: one for n, one in able.items() if not one.reason.startswith("size_mb")}
+        among = within or small
         self.best = None
         if not able:
             return
@@ -255,7 +259,7 @@ class _Search:
         found = race(
             lambda name, rows: self._right(able[name], rows),
             self.answers.right(self.baseline, everybody),
-            {name: one.cost for name, one in (within or able).items()},
+            {name: one.cost for name, one in (among or able).items()},
             margin=self.margin,
             seed=self.settings.seed,
         )
@@ -267,7 +271,7 @@ class _Search:
             if raced.candidate in within:
                 one.fate = None if raced.fate == "won" else raced.fate
                 one.reason = f"{raced.by} is cheaper and holds" if raced.fate == "undercut" else ""
-        self.best = able[found.winner] if found.winner in within else None
+        self.best = able[found.winner] if found.winner in among else None
 
     def _over_budget(self, one: Tried) -> bool:
         """Whether a candidate breaks a budget on size or speed, as far as it was measured."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from surefoot.compress.steps._rows import one_hot, training_rows
+from surefoot.core.cpus import usable_cpus
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import DataError, ModelError
 from surefoot.core.model import InputKind, Model
+from surefoot.core.seen import saw
 from surefoot.data.scores import Scores, read_scores
 from surefoot.models import open_model
 
@@ -64,8 +65,8 @@ def training_targets(
     weight = np.where(np.arange(len(data)) < labelled, label_weight, 0).astype(np.float32)
     if outputs is None:
         order = aligned(teacher, model, step)
-        # Boosted trees join their threads after every tree, and steps run side by side anyway.
-        threads = 1 if teacher.signature.input == "numeric" else os.cpu_count() or 1
+        # Threads of boosted trees meet at every tree, which a busy machine makes a long wait.
+        threads = 1 if teacher.signature.input == "numeric" else usable_cpus()
         with open_model(teacher, threads=threads) as predict:
             soft = predict(data.inputs, batch=_BATCH[teacher.signature.input])[:, order]
     else:
@@ -134,6 +135,7 @@ def _rows(task: Task, model: Model, step: str) -> tuple[Dataset, int]:
     if extra is None or not len(extra):
         data = training_rows(task, model, step)
         return data, len(data)
+    saw(len(extra))
     zeros = np.zeros(len(extra), np.int64)
     if task.train is None or not len(task.train):
         return _as_unlabelled(extra, zeros, task), 0
