@@ -405,7 +405,9 @@ class _Search:
 
     def _trial(self, one: Tried, chosen: Sequence[Tried], front: Sequence[Tried]) -> Trial:
         gain, flips = self.answers.compared(one.candidate, self.baseline)
-        fate = "finalist" if one in chosen else "on the front" if one in front else one.fate
+        undecided = one.fate in (None, "undercut")
+        fate = "on the front" if one in front and undecided else one.fate
+        fate = "finalist" if one in chosen else fate
         return Trial(
             name=one.candidate.name,
             round=one.idea.round,
