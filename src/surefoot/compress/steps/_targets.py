@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,8 +64,8 @@ def training_targets(
     if outputs is None:
         order = aligned(teacher, model, step)
         # Boosted trees join their threads after every tree, and steps run side by side anyway.
-        threads = 1 if teacher.signature.input == "numeric" else os.cpu_count() or 1
-        with open_model(teacher, threads=threads) as predict:
+        one = teacher.signature.input == "numeric"
+        with open_model(teacher, threads=1 if one else threads()) as predict:
             soft = predict(data.inputs, batch=_BATCH[teacher.signature.input])[:, order]
     else:
         try:
@@ -97,6 +96,13 @@ def aligned(teacher: Model, student: Model, step: str) -> list[int]:
 
 
 _SIDES = ("teacher", "student")
+
+
+def threads() -> int:
+    """How many threads a step was given: more would wait for each other on a busy machine."""
+    import torch
+
+    return int(torch.get_num_threads())
 
 
 def softened(probabilities: np.ndarray, temperature: float) -> np.ndarray:
