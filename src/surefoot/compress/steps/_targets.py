@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from surefoot.compress.steps._rows import one_hot, training_rows
-from surefoot.core.cpus import usable_cpus
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import DataError, ModelError
 from surefoot.core.model import InputKind, Model
@@ -65,9 +64,9 @@ def training_targets(
     weight = np.where(np.arange(len(data)) < labelled, label_weight, 0).astype(np.float32)
     if outputs is None:
         order = aligned(teacher, model, step)
-        # Threads of boosted trees meet at every tree, which a busy machine makes a long wait.
-        threads = 1 if teacher.signature.input == "numeric" else usable_cpus()
-        with open_model(teacher, threads=threads) as predict:
+        # Boosted trees join their threads after every tree, and steps run side by side anyway.
+        one = teacher.signature.input == "numeric"
+        with open_model(teacher, threads=1 if one else threads()) as predict:
             soft = predict(data.inputs, batch=_BATCH[teacher.signature.input])[:, order]
     else:
         try:
@@ -98,6 +97,13 @@ def aligned(teacher: Model, student: Model, step: str) -> list[int]:
 
 
 _SIDES = ("teacher", "student")
+
+
+def threads() -> int:
+    """How many threads a step was given: more would wait for each other on a busy machine."""
+    import torch
+
+    return int(torch.get_num_threads())
 
 
 def softened(probabilities: np.ndarray, temperature: float) -> np.ndarray:
