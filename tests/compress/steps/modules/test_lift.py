@@ -26,7 +26,7 @@ def same(module, made, example):
 TABLE, LINE, IMAGE, VOLUME = (3, 6), (3, 4, 9), (3, 4, 8, 9), (3, 4, 5, 6, 7)
 LAYERS = {
     "line": (nn.Conv1d(4, 6, 3, stride=2, padding=1), LINE),
-    "even": (nn.Conv2d(4, 6, 2, padding="same"), IMAGE),
+    "same": (nn.Conv2d(4, 6, (3, 5), padding="same", dilation=2), IMAGE),
     "image": (nn.Conv2d(4, 6, (3, 1), stride=(1, 2), padding=(1, 0), groups=2), IMAGE),
     "volume": (nn.Conv3d(4, 2, 2, dilation=2, bias=False), VOLUME),
     "flat": (nn.Linear(6, 3), TABLE),
@@ -62,6 +62,7 @@ def test_a_layer_comes_back_with_all_its_options(name):
     same(module, made, torch.rand(5, *size[1:]))
 
 
+@pytest.mark.filterwarnings("ignore:`isinstance:FutureWarning")
 @pytest.mark.parametrize("name", ["flat", "norm of images", "norm of groups", "image"])
 def test_decomposed_operators_come_back_too(name):
     layer, size = LAYERS[name]

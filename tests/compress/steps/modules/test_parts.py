@@ -164,7 +164,8 @@ def test_a_split_layer_is_the_best_of_its_rank_on_its_inputs(rank):
 def test_inputs_that_hang_together_have_a_root_all_the_same(inputs):
     root = _root(inputs)
     assert np.isfinite(root).all()
-    np.testing.assert_allclose(root @ root.T, inputs, atol=1e-5)
+    mean = np.trace(inputs) / 4 or 1
+    np.testing.assert_allclose(root @ root.T * mean, inputs, atol=1e-5)
     split, kept = _split(nn.Linear(4, 4, bias=False), 2, inputs)
     assert split[1].bias is None
     assert all(torch.isfinite(p).all() for p in split.parameters())
@@ -177,7 +178,7 @@ def test_tables_are_in_8_bits_and_products_stay(exported, tmp_path):
     before = onnx(file).graph
     quantise_tables(file)
     after = onnx(file).graph
-    tables = [t for t in after.initializer if t.data_type == 3 and len(t.dims) == 2]
+    tables = [t for t in after.initializer if t.data_type in (2, 3) and len(t.dims) == 2]
     assert len(tables) >= 2
     assert all(t.dims[1] == 32 for t in tables)
     products = [sum(n.op_type == "MatMul" for n in graph.node) for graph in (before, after)]
