@@ -345,7 +345,9 @@ class _Search:
             able = sorted(self._able(), key=lambda one: one.cost)
             front = self._front([one for one in able if one.fate != "over a budget"] or able)
             hopeful = [one for one in front if self._near(one) and one.fate != "over a budget"]
-            asked = hopeful or [min(able, key=self._beyond)]
+            # Where nobody keeps every budget, the verdict is on the leanest that keep the margin.
+            near = [one for one in self._front(able) if self._near(one)]
+            asked = hopeful or near or [min(able, key=self._beyond)]
             failed = [one for one in asked if not self._answers_all(one)]
             if not failed:
                 break

@@ -7,6 +7,12 @@ from torch import nn
 from surefoot.compress.steps._lift import lift
 from surefoot.core.errors import ModelError
 
+# What torch's own export says of its insides, and of an even kernel that is padded.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*LeafSpec.*is deprecated:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:Using padding='same':UserWarning"),
+]
+
 
 def lifted(module, example, *, decomposed=False, free=True):
     axes = {0: torch.export.Dim.DYNAMIC} if free else None
