@@ -85,11 +85,11 @@ def test_variants_are_compared_with_the_recommended_candidate(lab):
     assert without.size == pytest.approx(
         it.baseline.model.size_bytes / tried.candidate.model.size_bytes
     )
-    assert without.difference.n == 120
+    assert without.gain.n == 120
     assert without.cost > 0
     failed = by_name["quantize_dynamic head = False"]
-    assert failed.difference is None
+    assert failed.gain is None
     assert "nothing to quantise" in failed.reason
     assert [one.what for one in late] == [one.what for one in found]
     assert {one.reason for one in late} == {"there was no time"}
-    assert all(one.difference is None and one.cost is None for one in late)
+    assert all(one.gain is None and one.cost is None for one in late)

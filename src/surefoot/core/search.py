@@ -85,7 +85,7 @@ class Variant:
     """What was changed."""
     what: str
     """In words."""
-    difference: Estimate | None = None
+    gain: Estimate | None = None
     """Its accuracy minus the recommended candidate's on the selection rows; None where it could
     not be made."""
     flips: int = 0

@@ -93,10 +93,10 @@ def _ablation(found: Mapping[str, Any]) -> list[str]:
     rows = [
         [
             one["what"],
-            "" if one["difference"] is None else _points(one["difference"]),
+            "" if one["gain"] is None else _points(one["gain"]),
             "" if one["cost"] is None else f"{one['cost']:.2f}",
             "" if one["size"] is None else f"{one['size']:.2f}",
-            "" if one["difference"] is None else str(one["flips"]),
+            "" if one["gain"] is None else str(one["flips"]),
             one["reason"],
         ]
         for one in variants

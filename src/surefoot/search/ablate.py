@@ -88,9 +88,9 @@ def _tried(change: _Change, recommended: Candidate, bench: Bench, *, late: bool)
         answers.ask(one.candidate, len(answers.selection))
     except ModelError as error:
         return replace(nothing, reason=str(error))
-    difference, flips = answers.compared(one.candidate, recommended)
+    gain, flips = answers.compared(one.candidate, recommended)
     size = one.candidate.model.size_bytes / recommended.model.size_bytes
-    return replace(nothing, difference=difference, flips=flips, cost=1 / one.speedup, size=size)
+    return replace(nothing, gain=gain, flips=flips, cost=1 / one.speedup, size=size)
 
 
 def _changes(recommended: Candidate, format: str, seeds: int) -> Iterator[_Change]:
