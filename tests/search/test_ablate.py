@@ -68,7 +68,7 @@ def test_what_is_left_out_must_leave_a_graph(linear_candidate):
 @pytest.mark.parametrize(("options", "seeds"), [((), ["seed 1", "seed 2"]), ((("seed", 5),), [])])
 def test_only_what_draws_is_made_with_other_seeds(linear_candidate, options, seeds):
     """A step whose seed the recipe gives makes the same model again."""
-    one = recommended(linear_candidate("lean"), StepCall(use="distill_trees", options=options))
+    one = recommended(linear_candidate("lean"), StepCall(use="distill_static", options=options))
     assert [c.what for c in _changes(one, "onnx", 3) if c.kind == "seed"] == seeds
 
 

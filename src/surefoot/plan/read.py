@@ -64,7 +64,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool =
         *envelope_problems(file),
         *check_problems(file),
         *candidate_problems(file, folder),
-        *([] if recipes else [NO_CANDIDATE]),
+        *([] if recipes or file.search else [NO_CANDIDATE]),
         *budget_problems(file, needed=judged),
         *search_problems(file, folder),
         *load_problems(file, [recipe.name for recipe in recipes], broken),
