@@ -85,7 +85,7 @@ def main() -> None:
     baseline = adopt_baseline(plan.model, raw, store, "baseline")
     task = for_classes(raw, baseline.model.signature.classes)
     found = search(plan, baseline, task, store, Lines())
-    ablation = sum(variant.difference is not None for variant in found.ablation)
+    ablation = sum(variant.gain is not None for variant in found.ablation)
     print(
         f"search: {found.leanest}, {found.tried} tried, {found.search_s:.0f} s before {ablation}"
         f" variants of it, {found.overhead_s:.1f} s of {found.wall_s:.0f} s for itself"

@@ -47,7 +47,9 @@ def plugins_page() -> str:
 def _row(kind: str, name: str) -> str:
     summary = plugins.summary(kind, name).replace("|", "\\|")
     options = ", ".join(_option(option) for option in plugins.options(kind, name).values())
-    return f"| `{name}` | {summary} | {options} |"
+    page = DOCS / f"{kind}s" / f"{name}.md"
+    shown = f"[`{name}`]({kind}s/{name}.md)" if page.exists() else f"`{name}`"
+    return f"| {shown} | {summary} | {options} |"
 
 
 def _option(option: plugins.Option) -> str:

@@ -24,6 +24,8 @@ OPTIONS = {
     "distill_trees": {"trees": 3},
     "finetune_quantized": {"epochs": 1, "rows": 100},
     "prune_structured": {"allocation": "uniform"},
+    "quantize_nncf": {"rows": 24},
+    "quantize_mixed": {"rows": 24},
 }
 """Options for steps that have required ones, or that take long without."""
 NUMERIC = ("distill_trees",)

@@ -91,3 +91,77 @@ def test_missing_files_and_ids_are_named(tmp_path):
     scores = read_scores(csv(file), CLASSES)
     with pytest.raises(DataError, match="no scores for 2 of 3 rows, the first is id 'x'"):
         scores.of(np.array(["b", "x", "y"], TEXT))
+
+
+def test_every_order_of_columns_and_rows_says_the_same(tmp_path):
+    rng = np.random.default_rng(0)
+    wanted = rng.dirichlet([1, 1, 1], 50)
+    names = np.array([f"row, {i}" for i in range(50)], TEXT)
+    for turn in range(3):
+        columns = [*np.roll(np.arange(3), turn)]
+        order = rng.permutation(50)
+        lines = [",".join(["id", *(CLASSES[k] for k in columns)])]
+        lines += [
+            ",".join([f'"{names[i]}"', *(repr(float(wanted[i, k])) for k in columns)])
+            for i in order
+        ]
+        file = tmp_path / f"s{turn}.csv"
+        file.write_text("\n".join(lines))
+        scores = read_scores(file, CLASSES)
+        assert scores.values.dtype == np.float32
+        np.testing.assert_allclose(scores.of(names), wanted, atol=1e-6)
+        assert scores.known(names).all()
+
+
+@pytest.mark.parametrize(
+    ("row", "allowed"),
+    [
+        ((0.5, 0.25, 0.29), True),  # rounded, within the slack
+        ((0.5, 0.25, 0.31), False),
+        ((0.3, 0.3, 0.36), True),
+        ((0.3, 0.3, 0.34), False),
+        ((1.0, 0.001, -0.001), False),  # the sum is right and one is below 0
+        ((0.0, 0.0, 0.0), False),
+        ((2.0, -1.0, 0.0), False),  # logits
+    ],
+)
+def test_what_passes_for_probabilities(row, allowed, tmp_path):
+    file = csv(tmp_path / "s.csv", [("a", *row), ("b", 0, 1, 0)])
+    if allowed:
+        values = read_scores(file, CLASSES).values
+        np.testing.assert_allclose(values.sum(axis=1), 1, atol=1e-6)
+        np.testing.assert_allclose(values[0], np.array(row) / sum(row), atol=1e-6)
+    else:
+        with pytest.raises(DataError, match=r"scores of 1 rows are no probabilities.*id 'a'"):
+            read_scores(file, CLASSES)
+
+
+def test_scores_go_before_answers_where_a_file_has_both(tmp_path):
+    file = tmp_path / "both.csv"
+    file.write_text("id,predicted,no,yes,maybe\na,maybe,0.75,0.25,0\n")
+    assert read_scores(file, CLASSES).values.tolist() == [[0.75, 0.25, 0]]
+
+
+def test_a_class_may_be_called_as_the_column_of_answers(tmp_path):
+    file = tmp_path / "s.csv"
+    file.write_text("id,predicted,other\na,0.25,0.75\n")
+    assert read_scores(file, ("other", "predicted")).values.tolist() == [[0.75, 0.25]]
+
+
+def test_answers_that_are_numbers_are_read_as_they_were_written(tmp_path):
+    file = tmp_path / "s.csv"
+    file.write_text("id,predicted\na,01\nb,1\n")
+    assert read_scores(file, ("1", "01")).values.tolist() == [[0, 1], [1, 0]]
+
+
+def test_no_rows_are_asked_for(tmp_path):
+    scores = read_scores(csv(tmp_path / "s.csv"), CLASSES)
+    assert scores.of(np.array([], TEXT)).shape == (0, 3)
+    assert scores.known(np.array([], TEXT)).shape == (0,)
+
+
+def test_a_row_may_be_asked_for_twice(tmp_path):
+    scores = read_scores(csv(tmp_path / "s.csv"), CLASSES)
+    found = scores.of(np.array(["b", "007", "b"], TEXT))
+    np.testing.assert_allclose(found[0], found[2])
+    assert found[1].argmax() == 0

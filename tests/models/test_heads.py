@@ -51,6 +51,34 @@ def test_a_constant_feature_gets_no_weight_and_breaks_nothing() -> None:
     np.testing.assert_allclose(weight[:, -1], 0, atol=1e-6)
 
 
+@pytest.mark.parametrize("noise", [1e-13, 1e-9, 1e-7])
+def test_a_feature_that_varies_by_rounding_alone_is_constant(noise: float) -> None:
+    """Its noise may tell the labels apart; in new rows it would be far larger."""
+    features, labels = problem(3)
+    almost = 7 + noise * np.sign(labels - 1)[:, None]
+    weight, bias = fit_linear_head(np.hstack([features, almost]), np.eye(3)[labels], l2=1.0)
+    without, same = fit_linear_head(features, np.eye(3)[labels], l2=1.0)
+    np.testing.assert_allclose(weight[:, -1], 0, atol=1e-6)
+    np.testing.assert_allclose(weight[:, :-1], without, atol=1e-3)
+    np.testing.assert_allclose(bias, same, atol=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-3, 1e6])
+def test_what_is_constant_does_not_depend_on_the_unit(scale: float) -> None:
+    features, labels = problem(3)
+    weight, bias = fit_linear_head(features, np.eye(3)[labels], l2=1.0)
+    found, same = fit_linear_head(features * scale, np.eye(3)[labels], l2=1.0)
+    np.testing.assert_allclose(found * scale, weight, rtol=2e-2, atol=2e-3)
+    np.testing.assert_allclose(same, bias, rtol=2e-2, atol=2e-3)
+
+
+def test_features_that_are_all_constant_leave_the_shares_of_the_classes() -> None:
+    targets = np.eye(2)[[0, 0, 0, 1]]
+    weight, bias = fit_linear_head(np.full((4, 3), 5.0), targets, l2=1.0)
+    np.testing.assert_array_equal(weight, 0)
+    np.testing.assert_allclose(np.exp(bias[0] - bias[1]), 3, rtol=1e-2)
+
+
 def test_the_same_data_give_the_same_head() -> None:
     features, labels = problem(3)
     one = fit_linear_head(features, np.eye(3)[labels], l2=1.0)

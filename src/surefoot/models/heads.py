@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+CONSTANT = 1e-6
+"""A feature whose spread is a smaller share of the largest one varies by rounding alone."""
+
 
 def fit_linear_head(
     features: np.ndarray, targets: np.ndarray, *, l2: float = 1.0
@@ -26,8 +29,10 @@ def fit_linear_head(
     from scipy.optimize import minimize
 
     centre, spread = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-    spread[spread < 1e-12] = 1.0
-    standard = ((features - centre) / spread).astype(np.float64)
+    # Divided by next to nothing, noise would weigh as much as the rest, and far more in new rows.
+    constant = spread <= CONSTANT * spread.max(initial=0)
+    spread[constant] = 1.0
+    standard = np.where(constant, 0, (features - centre) / spread)
     wanted = targets.astype(np.float64)
     n, width, classes = len(standard), standard.shape[1], targets.shape[1]
 

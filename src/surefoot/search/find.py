@@ -109,6 +109,8 @@ class _Search:
         self.rounds: list[Spent] = []
         self.best: Tried | None = None
         self.stopped = "every idea was tried"
+        self.factor = 1.0
+        """How far a quantiser lowered the cost of the whole model, at best."""
 
     def run(self, baseline: Candidate, watch: Progress) -> Searched:
         self.baseline, self.watch = baseline, watch
@@ -138,11 +140,12 @@ class _Search:
         graphs = list(found.items())
         yield "quantise", self.space.quantised(graphs)
         whole = min((cost for _, cost in graphs), default=1.0)
-        yield "shrink", self.space.shrunk(whole)
         factor = min((t.cost for t in self._of("quantise")), default=whole) / whole
+        self.factor = min(factor, 1.0)
+        yield "shrink", self.space.shrunk(whole)
         lossy = self._cheapest("quantise", within=HOPELESS / self.margin, lossy=True)
         smaller = self._cheapest("shrink", within=SLACK)
-        ideas = self.space.combined(smaller, min(factor, 1.0))
+        ideas = self.space.combined(smaller, self.factor)
         yield "combine", [*self.space.repaired(lossy), *ideas]
         built_on = [t for t in self._able() if self._near(t) and not self._given(t)]
         built_on.sort(key=lambda one: one.cost)
@@ -175,7 +178,11 @@ class _Search:
         self.watch.start(f"search: {name}", total)
         while some := list(islice(groups, at_once)):
             wanted = []
+            known = {trial.name for trial in self.left} | self.tried.keys()
             for group in some:
+                if group[0].name in known:  # the plan's own options made two ideas the same
+                    continue
+                known.add(group[0].name)
                 why = self._needless(group[0])
                 self.left += [untried(idea, why) for idea in group if why]
                 wanted += [] if why else group
@@ -224,14 +231,16 @@ class _Search:
         best, enough = self.best, self._to_beat * (1 - self.settings.worth)
         if self._late and self.tried:
             return f"its {self.settings.minutes:g} minutes were used up"
-        if best and idea.bound > enough:
+        # A smaller model need not be lean itself: it will be quantised.
+        factor = self.factor if idea.round == "shrink" else 1.0
+        if best and idea.bound * factor > enough:
             held = f"{best.candidate.name} holds at {best.cost:.3g}"
-            return f"costs {idea.bound:.3g} at best, and {held}"
+            return f"costs {idea.bound * factor:.3g} at best, and {held}"
         plain = tuple(call for call in idea.plain if call.use != "distill")
         alike = [t for t in self._able() if t.idea.plain == plain != idea.plain]
         if any(self._beyond(one) <= 0 for one in alike):
             return "holds without distillation"
-        if best and alike and min(one.cost for one in alike) > enough:
+        if best and alike and factor * min(one.cost for one in alike) > enough:
             return f"is no leaner than {best.candidate.name}, which holds"
         return ""
 
@@ -239,6 +248,10 @@ class _Search:
         """Find who is to be beaten."""
         able = {one.candidate.name: one for one in self._able()}
         within = {name: one for name, one in able.items() if not self._over_budget(one)}
+        # Where nobody is fast enough yet, the fastest is still the one to beat; but one that is too
+        # large keeps nobody out.
+        small = {n: one for n, one in able.items() if not one.reason.startswith("size_mb")}
+        among = within or small
         self.best = None
         if not able:
             return
@@ -246,7 +259,7 @@ class _Search:
         found = race(
             lambda name, rows: self._right(able[name], rows),
             self.answers.right(self.baseline, everybody),
-            {name: one.cost for name, one in (within or able).items()},
+            {name: one.cost for name, one in (among or able).items()},
             margin=self.margin,
             seed=self.settings.seed,
         )
@@ -258,7 +271,7 @@ class _Search:
             if raced.candidate in within:
                 one.fate = None if raced.fate == "won" else raced.fate
                 one.reason = f"{raced.by} is cheaper and holds" if raced.fate == "undercut" else ""
-        self.best = able[found.winner] if found.winner in within else None
+        self.best = able[found.winner] if found.winner in among else None
 
     def _over_budget(self, one: Tried) -> bool:
         """Whether a candidate breaks a budget on size or speed, as far as it was measured."""
@@ -392,7 +405,9 @@ class _Search:
 
     def _trial(self, one: Tried, chosen: Sequence[Tried], front: Sequence[Tried]) -> Trial:
         gain, flips = self.answers.compared(one.candidate, self.baseline)
-        fate = "finalist" if one in chosen else "on the front" if one in front else one.fate
+        undecided = one.fate in (None, "undercut")
+        fate = "on the front" if one in front and undecided else one.fate
+        fate = "finalist" if one in chosen else fate
         return Trial(
             name=one.candidate.name,
             round=one.idea.round,

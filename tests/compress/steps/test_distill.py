@@ -13,6 +13,7 @@ from surefoot.compress.steps._modules import open_module
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Signature
+from surefoot.core.seen import rows_counted
 
 QUICK = {"epochs": 3, "learning_rate": 2e-3}
 
@@ -323,3 +324,27 @@ def test_the_classes_must_be_the_teachers(step, worn, encoder):
 
 def test_says_what_it_takes():
     assert distill.NEEDS == ("huggingface", "pt2")
+
+
+def test_every_pass_over_the_rows_is_counted(step, images):
+    """A tenth is held out: it is counted with the rest once, and not again."""
+    task, teacher, student = images
+    with rows_counted() as rows:
+        step("distill", student, on=task, teacher=teacher, epochs=3)
+    assert rows() == 201 + 2 * 181
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (8, 8), (16, 9), (9, 16, 1), (12, 12, 3)])
+def test_changed_images_hold_no_colour_that_was_not_there(shape):
+    images = np.random.default_rng(0).integers(0, 256, (40, *shape), np.uint8)
+    before = images.copy()
+    found = augmented(images, np.random.default_rng(1))
+    np.testing.assert_array_equal(images, before)
+    assert (found.shape, found.dtype) == (images.shape, images.dtype)
+    for one, other in zip(images, found, strict=True):
+        assert set(np.unique(other)) <= set(np.unique(one))
+    if max(shape[:2]) < 8:  # too small to be moved: it is the image or its mirror
+        same = (found == images).all(axis=(1, 2))
+        turned = (found == images[:, :, ::-1]).all(axis=(1, 2))
+        assert (same | turned).all()
+        assert 8 <= same.sum() <= 32

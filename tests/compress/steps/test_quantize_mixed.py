@@ -209,3 +209,44 @@ def test_sqnr_is_of_what_tells_classes_apart():
 def test_prints_nothing(step, exported, capfd):
     step("quantize_mixed", exported, rows=8)
     assert capfd.readouterr() == ("", "")
+
+
+def test_sqnr_falls_by_6_db_where_the_noise_doubles():
+    rng = np.random.default_rng(0)
+    wanted, noise = rng.normal(0, 1, (200, 5)), rng.normal(0, 0.01, (200, 5))
+    once, twice = sqnr_db(wanted, wanted + noise), sqnr_db(wanted, wanted + 2 * noise)
+    assert once - twice == pytest.approx(20 * np.log10(2))
+    assert once == pytest.approx(40, abs=0.5)  # a hundredth of the length
+    assert sqnr_db(3 * wanted, 3 * (wanted + noise)) == pytest.approx(once)
+    assert np.isfinite(sqnr_db(wanted * 0, wanted * 0))
+
+
+@pytest.mark.parametrize("back", [[], ["conv-1"], ["conv-2"], ["conv-1", "conv-2"]])
+def test_what_is_put_back_is_in_floats_and_the_rest_in_codes(image, pictures, tmp_path, back):
+    from surefoot.compress.steps import quantize_mixed as module
+    from surefoot.compress.steps._calibration import calibration_feeds
+    from surefoot.compress.steps._mixed import outputs
+
+    feeds = calibration_feeds(image, pictures.train)
+    mixed = module._quantised(image, feeds, tmp_path, embeddings=True, head=False)
+    before = mixed.codes.SerializeToString()
+    made = mixed.put_back(back)
+    assert mixed.codes.SerializeToString() == before
+    held = {t.name: t for t in made.graph.initializer}
+    layers = {n.name: n for n in made.graph.node if n.op_type == "Conv"}
+    assert {name for name, n in layers.items() if n.input[1] in held} == set(back)
+    read = {name for n in made.graph.node for name in n.input}
+    assert set(held) <= read  # no weight lies there twice
+    calls = module._calls(image, pictures.train, 20)
+    wanted, found = (outputs(g, calls, tmp_path) for g in (mixed.floats, made))
+    assert np.abs(found - wanted).max() < 0.1
+
+
+@pytest.mark.parametrize("rows", [1, 2, 59, 60, 1000])
+def test_rows_to_judge_on_are_spread_and_none_comes_twice(pictures, rows):
+    from surefoot.compress.steps.quantize_mixed import _evenly
+
+    found = _evenly(pictures.train, rows)
+    assert len(found) == len(set(found.ids.tolist())) == min(rows, 60)
+    assert found.ids[0] == pictures.train.ids[0]
+    assert rows == 1 or found.ids[-1] == pictures.train.ids[-1]

@@ -12,6 +12,7 @@ from surefoot.compress.steps._targets import (
     training_targets,
 )
 from surefoot.core.errors import ModelError
+from surefoot.core.seen import rows_counted
 from surefoot.models import open_model
 
 
@@ -125,3 +126,64 @@ def test_rows_that_do_not_go_together_are_named(text_task, encoder):
         targets(replace(text_task, unlabelled=numbers), encoder)
     with pytest.raises(ModelError, match="'test' learns from training rows and there are none"):
         targets(replace(text_task, train=None), encoder)
+
+
+def test_labelled_and_unlabelled_rows_are_counted_once(more, encoder, tmp_path):
+    file = stored(tmp_path / "scores.csv", more.unlabelled, np.full((100, 2), 0.5))
+    for task, count in ((more, 400), (replace(more, train=None), 100)):
+        with rows_counted() as rows:
+            targets(task, encoder, outputs=file)
+        assert rows() == count
+
+
+def test_the_teacher_takes_no_processor_that_this_process_may_not(text_task, exported, monkeypatch):
+    """In a container the machine has more than that; each thread beyond them waits."""
+    from surefoot.compress.steps import _targets
+
+    asked = []
+
+    def opened(model, **options):
+        asked.append(options["threads"])
+        return open_model(model, **options)
+
+    monkeypatch.setattr(_targets, "open_model", opened)
+    monkeypatch.setattr("os.cpu_count", lambda: 10_000)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0}, raising=False)
+    few = replace(text_task, train=text_task.train.rows(np.arange(5)))
+    assert len(targets(few, exported)) == 5
+    assert asked == [1]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0, 100.0])
+def test_softening_keeps_the_order_and_goes_towards_even_shares(temperature):
+    shares = np.random.default_rng(0).dirichlet([0.3] * 4, 50)
+    shares[0] = [1, 0, 0, 0]
+    found = softened(shares, temperature)
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+    assert (found > 0).all() or temperature < 1
+    certain = shares.max(axis=1)
+    if temperature == 1:
+        np.testing.assert_allclose(found, shares, atol=1e-6)
+    elif temperature > 1:
+        assert (found.max(axis=1) <= certain + 1e-6).all()
+    else:
+        assert (found.max(axis=1) >= certain - 1e-6).all()
+    clear = np.abs(np.diff(np.sort(shares, axis=1)[:, -2:], axis=1))[:, 0] > 1e-3
+    assert (found.argmax(axis=1) == shares.argmax(axis=1))[clear].all()
+
+
+def test_the_loss_is_least_where_the_student_says_what_its_teacher_does():
+    import torch
+
+    soft = np.random.default_rng(1).dirichlet([1, 1, 1], 20)
+    gold, none = torch.zeros(20, dtype=torch.int64), torch.zeros(20)
+
+    def loss(logits):
+        wanted = torch.from_numpy(softened(soft, 2.0))
+        return float(distillation_loss(logits, gold, wanted, none, 2.0))
+
+    right = torch.from_numpy(np.log(soft)).float()
+    assert loss(right) == pytest.approx(0, abs=1e-6)
+    assert loss(right + 5) == pytest.approx(0, abs=1e-6)  # logits may be moved
+    assert loss(1.5 * right) > 0.001
+    assert loss(right.roll(1, dims=1)) > 0.1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from surefoot.compress.steps._graph import WEIGHTS
 from surefoot.compress.steps._graph import constants as constants_of
 from surefoot.compress.steps._rows import batches
+from surefoot.core.cpus import usable_cpus
 from surefoot.core.model import Model
 from surefoot.models.formats.onnx import save
 from surefoot.models.runtimes.onnxruntime import open_session
@@ -171,7 +171,7 @@ def channel_means(
     names = [tensor.name for tensor in proto.graph.input]
     with tempfile.TemporaryDirectory() as folder:
         save(cut, Path(folder) / WEIGHTS)
-        session = open_session(str(Path(folder) / WEIGHTS), os.cpu_count() or 1)
+        session = open_session(str(Path(folder) / WEIGHTS), usable_cpus())
         for _, tensors in batches(model, inputs):
             feed = dict(zip(names, tensors.values(), strict=True))
             for place, values in enumerate(session.run([o.name for o in cut.graph.output], feed)):

@@ -15,6 +15,7 @@ from surefoot.compress.steps._hidden import Hidden, hidden_loss, states_of
 from surefoot.compress.steps._modules import Lifted
 from surefoot.compress.steps._targets import Targets, distillation_loss, softened
 from surefoot.core.errors import ModelError
+from surefoot.core.seen import saw
 from surefoot.models.preprocess import Preprocessor
 
 HELD_OUT = 10
@@ -171,6 +172,7 @@ class _Run:
     ) -> None:
         """Show every row once."""
         epoch, ask = at
+        saw(len(rows) if epoch > 1 else 0)  # a first time by whoever asked for the rows
         self._module.train()
         for place, (chosen, tensors, soft) in enumerate(self._batches(rows, rng, ask), start=1):
             loss = self._loss(chosen, tensors, soft)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from surefoot.compress.steps._graph import WEIGHTS, constants
 from surefoot.models.formats.onnx import onnx, save
@@ -60,6 +62,7 @@ def fused_transformer(
     # Without the number of heads it finds no attention in graphs whose shapes are all dynamic.
     if not heads:
         heads, width = find_heads(proto)
+    _write_heads(proto)
     with tempfile.TemporaryDirectory() as name:
         save(proto, Path(name) / WEIGHTS)
         optimizer = optimize_model(
@@ -78,6 +81,36 @@ def find_heads(proto: Any) -> tuple[int, int]:
     Their sizes end the shape that hidden states are cut to before heads and places swap axes; one
     of the two may be left to the number of columns.
     """
+    return next(((heads, width) for _, heads, width in _cuts(proto)), (0, 0))
+
+
+def _write_heads(proto: Any) -> None:
+    """Put the number of heads into every shape that leaves it open.
+
+    The optimiser takes one number for all of them, and layers of a pruned model have their own.
+    """
+    from onnx import helper, numpy_helper
+
+    graph = proto.graph
+    makers = {name: node for node in graph.node for name in node.output}
+    known = constants(graph)
+    for cut, heads, width in list(_cuts(proto)):
+        shape, name = makers.get(cut.input[1]), f"{cut.output[0]}_heads"
+        if cut.input[1] in known:
+            sizes = [*_sizes(cut.input[1], makers, known)[:-2], heads, width // heads]
+            graph.initializer.append(numpy_helper.from_array(np.array(sizes), name))
+            cut.input[1] = name
+        elif shape is not None and len(shape.input) == 4:
+            # A shape of its own: another layer may read the old one.
+            parts = [*shape.input[:2], f"{name}_count", shape.input[3]]
+            graph.initializer.append(numpy_helper.from_array(np.array([heads]), parts[2]))
+            node = helper.make_node("Concat", parts, [name], name=name, axis=0)
+            graph.node.insert(list(graph.node).index(cut), node)
+            cut.input[1] = name
+
+
+def _cuts(proto: Any) -> Iterator[tuple[Any, int, int]]:
+    """Every node that cuts columns into heads, with the heads and columns that it cuts."""
     makers = {name: node for node in proto.graph.node for name in node.output}
     known = constants(proto.graph)
     for node in proto.graph.node:
@@ -89,8 +122,7 @@ def find_heads(proto: Any) -> tuple[int, int]:
         width = _columns(makers.get(cut.input[0]), known)
         heads = width // columns if heads == -1 and columns > 0 else heads
         if heads > 0 and width % heads == 0 and width > 0:
-            return heads, width
-    return 0, 0
+            yield cut, heads, width
 
 
 def _sizes(tensor: str, makers: Mapping[str, Any], known: Mapping[str, Any]) -> list[int]:

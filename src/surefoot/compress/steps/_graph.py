@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.compress.steps._rows import batches
+from surefoot.core.cpus import usable_cpus
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Model
 from surefoot.models.formats.onnx import save
@@ -115,7 +115,7 @@ def head_features(model: Model, proto: Any, head: Head, inputs: np.ndarray) -> n
     result = np.empty((len(inputs), head.weight.shape[1]), np.float32)
     with tempfile.TemporaryDirectory() as folder:
         save(cut, Path(folder) / WEIGHTS)
-        session = open_session(str(Path(folder) / WEIGHTS), os.cpu_count() or 1)
+        session = open_session(str(Path(folder) / WEIGHTS), usable_cpus())
         for positions, tensors in batches(model, inputs):
             result[positions] = session.run([head.features], tensors)[0]
     return result

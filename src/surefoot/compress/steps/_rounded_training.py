@@ -12,6 +12,7 @@ from torch import Tensor, fx
 from torch.nn import functional as F
 
 from surefoot.core.errors import ModelError
+from surefoot.core.seen import saw
 
 _BATCH = 64
 # A step of a scale is relative to it, so that one rate suits all of them.
@@ -87,6 +88,7 @@ def _order(n: int, lesson: Lesson) -> Iterator[tuple[int, int, float, np.ndarray
     starts = range(0, n, _BATCH)
     steps = max(1, lesson.epochs * len(starts))
     for epoch in range(lesson.epochs):
+        saw(n if epoch else 0)  # a first time by whoever asked for the rows
         order = rng.permutation(n)
         for batch, start in enumerate(starts):
             left = 1 - (epoch * len(starts) + batch) / steps

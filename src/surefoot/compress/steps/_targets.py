@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from surefoot.compress.steps._rows import one_hot, training_rows
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import DataError, ModelError
 from surefoot.core.model import InputKind, Model
+from surefoot.core.seen import saw
 from surefoot.data.scores import Scores, read_scores
 from surefoot.models import open_model
 
@@ -64,9 +64,9 @@ def training_targets(
     weight = np.where(np.arange(len(data)) < labelled, label_weight, 0).astype(np.float32)
     if outputs is None:
         order = aligned(teacher, model, step)
-        # Threads of boosted trees meet at every tree, which a busy machine makes a long wait.
-        threads = 1 if teacher.signature.input == "numeric" else os.cpu_count() or 1
-        with open_model(teacher, threads=threads) as predict:
+        # Boosted trees join their threads after every tree, and steps run side by side anyway.
+        one = teacher.signature.input == "numeric"
+        with open_model(teacher, threads=1 if one else threads()) as predict:
             soft = predict(data.inputs, batch=_BATCH[teacher.signature.input])[:, order]
     else:
         try:
@@ -97,6 +97,13 @@ def aligned(teacher: Model, student: Model, step: str) -> list[int]:
 
 
 _SIDES = ("teacher", "student")
+
+
+def threads() -> int:
+    """How many threads a step was given: more would wait for each other on a busy machine."""
+    import torch
+
+    return int(torch.get_num_threads())
 
 
 def softened(probabilities: np.ndarray, temperature: float) -> np.ndarray:
@@ -134,6 +141,7 @@ def _rows(task: Task, model: Model, step: str) -> tuple[Dataset, int]:
     if extra is None or not len(extra):
         data = training_rows(task, model, step)
         return data, len(data)
+    saw(len(extra))
     zeros = np.zeros(len(extra), np.int64)
     if task.train is None or not len(task.train):
         return _as_unlabelled(extra, zeros, task), 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,7 +13,7 @@ from surefoot.compress.steps._device import Device, pick_device
 from surefoot.compress.steps._fit import Ask, History, Schedule, fit
 from surefoot.compress.steps._hidden import Kind, open_hidden
 from surefoot.compress.steps._modules import open_module, save_module
-from surefoot.compress.steps._targets import Targets, aligned, training_targets
+from surefoot.compress.steps._targets import Targets, aligned, threads, training_targets
 from surefoot.core.dataset import Task
 from surefoot.core.errors import ModelError
 from surefoot.core.hashing import hash_file
@@ -103,7 +102,7 @@ def _asked(teacher: Model, student: Model, augment: bool) -> Iterator[Ask | None
         yield None
         return
     order = aligned(teacher, student, "distill")
-    with open_model(teacher, threads=os.cpu_count() or 1) as predict:
+    with open_model(teacher, threads=threads()) as predict:
         yield lambda images: predict(images)[:, order]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from surefoot.compress.steps._device import Device, pick_device
 from surefoot.compress.steps._graph import WEIGHTS
 from surefoot.compress.steps._parity import Parity, compare, feeds_of, spread
 from surefoot.compress.steps._rows import training_rows
+from surefoot.core.cpus import usable_cpus
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Model
@@ -179,7 +179,7 @@ def _train(
 ) -> None:
     from surefoot.compress.steps._rounded_training import Lesson, train_rounded
 
-    with open_model(teacher, threads=os.cpu_count() or 1) as predict:
+    with open_model(teacher, threads=usable_cpus()) as predict:
         taught = predict(data.inputs)
     lesson = Lesson(
         tensors=_tensors(model, data.inputs),

@@ -144,8 +144,8 @@ def _split(layer: Any, rank: int, moments: np.ndarray | None) -> tuple[Any, floa
 
 
 def _root(moments: np.ndarray) -> np.ndarray:
-    """The Cholesky factor of second moments, made definite where inputs depend on each other."""
+    """The Cholesky factor of second moments, up to a factor; no input need vary, nor be its own."""
     width = len(moments)
-    little = 1e-6 * max(np.trace(moments) / width, np.finfo(float).tiny)
-    factor: np.ndarray = np.linalg.cholesky(moments + little * np.eye(width))
+    scaled = moments / (np.trace(moments) / width or 1.0)
+    factor: np.ndarray = np.linalg.cholesky(scaled + 1e-6 * np.eye(width))
     return factor
