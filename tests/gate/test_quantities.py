@@ -167,16 +167,41 @@ def test_too_few_rows_for_any_answer_are_said_with_the_rows_that_could():
     assert "needs about 149 rows; 100 rows cannot show it while hardly" in verdict_line(verdict)
 
 
-def test_finalists_are_the_likeliest_in_order_of_cost():
-    losses = {"broken": 90, "close": 38, "fine": 10, "better": 5, "best": 2}
+LOSSES = {"broken": 90, "unsure": 44, "close": 38, "fine": 10, "better": 5, "best": 2}
+COSTS = {"best": 9, "better": 3, "fine": 5, "close": 2, "unsure": 1, "broken": 0}
+
+
+@pytest.mark.parametrize(
+    ("most", "chosen"),
+    [
+        (1, ("best",)),  # the surest, whatever it costs
+        (2, ("close", "best")),  # and the cheapest of the likely ones
+        (3, ("close", "better", "best")),
+        (4, ("close", "better", "fine", "best")),
+        (5, ("unsure", "close", "better", "fine", "best")),  # the unlikely only where there is room
+        (9, ("unsure", "close", "better", "fine", "best")),  # never the broken one
+    ],
+)
+def test_finalists_are_the_surest_and_the_cheapest_likely_ones(most, chosen):
     evidence = Evidence(
-        baseline="baseline", candidates=tuple(losses),
-        paired=tuple(counts(name, lost, 5) for name, lost in losses.items()),
+        baseline="baseline", candidates=tuple(LOSSES),
+        paired=tuple(counts(name, lost, 5) for name, lost in LOSSES.items()),
     )  # fmt: skip
-    costs = {"best": 9, "better": 3, "fine": 5, "close": 1, "broken": 0}
-    assert finalists(evidence, [DROP], costs) == ("better", "fine", "best")
-    assert finalists(evidence, [DROP], costs, most=4) == ("close", "better", "fine", "best")
-    assert finalists(evidence, [DROP], costs, most=9)[0] == "close"  # never the broken one
+    assert finalists(evidence, [DROP], COSTS, most=most) == chosen
+
+
+def test_finalists_without_a_known_cost_come_last():
+    evidence = Evidence(
+        baseline="baseline", candidates=("a", "b"),
+        paired=tuple(counts(name, 5, 5) for name in ("a", "b")),
+    )  # fmt: skip
+    assert finalists(evidence, [DROP], {"b": 7.0}) == ("b", "a")
+    assert finalists(evidence, [DROP], {"a": float("inf"), "b": 7.0}, most=2) == ("b", "a")
+
+
+def test_there_are_no_finalists_where_all_look_broken():
+    evidence = Evidence(baseline="baseline", candidates=("a",), paired=(counts("a", 90, 5),))
+    assert finalists(evidence, [DROP], {"a": 1.0}) == ()
 
 
 def test_finalists_need_a_budget_that_selection_can_speak_of():
