@@ -142,7 +142,7 @@ def test_of_a_large_call_some_is_kept():
 def test_rounding_to_8_bits_changes_little_and_to_2_bits_much(module, example):
     wanted = graph_of(module, example)(example)
     fine, coarse = (
-        float((placed(module, example, bits)(example) - wanted).abs().mean()) for bits in (8, 2)
+        (placed(module, example, bits)(example) - wanted).abs().mean().item() for bits in (8, 2)
     )
     assert 0 < fine < 0.05 * float(wanted.detach().std())
     assert coarse > 3 * fine
