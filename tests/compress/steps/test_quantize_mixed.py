@@ -213,7 +213,7 @@ def test_prints_nothing(step, exported, capfd):
 
 def test_sqnr_falls_by_6_db_where_the_noise_doubles():
     rng = np.random.default_rng(0)
-    wanted, noise = rng.normal(0, 1, (200, 5)), rng.normal(0, 0.01, (200, 5))
+    wanted, noise = rng.normal(0, 1, (9000, 5)), rng.normal(0, 0.01, (9000, 5))
     once, twice = sqnr_db(wanted, wanted + noise), sqnr_db(wanted, wanted + 2 * noise)
     assert once - twice == pytest.approx(20 * np.log10(2))
     assert once == pytest.approx(40, abs=0.5)  # a hundredth of the length

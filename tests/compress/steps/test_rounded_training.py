@@ -111,7 +111,7 @@ def test_scales_are_trained_at_a_rate_of_their_own():
     module = torch.fx.symbolic_trace(Scaled())
     before = {name: value.detach().clone() for name, value in module.named_parameters()}
     train_rounded(module, lesson(n=64, epochs=1, learning_rate=0.1), torch.device("cpu"))
-    moved = {k: float((v - before[k]).abs().max()) for k, v in module.named_parameters()}
+    moved = {k: (v - before[k]).abs().max().item() for k, v in module.named_parameters()}
     assert 0 < moved["a_scale"] <= 1.01e-3
     assert moved["layer.weight"] == pytest.approx(0.1, rel=0.05)
 
