@@ -142,7 +142,7 @@ def program(network: Callable[[str], nn.Module], tmp_path: Path) -> Callable[...
     def make(which: str | nn.Module, *, decomposed: bool = False, train: bool = False) -> Model:
         module = network(which) if isinstance(which, str) else which
         numeric = next(m for m in module.modules() if list(m.parameters(recurse=False)))
-        numeric = numeric.weight.ndim == 2
+        numeric = next(numeric.parameters(recurse=False)).ndim <= 2
         example = torch.rand((2, 4) if numeric else (2, 1, 12, 12))
         rows = ({0: torch.export.Dim.DYNAMIC},)
         made = torch.export.export(module.train(train), (example,), dynamic_shapes=rows)

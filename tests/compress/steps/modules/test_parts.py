@@ -182,5 +182,5 @@ def test_tables_are_in_8_bits_and_products_stay(exported, tmp_path):
     assert len(tables) >= 2
     assert all(t.dims[1] == 32 for t in tables)
     products = [sum(n.op_type == "MatMul" for n in graph.node) for graph in (before, after)]
-    assert products[0] == products[1] > 0
+    assert products[1] >= products[0] > 0  # a Gemm may have become a product and a sum
     assert file.stat().st_size < (exported.path / exported.file).stat().st_size
