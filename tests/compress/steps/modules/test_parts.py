@@ -8,12 +8,10 @@ from torch import nn
 from surefoot.compress.steps._damage import _silenced, measure_damage
 from surefoot.compress.steps._layer_times import Shape, _graph, layer_shapes, time_layer
 from surefoot.compress.steps._modules import example, module_outputs, open_module
-from surefoot.compress.steps._tables import quantise_tables
 from surefoot.compress.steps._units import find_units, output_layer, prune
 from surefoot.compress.steps.low_rank import _root, _split
 from surefoot.compress.steps.prune_unstructured import _zero
 from surefoot.core.errors import ModelError
-from surefoot.models.formats.onnx import onnx
 
 TIMED = {
     "linear": (nn.Linear(6, 4), (1, 5, 6)),
@@ -170,17 +168,3 @@ def test_inputs_that_hang_together_have_a_root_all_the_same(inputs):
     assert split[1].bias is None
     assert all(torch.isfinite(p).all() for p in split.parameters())
     assert 0 <= kept <= 1
-
-
-def test_tables_are_in_8_bits_and_products_stay(exported, tmp_path):
-    file = tmp_path / "model.onnx"
-    file.write_bytes((exported.path / exported.file).read_bytes())
-    before = onnx(file).graph
-    quantise_tables(file)
-    after = onnx(file).graph
-    tables = [t for t in after.initializer if t.data_type in (2, 3) and len(t.dims) == 2]
-    assert len(tables) >= 2
-    assert all(t.dims[1] == 32 for t in tables)
-    assert any(node.op_type == "MatMul" for node in before.node)
-    assert not any(node.op_type.endswith("Integer") for node in after.node)
-    assert file.stat().st_size < (exported.path / exported.file).stat().st_size
