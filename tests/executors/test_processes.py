@@ -162,6 +162,8 @@ def test_no_worker_outlives_the_one_that_started_it(work, tmp_path, how):
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        # Whoever runs the tests in the background has it ignored, and children inherit that.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as parent:
         pids = {int(parent.stdout.readline()) for _ in range(6)}
         assert all(map(running, pids))
