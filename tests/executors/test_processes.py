@@ -163,7 +163,7 @@ def test_no_worker_outlives_the_one_that_started_it(work, tmp_path, how):
         stderr=subprocess.DEVNULL,
         text=True,
         # Whoever runs the tests in the background has it ignored, and children inherit that.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (no threads)
     ) as parent:
         pids = {int(parent.stdout.readline()) for _ in range(6)}
         assert all(map(running, pids))
