@@ -63,7 +63,7 @@ def test_one_that_fails_during_the_race_is_raced_no_more(lab, linear_candidate):
     fates = {trial.name: trial.fate for trial in found.trials}
     assert fates == {
         "fragile": "failed",
-        "wrong": "on the front",
+        "wrong": "over the margin",
         "sound": "finalist",
         "costly": costly.fate,
     }
