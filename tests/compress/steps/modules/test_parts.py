@@ -8,10 +8,12 @@ from torch import nn
 from surefoot.compress.steps._damage import _silenced, measure_damage
 from surefoot.compress.steps._layer_times import Shape, _graph, layer_shapes, time_layer
 from surefoot.compress.steps._modules import example, module_outputs, open_module
+from surefoot.compress.steps._tables import quantise_tables
 from surefoot.compress.steps._units import find_units, output_layer, prune
 from surefoot.compress.steps.low_rank import _root, _split
 from surefoot.compress.steps.prune_unstructured import _zero
 from surefoot.core.errors import ModelError
+from surefoot.models.formats.onnx import onnx
 
 TIMED = {
     "linear": (nn.Linear(6, 4), (1, 5, 6)),
@@ -168,3 +170,34 @@ def test_inputs_that_hang_together_have_a_root_all_the_same(inputs):
     assert split[1].bias is None
     assert all(torch.isfinite(p).all() for p in split.parameters())
     assert 0 <= kept <= 1
+
+
+def test_tables_are_in_8_bits_and_products_stay(tmp_path):
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    rng = np.random.default_rng(0)
+    arrays = {"table": rng.normal(size=(40, 16)), "w": rng.normal(size=(16, 16))}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gather", ["table", "ids"], ["rows"]),
+            helper.make_node("MatMul", ["rows", "w"], ["y"]),
+        ],
+        "tables",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["n"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 16])],
+        [numpy_helper.from_array(a.astype(np.float32), name) for name, a in arrays.items()],
+    )
+    file = tmp_path / "model.onnx"
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), file)
+    quantise_tables(file)
+    made = onnx(file).graph
+    kinds = {tuple(t.dims): t.data_type for t in made.initializer if len(t.dims) == 2}
+    assert kinds[40, 16] in (TensorProto.UINT8, TensorProto.INT8)
+    assert kinds[16, 16] == TensorProto.FLOAT
+    assert "MatMul" in [node.op_type for node in made.node]
+    found = onnxruntime.InferenceSession(file).run(None, {"ids": np.arange(40)})[0]
+    step = np.ptp(arrays["table"]) / 255
+    bound = step * np.abs(arrays["w"]).sum(axis=0)
+    assert (np.abs(found - arrays["table"] @ arrays["w"]) <= bound).all()
+    assert np.abs(found - arrays["table"] @ arrays["w"]).max() > 1e-4
