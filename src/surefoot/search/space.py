@@ -178,7 +178,8 @@ class Space:
             return
         export = StepCall(use="export_onnx")
         yield (export,)
-        if self.baseline.format in ("huggingface", "pt2"):
+        # Programs of torch.export are written by one of the two exporters alone.
+        if self.baseline.format == "huggingface":
             yield (replace(export, options=(("exporter", "dynamo"),)),)
         if self.baseline.signature.input == "text":
             yield (export, StepCall(use="fuse_graph"))
