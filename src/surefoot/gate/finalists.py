@@ -22,7 +22,7 @@ def finalists(
     *,
     most: int = 3,
 ) -> tuple[str, ...]:
-    """The surest candidate and the cheapest of those likely to pass, the cheapest first.
+    """The cheapest candidates likely to pass and the surest one, the cheapest first.
 
     Every finalist takes a share of alpha from the others, so few of them are best: the one whose
     worst budget has the smallest p-value on the selection data, the cheapest of those for which no
@@ -55,5 +55,6 @@ def finalists(
     surest = sorted(sound, key=worst.__getitem__)
     in_order = {name: costs.get(name, np.inf) for name in surest}
     cheap = sorted((n for n in surest if worst[n] <= LIKELY), key=in_order.__getitem__)
-    chosen = list(dict.fromkeys([*surest[:1], *cheap, *surest]))[:most]
+    # Where one alone is judged it is the cheapest of the likely ones, not the surest.
+    chosen = list(dict.fromkeys([*cheap[: max(most - 1, 1)], *surest[:1], *cheap, *surest]))[:most]
     return tuple(sorted(chosen, key=in_order.__getitem__))
