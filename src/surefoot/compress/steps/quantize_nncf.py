@@ -1,4 +1,4 @@
-"""Stores weights in 8 bits and multiplies in integers, as Intel's NNCF finds ranges and biases."""
+"""Stores weights in 8 bits and multiplies in integers, with ranges that Intel's NNCF finds."""
 
 from __future__ import annotations
 
@@ -34,15 +34,13 @@ def quantize_nncf(
     *,
     rows: int = 300,
     preset: Literal["auto", "mixed", "performance"] = "auto",
-    fast_bias_correction: bool = True,
+    fast_bias_correction: bool = False,
     head: bool = False,
 ) -> Model:
-    """Stores weights in 8 bits and multiplies in integers, as Intel's NNCF finds ranges and biases.
+    """Stores weights in 8 bits and multiplies in integers, with ranges that Intel's NNCF finds.
 
     Finds ranges of activations on training rows; in transformers moves outliers of activations
-    into weights (Xiao and others 2023, "SmoothQuant"); adds to biases what rounding took away on
-    average (Nagel and others 2019, "Data-Free Quantization Through Weight Equalization and Bias
-    Correction").
+    into weights (Xiao and others 2023, "SmoothQuant").
 
     Args:
         model: A model in 32-bit floats.
@@ -51,8 +49,9 @@ def quantize_nncf(
         rows: How many training rows to look at, spread evenly; `calibration.json` names them.
         preset: Ranges of activations around zero (`performance`) or wherever they lie (`mixed`);
             `auto` takes the second for transformers and the first for the rest.
-        fast_bias_correction: Correct biases layer by layer from statistics; false runs the model
-            anew for every layer, which is a little closer and many times slower.
+        fast_bias_correction: Add to the biases of each layer by itself what rounding took away on
+            average (Nagel and others 2019, "Data-Free Quantization Through Weight Equalization and
+            Bias Correction"); where a network adds branches up, it can do more harm than good.
         head: Quantise the linear layer at the end too, which decides the answer and weighs little.
 
     Raises:
@@ -71,9 +70,11 @@ def quantize_nncf(
         proto,
         feeds,
         preset=presets.get(preset, nncf.QuantizationPreset.PERFORMANCE),
-        fast_bias_correction=fast_bias_correction,
         model_type=nncf.ModelType.TRANSFORMER if _has_attention(proto) else None,
         ignored_scope=nncf.IgnoredScope(names=kept),
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            disable_bias_correction=not fast_bias_correction
+        ),
     )
     if _stored(made) == _stored(proto):
         raise _nothing(where)
