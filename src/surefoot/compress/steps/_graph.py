@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import numpy as np
 from surefoot.compress.steps._rows import batches
 from surefoot.core.cpus import usable_cpus
 from surefoot.core.errors import ModelError
-from surefoot.core.model import Model
+from surefoot.core.model import Model, Signature
+from surefoot.models import copy_preprocessing, seal
 from surefoot.models.formats.onnx import save
 from surefoot.models.runtimes.onnxruntime import open_session
 
@@ -140,6 +141,33 @@ def name_nodes(proto: Any) -> Any:
     entry = proto.metadata_props.add()
     entry.key, entry.value = "onnx.quant.pre_process", "onnxruntime.quant"
     return proto
+
+
+def with_inputs(model: Model, proto: Any) -> Signature:
+    """The signature of a model with the input tensors of a graph that was made from it."""
+    return replace(model.signature, tensors=tuple(tensor.name for tensor in proto.graph.input))
+
+
+def seal_graph(
+    model: Model, folder: Path, name: str, *, signature: Signature | None = None
+) -> Model:
+    """Make the graph in a folder a model, with what turns raw inputs into its tensors.
+
+    Args:
+        model: What the graph was made from.
+        folder: Where it lies, as `WEIGHTS`.
+        name: The step's name.
+        signature: Its inputs and outputs; those of what it was made from by default.
+    """
+    copy_preprocessing(model, folder)
+    return seal(
+        folder,
+        name=name,
+        format="onnx",
+        file=WEIGHTS,
+        signature=signature or model.signature,
+        parent=model.fingerprint,
+    )
 
 
 def _class_output(graph: Any) -> str:

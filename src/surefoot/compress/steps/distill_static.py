@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from surefoot.compress.steps._graph import WEIGHTS
+from surefoot.compress.steps._graph import WEIGHTS, seal_graph
 from surefoot.compress.steps._parity import Parity, feeds_of, prove, spread
 from surefoot.compress.steps._rows import batches
 from surefoot.compress.steps._student import (
@@ -24,7 +24,6 @@ from surefoot.compress.steps._targets import training_targets
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Model, Signature
-from surefoot.models import copy_preprocessing, seal
 from surefoot.models.formats.onnx import save
 from surefoot.models.preprocess import read_tokenizer
 
@@ -107,19 +106,16 @@ def distill_static(
     graph = student_graph(student, vocabulary)
     _prove(student, graph, model, targets.data, vocabulary).write(folder)
     save(graph, folder / WEIGHTS)
-    copy_preprocessing(model, folder)
-    return seal(
+    return seal_graph(
+        model,
         folder,
-        name="distill_static",
-        format=GIVES,
-        file=WEIGHTS,
+        "distill_static",
         signature=Signature(
             input="text",
             classes=model.signature.classes,
             tensors=_TENSORS,
             max_length=model.signature.max_length,
         ),
-        parent=model.fingerprint,
     )
 
 

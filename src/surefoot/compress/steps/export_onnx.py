@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from surefoot.compress.steps import _exporters
-from surefoot.compress.steps._graph import WEIGHTS
+from surefoot.compress.steps._graph import WEIGHTS, seal_graph, with_inputs
 from surefoot.compress.steps._parity import Parity, compare, feeds_of, outputs_of, real_rows
 from surefoot.core.dataset import Task
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Model
-from surefoot.models import copy_preprocessing, seal
 from surefoot.models.formats.onnx import save
 
 NEEDS = ("huggingface", "pt2", "torchscript", "skops", "pickle")
@@ -72,15 +70,7 @@ def export_onnx(
 def _write(model: Model, folder: Path, parity: Parity, graph: Any) -> Model:
     save(graph, folder / WEIGHTS)
     parity.write(folder)
-    copy_preprocessing(model, folder)
-    return seal(
-        folder,
-        name="export_onnx",
-        format=GIVES,
-        file=WEIGHTS,
-        signature=replace(model.signature, tensors=tuple(i.name for i in graph.graph.input)),
-        parent=model.fingerprint,
-    )
+    return seal_graph(model, folder, "export_onnx", signature=with_inputs(model, graph))
 
 
 def _attention(parity: Parity) -> int:

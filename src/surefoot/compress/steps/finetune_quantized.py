@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from surefoot.compress.steps._device import Device, pick_device
-from surefoot.compress.steps._graph import WEIGHTS
+from surefoot.compress.steps._graph import WEIGHTS, seal_graph, with_inputs
 from surefoot.compress.steps._parity import Parity, compare, feeds_of, spread
 from surefoot.compress.steps._rows import training_rows
 from surefoot.core.cpus import usable_cpus
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Model
-from surefoot.models import copy_preprocessing, open_model, seal
+from surefoot.models import open_model
 from surefoot.models.formats.onnx import save
 from surefoot.models.preprocess import Preprocessor
 
@@ -94,15 +94,7 @@ def finetune_quantized(
     (folder / CALIBRATION).write_text(json.dumps(notes, indent=1) + "\n")
     parity.write(folder)
     save(graph, folder / WEIGHTS)
-    copy_preprocessing(model, folder)
-    return seal(
-        folder,
-        name="finetune_quantized",
-        format=GIVES,
-        file=WEIGHTS,
-        signature=replace(model.signature, tensors=tuple(i.name for i in graph.graph.input)),
-        parent=model.fingerprint,
-    )
+    return seal_graph(model, folder, "finetune_quantized", signature=with_inputs(model, graph))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

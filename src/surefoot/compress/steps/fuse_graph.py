@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from surefoot.compress.steps._fusion import fused_transformer, optimised, own_operators
-from surefoot.compress.steps._graph import WEIGHTS
+from surefoot.compress.steps._graph import WEIGHTS, seal_graph, with_inputs
 from surefoot.compress.steps._parity import feeds_of, outputs_of, prove, real_rows
 from surefoot.compress.steps._rows import quiet
 from surefoot.core.dataset import Task
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Model
-from surefoot.models import copy_preprocessing, seal
 from surefoot.models.formats.onnx import onnx, save
 
 NEEDS = "onnx"
@@ -60,15 +58,7 @@ def fuse_graph(
     parity = prove(graph, feeds, wanted, data.ids, "fuse_graph")
     save(graph, folder / WEIGHTS)
     parity.write(folder)
-    copy_preprocessing(model, folder)
-    return seal(
-        folder,
-        name="fuse_graph",
-        format=GIVES,
-        file=WEIGHTS,
-        signature=replace(model.signature, tensors=tuple(i.name for i in graph.graph.input)),
-        parent=model.fingerprint,
-    )
+    return seal_graph(model, folder, "fuse_graph", signature=with_inputs(model, graph))
 
 
 def _extended(graph: Any, model: Model) -> Any:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from surefoot.compress.steps._graph import WEIGHTS, name_head, name_nodes
+from surefoot.compress.steps._graph import WEIGHTS, name_head, name_nodes, seal_graph
 from surefoot.compress.steps._rows import quiet
 from surefoot.core.dataset import Task
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Model
-from surefoot.models import copy_preprocessing, seal
 from surefoot.models.formats.onnx import onnx
 
 NEEDS = "onnx"
@@ -76,15 +75,7 @@ def quantize_dynamic(
         )
     if _quantised(onnx(folder / WEIGHTS)) == before:
         raise _nothing(where)
-    copy_preprocessing(model, folder)
-    return seal(
-        folder,
-        name="quantize_dynamic",
-        format=GIVES,
-        file=WEIGHTS,
-        signature=model.signature,
-        parent=model.fingerprint,
-    )
+    return seal_graph(model, folder, "quantize_dynamic")
 
 
 def _has_plain_operators(proto: Any) -> bool:

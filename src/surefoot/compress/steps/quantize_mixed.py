@@ -19,13 +19,12 @@ from surefoot.compress.steps._calibration import (
 )
 from surefoot.compress.steps._codes import store_tables
 from surefoot.compress.steps._fusion import optimised
-from surefoot.compress.steps._graph import WEIGHTS, name_head, name_nodes
+from surefoot.compress.steps._graph import WEIGHTS, name_head, name_nodes, seal_graph
 from surefoot.compress.steps._mixed import Mixed, outputs, quantise, sqnr_db
 from surefoot.compress.steps._rows import batches, quiet, training_rows
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Model
-from surefoot.models import copy_preprocessing, seal
 from surefoot.models.formats.onnx import onnx, save
 
 NEEDS = "onnx"
@@ -105,15 +104,7 @@ def quantize_mixed(
     save(mixed.put_back(back), folder / WEIGHTS)
     _note(folder, layers, way, judge=judge, limit=limit, back=back)
     note_rows(folder, data, {"calibration": "minmax"})
-    copy_preprocessing(model, folder)
-    made = seal(
-        folder,
-        name="quantize_mixed",
-        format=GIVES,
-        file=WEIGHTS,
-        signature=model.signature,
-        parent=model.fingerprint,
-    )
+    made = seal_graph(model, folder, "quantize_mixed")
     check_alive(made, model, feeds[:8])
     return made
 

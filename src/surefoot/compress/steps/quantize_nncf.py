@@ -13,13 +13,12 @@ import numpy as np
 
 from surefoot.compress.steps._calibration import calibration_rows, check_alive, note_rows
 from surefoot.compress.steps._codes import look_up_first, make_unsigned
-from surefoot.compress.steps._graph import WEIGHTS, name_head, name_nodes
+from surefoot.compress.steps._graph import WEIGHTS, name_head, name_nodes, seal_graph
 from surefoot.compress.steps._rows import batches, quiet
 from surefoot.core.dataset import Task
 from surefoot.core.errors import ModelError
 from surefoot.core.extras import require
 from surefoot.core.model import Model
-from surefoot.models import copy_preprocessing, seal
 from surefoot.models.formats.onnx import onnx, save
 from surefoot.models.runtimes._common import first_line
 
@@ -83,15 +82,7 @@ def quantize_nncf(
     save(made, folder / WEIGHTS)
     settings = {"preset": preset, "fast_bias_correction": fast_bias_correction}
     note_rows(folder, data, settings)
-    copy_preprocessing(model, folder)
-    result = seal(
-        folder,
-        name="quantize_nncf",
-        format=GIVES,
-        file=WEIGHTS,
-        signature=model.signature,
-        parent=model.fingerprint,
-    )
+    result = seal_graph(model, folder, "quantize_nncf")
     check_alive(result, model, feeds[:64])
     return result
 

@@ -17,13 +17,12 @@ from surefoot.compress.steps._calibration import (
     note_rows,
 )
 from surefoot.compress.steps._fusion import optimised
-from surefoot.compress.steps._graph import WEIGHTS, constants, name_head, name_nodes
+from surefoot.compress.steps._graph import WEIGHTS, constants, name_head, name_nodes, seal_graph
 from surefoot.compress.steps._rows import quiet
 from surefoot.compress.steps._tables import quantise_tables
 from surefoot.core.dataset import Task
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Model
-from surefoot.models import copy_preprocessing, seal
 from surefoot.models.formats.onnx import onnx
 from surefoot.models.runtimes._common import first_line
 
@@ -108,15 +107,7 @@ def quantize_static(
             fix="leave quantize_static out of the recipe",
         )
     note_rows(folder, data, {"calibration": calibration, "left_in_floats": left})
-    copy_preprocessing(model, folder)
-    made = seal(
-        folder,
-        name="quantize_static",
-        format=GIVES,
-        file=WEIGHTS,
-        signature=model.signature,
-        parent=model.fingerprint,
-    )
+    made = seal_graph(model, folder, "quantize_static")
     check_alive(made, model, feeds[:8])
     return made
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from surefoot.compress.steps._graph import WEIGHTS, constants, name_head, name_nodes
+from surefoot.compress.steps._graph import WEIGHTS, constants, name_head, name_nodes, seal_graph
 from surefoot.compress.steps._rows import quiet
 from surefoot.compress.steps._tables import quantise_tables
 from surefoot.core.dataset import Task
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Model
-from surefoot.models import copy_preprocessing, seal
 from surefoot.models.formats.onnx import onnx, save
 
 NEEDS = "onnx"
@@ -77,15 +76,7 @@ def quantize_weights(
             where=str(where),
             fix="leave quantize_weights out of the recipe",
         )
-    copy_preprocessing(model, folder)
-    return seal(
-        folder,
-        name="quantize_weights",
-        format=GIVES,
-        file=WEIGHTS,
-        signature=model.signature,
-        parent=model.fingerprint,
-    )
+    return seal_graph(model, folder, "quantize_weights")
 
 
 def _with_products(proto: Any) -> Any:

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from surefoot.compress.steps import _biases, _exporters
-from surefoot.compress.steps._graph import WEIGHTS
+from surefoot.compress.steps._graph import WEIGHTS, seal_graph
 from surefoot.compress.steps._modules import open_module, save_module
 from surefoot.compress.steps._parity import feeds_of, spread
 from surefoot.compress.steps._rows import batches, training_rows
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Model
-from surefoot.models import copy_preprocessing, seal
 from surefoot.models.formats.onnx import onnx, save
 
 NEEDS = ("pt2", "onnx")
@@ -57,15 +56,7 @@ def recalibrate(
     moved = _moved_biases(model, proto, teacher, data)
     _note(folder, data, layers=moved)
     save(proto, folder / WEIGHTS)
-    copy_preprocessing(model, folder)
-    return seal(
-        folder,
-        name="recalibrate",
-        format="onnx",
-        file=WEIGHTS,
-        signature=model.signature,
-        parent=model.fingerprint,
-    )
+    return seal_graph(model, folder, "recalibrate")
 
 
 def _note(folder: Path, data: Dataset, **more: Any) -> None:

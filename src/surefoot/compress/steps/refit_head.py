@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from surefoot.compress.steps._graph import WEIGHTS, find_head, head_features, replace_head
+from surefoot.compress.steps._graph import (
+    WEIGHTS,
+    find_head,
+    head_features,
+    replace_head,
+    seal_graph,
+)
 from surefoot.compress.steps._rows import one_hot, training_rows
 from surefoot.core.dataset import Task
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Model
-from surefoot.models import copy_preprocessing, fit_linear_head, seal
+from surefoot.models import fit_linear_head
 from surefoot.models.formats.onnx import onnx, save
 
 NEEDS = "onnx"
@@ -44,12 +50,4 @@ def refit_head(model: Model, task: Task, folder: Path, *, l2: float = 1.0, rows:
     features = head_features(model, proto, head, data.inputs)
     replace_head(proto, head, *fit_linear_head(features, one_hot(data), l2=l2))
     save(proto, folder / WEIGHTS)
-    copy_preprocessing(model, folder)
-    return seal(
-        folder,
-        name="refit_head",
-        format=GIVES,
-        file=WEIGHTS,
-        signature=model.signature,
-        parent=model.fingerprint,
-    )
+    return seal_graph(model, folder, "refit_head")
