@@ -16,6 +16,7 @@ from surefoot.core.errors import ModelError
 from surefoot.core.model import Model, Signature
 from surefoot.models import copy_preprocessing, seal
 from surefoot.models.formats.onnx import save
+from surefoot.models.runtimes._common import first_line
 from surefoot.models.runtimes.onnxruntime import open_session
 
 WEIGHTS = "model.onnx"
@@ -141,6 +142,13 @@ def name_nodes(proto: Any) -> Any:
     entry = proto.metadata_props.add()
     entry.key, entry.value = "onnx.quant.pre_process", "onnxruntime.quant"
     return proto
+
+
+def cannot(proto: Any, step: str, library: str, error: Exception) -> ModelError:
+    """What to raise where a library fails on a graph: names the operators of the graph."""
+    operators = ", ".join(sorted({node.op_type for node in proto.graph.node}))
+    what = f"step '{step}': {library} fails: {first_line(error)}"
+    return ModelError(what, where=f"a graph of {operators}")
 
 
 def with_inputs(model: Model, proto: Any) -> Signature:

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from surefoot.compress.steps._graph import constants
-from surefoot.core.errors import ModelError
-from surefoot.models.runtimes._common import first_line
+from surefoot.compress.steps._graph import cannot, constants
+from surefoot.compress.steps._static import PRODUCTS, layers_of, run_quantiser
 from surefoot.models.runtimes.onnxruntime import open_session
 
-LAYERS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
-"""Operators with weights, which are what is quantised."""
-_BETWEEN = (
-    "Add", "AveragePool", "Clip", "Concat", "Flatten", "GlobalAveragePool", "LeakyRelu", "MaxPool",
-    "Mul", "Pad", "Relu", "Reshape", "Resize", "Split", "Squeeze", "Transpose", "Unsqueeze",
-)  # fmt: skip
 _CODES = ("QuantizeLinear", "DequantizeLinear")
 _Calls = Sequence[tuple[np.ndarray, dict[str, np.ndarray]]]
 
@@ -85,36 +76,22 @@ def quantise(
     Raises:
         ModelError: ONNX Runtime's quantiser cannot handle the graph.
     """
-    from onnxruntime import quantization, set_default_logger_severity
+    import onnx
 
-    known = constants(proto.graph)
-    products = [node for node in proto.graph.node if node.op_type in LAYERS]
-    layers = tuple(n.name for n in products if n.input[1] in known and n.name not in kept)
-    others = [node.name for node in products if node.name not in layers]
-    floats = {} if whole else {"OpTypesToExcludeOutputQuantization": list(LAYERS)}
-    set_default_logger_severity(3)
+    layers = layers_of(proto, kept)
+    products = [node.name for node in proto.graph.node if node.op_type in PRODUCTS]
+    options = {
+        "per_channel": True,
+        "nodes_to_exclude": [name for name in products if name not in layers],
+        "extra_options": {} if whole else {"OpTypesToExcludeOutputQuantization": list(PRODUCTS)},
+    }
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
     try:
-        with redirect_stdout(StringIO()):
-            quantization.quantize_static(
-                _typed(proto),
-                folder / "codes.onnx",
-                _Reader(feeds),
-                op_types_to_quantize=[*LAYERS, *(_BETWEEN if whole else ())],
-                per_channel=True,
-                activation_type=quantization.QuantType.QUInt8,
-                weight_type=quantization.QuantType.QInt8,
-                nodes_to_exclude=others,
-                extra_options=floats,
-            )
+        run_quantiser(copy, folder / "codes.onnx", feeds, whole=whole, options=options)
     except Exception as error:  # size: the quantiser's errors are of every class
-        operators = ", ".join(sorted({node.op_type for node in proto.graph.node}))
-        raise ModelError(
-            f"step 'quantize_mixed': ONNX Runtime's quantiser fails: {first_line(error)}",
-            where=f"a graph of {operators}",
-        ) from error
-    finally:
-        set_default_logger_severity(2)  # ONNX Runtime's default
-    return layers
+        raise cannot(proto, "quantize_mixed", "ONNX Runtime's quantiser", error) from error
+    return tuple(layers)
 
 
 def outputs(proto: Any, calls: _Calls, folder: Path) -> np.ndarray:
@@ -145,21 +122,6 @@ def sqnr_db(wanted: np.ndarray, found: np.ndarray) -> float:
     signal, noise = (s - s.mean(axis=1, keepdims=True) for s in (wanted, found - wanted))
     energy = float((noise**2).sum())
     return float(10 * np.log10(max(float((signal**2).sum()), 1e-30) / max(energy, 1e-30)))
-
-
-class _Reader:
-    """Hands out the calls of a calibration one at a time.
-
-    Args:
-        feeds: The input tensors of every call.
-    """
-
-    def __init__(self, feeds: Iterable[Mapping[str, np.ndarray]]) -> None:
-        self._left = iter(feeds)
-
-    def get_next(self) -> Mapping[str, np.ndarray] | None:
-        """The next call, None after the last."""
-        return next(self._left, None)
 
 
 def _put_back(node: Any, source: Any, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,20 +166,3 @@ def _prune(graph: Any) -> None:
     kept = [tensor for tensor in graph.initializer if tensor.name in read]
     del graph.initializer[:]
     graph.initializer.extend(kept)
-
-
-def _typed(source: Any) -> Any:
-    """A copy, with a type for what layers read: shape inference stops at fused operators.
-
-    The quantiser moves the weights out of the graph that it is given.
-    """
-    from onnx import ModelProto, TensorProto, helper
-
-    proto = ModelProto()
-    proto.CopyFrom(source)
-    known = {value.name for value in (*proto.graph.value_info, *proto.graph.input)}
-    known |= set(constants(proto.graph)) | {""}
-    read = {name for node in proto.graph.node if node.op_type in LAYERS for name in node.input}
-    for name in sorted(read - known):
-        proto.graph.value_info.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-    return proto

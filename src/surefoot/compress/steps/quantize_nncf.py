@@ -13,14 +13,13 @@ import numpy as np
 
 from surefoot.compress.steps._calibration import calibration_rows, check_alive, note_rows
 from surefoot.compress.steps._codes import look_up_first, make_unsigned
-from surefoot.compress.steps._graph import WEIGHTS, name_head, name_nodes, seal_graph
+from surefoot.compress.steps._graph import WEIGHTS, cannot, name_head, name_nodes, seal_graph
 from surefoot.compress.steps._rows import batches, quiet
 from surefoot.core.dataset import Task
 from surefoot.core.errors import ModelError
 from surefoot.core.extras import require
 from surefoot.core.model import Model
 from surefoot.models.formats.onnx import onnx, save
-from surefoot.models.runtimes._common import first_line
 
 NEEDS = "onnx"
 GIVES = "onnx"
@@ -117,11 +116,7 @@ def _quantised(proto: Any, feeds: Sequence[Mapping[str, np.ndarray]], **options:
         with quiet(), redirect_stdout(StringIO()):
             return nncf.quantize(proto, nncf.Dataset(feeds), subset_size=len(feeds), **options)
     except Exception as error:  # size: NNCF's errors have no class of their own
-        operators = ", ".join(sorted({node.op_type for node in proto.graph.node}))
-        raise ModelError(
-            f"step 'quantize_nncf': NNCF fails: {first_line(error)}",
-            where=f"a graph of {operators}",
-        ) from error
+        raise cannot(proto, "quantize_nncf", "NNCF", error) from error
 
 
 def _nothing(where: Path) -> ModelError:

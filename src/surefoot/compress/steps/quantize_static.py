@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import redirect_stdout
-from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,24 +15,24 @@ from surefoot.compress.steps._calibration import (
     note_rows,
 )
 from surefoot.compress.steps._fusion import optimised
-from surefoot.compress.steps._graph import WEIGHTS, constants, name_head, name_nodes, seal_graph
+from surefoot.compress.steps._graph import (
+    WEIGHTS,
+    cannot,
+    constants,
+    name_head,
+    name_nodes,
+    seal_graph,
+)
 from surefoot.compress.steps._rows import quiet
+from surefoot.compress.steps._static import PRODUCTS, layers_of, run_quantiser
 from surefoot.compress.steps._tables import quantise_tables
 from surefoot.core.dataset import Task
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Model
 from surefoot.models.formats.onnx import onnx
-from surefoot.models.runtimes._common import first_line
 
 NEEDS = "onnx"
 GIVES = "onnx"
-PRODUCTS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
-"""What is worth quantising: operators with weights."""
-BETWEEN = (
-    "Add", "AveragePool", "Clip", "Concat", "Flatten", "GlobalAveragePool", "LeakyRelu", "MaxPool",
-    "Mul", "Pad", "Relu", "Reshape", "Resize", "Split", "Squeeze", "Transpose", "Unsqueeze",
-)  # fmt: skip
-"""What integers pass through on the way from one such operator to the next."""
 _IN_INTEGERS = ("QLinearConv", "QLinearMatMul", "QGemm")
 PERCENTILE = 99.99
 _METHODS = {"minmax": "MinMax", "percentile": "Percentile", "entropy": "Entropy"}
@@ -88,7 +86,7 @@ def quantize_static(
         # Batch norms and constants are folded first: what is folded later would not be quantised.
         proto = name_nodes(optimised(proto, "basic"))
         kept = [] if head else name_head(proto, where)
-        layers = _layers(proto, kept)
+        layers = layers_of(proto, kept)
         options = {
             "per_channel": per_channel,
             "calibrate_method": _METHODS[calibration],
@@ -112,29 +110,6 @@ def quantize_static(
     return made
 
 
-class _Reader:
-    """The calls of a calibration one at a time, so that the activations of one lie in memory.
-
-    Args:
-        feeds: The input tensors of every call.
-    """
-
-    def __init__(self, feeds: Sequence[dict[str, np.ndarray]]) -> None:
-        self._feeds = feeds
-        self.set_range(0, len(feeds))
-
-    def __len__(self) -> int:
-        return len(self._feeds)
-
-    def set_range(self, start_index: int, end_index: int) -> None:
-        """Hand out these calls next."""
-        self._left = iter(self._feeds[start_index:end_index])
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        """The next call, None after the last."""
-        return next(self._left, None)
-
-
 def _quantise(
     proto: Any,
     file: Path,
@@ -144,35 +119,18 @@ def _quantise(
     whole: bool,
 ) -> None:
     """Let ONNX Runtime's quantiser write the graph."""
-    from onnxruntime import quantization, set_default_logger_severity
+    from onnxruntime import quantization
 
     method = getattr(quantization.CalibrationMethod, options.pop("calibrate_method"))
     form = getattr(quantization.QuantFormat, options.pop("quant_format"))
     # Products between floats give floats at once; a second rounding would only lose.
     floats = {} if whole else {"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]}
-    set_default_logger_severity(3)
+    more = {"CalibStridedMinMax": 1, "CalibPercentile": PERCENTILE, **floats}
+    given = {"calibrate_method": method, "quant_format": form, "extra_options": more, **options}
     try:
-        with redirect_stdout(StringIO()):
-            quantization.quantize_static(
-                _typed(proto),
-                file,
-                _Reader(feeds),
-                calibrate_method=method,
-                quant_format=form,
-                op_types_to_quantize=[*PRODUCTS, *(BETWEEN if whole else ())],
-                activation_type=quantization.QuantType.QUInt8,
-                weight_type=quantization.QuantType.QInt8,
-                extra_options={"CalibStridedMinMax": 1, "CalibPercentile": PERCENTILE, **floats},
-                **options,
-            )
+        run_quantiser(proto, file, feeds, whole=whole, options=given)
     except _ERRORS as error:
-        operators = ", ".join(sorted({node.op_type for node in proto.graph.node}))
-        raise ModelError(
-            f"step 'quantize_static': ONNX Runtime's quantiser fails: {first_line(error)}",
-            where=f"a graph of {operators}",
-        ) from error
-    finally:
-        set_default_logger_severity(2)  # ONNX Runtime's default
+        raise cannot(proto, "quantize_static", "ONNX Runtime's quantiser", error) from error
 
 
 def _is_whole(proto: Any, model: Model) -> bool:
@@ -183,16 +141,6 @@ def _is_whole(proto: Any, model: Model) -> bool:
         for node in proto.graph.node
     )
     return not attention and model.signature.input != "text"
-
-
-def _layers(proto: Any, kept: Sequence[str]) -> list[str]:
-    """The names of the operators with weights."""
-    known = constants(proto.graph)
-    return [
-        node.name
-        for node in proto.graph.node
-        if node.op_type in PRODUCTS and node.input[1] in known and node.name not in kept
-    ]
 
 
 def _without_weights(proto: Any) -> list[str]:
@@ -219,15 +167,3 @@ def _left_in_floats(proto: Any, layers: Sequence[str]) -> list[str]:
         or (node.op_type in PRODUCTS and node.input[0] in from_integers)
     }
     return [name for name in layers if name not in done]
-
-
-def _typed(proto: Any) -> Any:
-    """The graph with a type for what layers read: shape inference stops at fused operators."""
-    from onnx import TensorProto, helper
-
-    known = {value.name for value in (*proto.graph.value_info, *proto.graph.input)}
-    read = {name for node in proto.graph.node if node.op_type in PRODUCTS for name in node.input}
-    known |= set(constants(proto.graph)) | {""}
-    for name in sorted(read - known):
-        proto.graph.value_info.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-    return proto
