@@ -21,3 +21,16 @@ def test_rows_chooses_every_column_alike(chosen, grouped):
     assert part.slices["even"].tolist() == [i % 2 == 0 for i in chosen]
     assert (part.groups is not None) == grouped
     assert (part.name, part.fingerprint, data.fingerprint) == ("part", "", "f")
+
+
+@given(st.integers(0, 40), st.integers(0, 50))
+def test_spread_takes_as_many_as_there_are_and_none_twice(there, rows):
+    ids = np.array([f"{i:02}" for i in range(there)], np.dtypes.StringDType())
+    data = Dataset(
+        name="main", ids=ids, inputs=np.zeros((there, 1)), labels=np.arange(there), classes=("a",),
+    )  # fmt: skip
+    chosen = data.spread(rows).labels.tolist()
+    assert len(chosen) == min(rows, there)
+    assert chosen == sorted(set(chosen))
+    if len(chosen) > 1:
+        assert (chosen[0], chosen[-1]) == (0, there - 1)

@@ -104,6 +104,11 @@ class Dataset:
         wanted = set(ids.tolist())
         return np.fromiter((name in wanted for name in self.ids.tolist()), bool, len(self))
 
+    def spread(self, rows: int) -> Dataset:
+        """At most so many rows, spread evenly over the data set."""
+        places = np.linspace(0, len(self) - 1, min(rows, len(self)))
+        return self.rows(np.unique(places.astype(np.int64)))
+
     def rows(self, chosen: np.ndarray, *, name: str | None = None) -> Dataset:
         """The data set of the chosen rows: a bool mask or integer positions, in the order given.
 

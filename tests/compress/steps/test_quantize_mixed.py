@@ -244,9 +244,7 @@ def test_what_is_put_back_is_in_floats_and_the_rest_in_codes(image, pictures, tm
 
 @pytest.mark.parametrize("rows", [1, 2, 59, 60, 1000])
 def test_rows_to_judge_on_are_spread_and_none_comes_twice(pictures, rows):
-    from surefoot.compress.steps.quantize_mixed import _evenly
-
-    found = _evenly(pictures.train, rows)
+    found = pictures.train.spread(rows)
     assert len(found) == len(set(found.ids.tolist())) == min(rows, 60)
     assert found.ids[0] == pictures.train.ids[0]
     assert rows == 1 or found.ids[-1] == pictures.train.ids[-1]

@@ -79,13 +79,7 @@ def real_rows(task: Task, step: str) -> Dataset:
             f"step '{step}' compares the model that it writes on real rows and there are none",
             fix="name a data source as train or test.NAME under [task]",
         )
-    return spread(data)
-
-
-def spread(data: Dataset, rows: int = ROWS) -> Dataset:
-    """At most so many rows, spread evenly over a data set."""
-    places = np.linspace(0, len(data) - 1, min(rows, len(data)))
-    return data.rows(np.unique(places.astype(np.int64)))
+    return data.spread(ROWS)
 
 
 def feeds_of(model: Model, inputs: np.ndarray) -> Feeds:

@@ -41,7 +41,7 @@ def training_rows(task: Task, model: Model, step: str, rows: int = 0) -> Dataset
     saw(rows if 0 < rows < len(task.train) else len(task.train))
     if not 0 < rows < len(task.train):
         return task.train
-    return task.train.rows(np.linspace(0, len(task.train) - 1, rows).astype(np.int64))
+    return task.train.spread(rows)
 
 
 def one_hot(data: Dataset) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from surefoot.compress.steps._graph import WEIGHTS, seal_graph
-from surefoot.compress.steps._parity import Parity, feeds_of, prove, spread
+from surefoot.compress.steps._parity import ROWS, Parity, feeds_of, prove
 from surefoot.compress.steps._rows import batches
 from surefoot.compress.steps._student import (
     Student,
@@ -121,7 +121,7 @@ def distill_static(
 
 def _prove(student: Student, graph: Any, model: Model, data: Dataset, vocabulary: int) -> Parity:
     """Hold the graph against the student that was trained, on real rows in a fresh process."""
-    rows = spread(data)
+    rows = data.spread(ROWS)
     tokens = _tokens(model, rows.inputs)
     wanted = student_logits(
         student, [token_features(row, vocabulary, student.buckets) for row in tokens]

@@ -10,7 +10,7 @@ import numpy as np
 
 from surefoot.compress.steps import _trees
 from surefoot.compress.steps._graph import WEIGHTS
-from surefoot.compress.steps._parity import Parity, feeds_of, prove, spread
+from surefoot.compress.steps._parity import ROWS, Parity, feeds_of, prove
 from surefoot.compress.steps._rows import one_hot, training_rows
 from surefoot.compress.steps._targets import training_targets
 from surefoot.core.dataset import Dataset, Task
@@ -121,7 +121,7 @@ def _fewer(task: Task, model: Model, rows: int) -> Task:
 
 def _proven(student: Any, graph: Any, model: Model, data: Dataset) -> Parity:
     """The certificate that the graph answers as the trees do that it was written from."""
-    some = spread(data)
+    some = data.spread(ROWS)
     feeds = feeds_of(model, some.inputs)
     wanted = np.concatenate([student.predict_proba(tensors["inputs"]) for _, tensors in feeds])
     return prove(graph, feeds, wanted, some.ids, "distill_trees")

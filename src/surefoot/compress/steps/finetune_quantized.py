@@ -13,7 +13,7 @@ import numpy as np
 
 from surefoot.compress.steps._device import Device, pick_device
 from surefoot.compress.steps._graph import WEIGHTS, seal_graph, with_inputs
-from surefoot.compress.steps._parity import Parity, compare, feeds_of, spread
+from surefoot.compress.steps._parity import ROWS, Parity, compare, feeds_of
 from surefoot.compress.steps._rows import training_rows
 from surefoot.core.cpus import usable_cpus
 from surefoot.core.dataset import Dataset, Task
@@ -135,7 +135,7 @@ def _rounded(model: Model, data: Dataset, rounding: _Rounding, where: Any) -> tu
     """The network with its tensors rounded, and the rows that the ranges come from."""
     from surefoot.compress.steps import _placement, _traced
 
-    some = spread(data, _CALIBRATED)
+    some = data.spread(_CALIBRATED)
     tensors = _tensors(model, some.inputs)
     example = tensors(np.arange(2) % len(some))
     network = _traced.traced(model, dict(zip(model.signature.tensors, example, strict=True)))
@@ -190,7 +190,7 @@ def _proven(network: Any, model: Model, data: Dataset) -> tuple[Any, Parity]:
     from surefoot.compress.steps import _integer_graph, _traced
 
     _traced.move(network, torch.device("cpu"))
-    some = spread(data)
+    some = data.spread(ROWS)
     feeds = feeds_of(model, some.inputs)
     names = model.signature.tensors
     calls = [tuple(torch.from_numpy(feed[name]) for name in names) for _, feed in feeds]

@@ -121,18 +121,13 @@ def _judge(task: Task, model: Model) -> Dataset:
     """The rows that changed answers are counted on."""
     if task.selection is None or not len(task.selection):
         return training_rows(task, model, "quantize_mixed", JUDGED)
-    return _evenly(task.selection, JUDGED)
-
-
-def _evenly(data: Dataset, rows: int) -> Dataset:
-    chosen = np.unique(np.linspace(0, len(data) - 1, min(rows, len(data))).astype(np.int64))
-    return data.rows(chosen)
+    return task.selection.spread(JUDGED)
 
 
 def _calls(
     model: Model, data: Dataset, rows: int
 ) -> Sequence[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    return [*batches(model, _evenly(data, rows).inputs, size=8)]
+    return [*batches(model, data.spread(rows).inputs, size=8)]
 
 
 def _quantised(

@@ -12,7 +12,7 @@ import numpy as np
 from surefoot.compress.steps import _biases, _exporters
 from surefoot.compress.steps._graph import WEIGHTS, seal_graph
 from surefoot.compress.steps._modules import open_module, save_module
-from surefoot.compress.steps._parity import feeds_of, spread
+from surefoot.compress.steps._parity import feeds_of
 from surefoot.compress.steps._rows import batches, training_rows
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import ModelError
@@ -128,7 +128,7 @@ def _parent(teacher: Model, data: Dataset) -> Any:
     """The baseline as a graph in floats, as `export_onnx` writes it."""
     if teacher.format == "onnx":
         return onnx(teacher.path / teacher.file)
-    feeds = feeds_of(teacher, spread(data, 2).inputs)
+    feeds = feeds_of(teacher, data.spread(2).inputs)
     failures = []
     for exporter in _exporters.for_model(teacher, "best"):
         graph, failure = _exporters.export(teacher, feeds, exporter, fuse=False, opset=_OPSET)
