@@ -18,7 +18,7 @@ from pathlib import Path
 
 from surefoot.bundle import environment_key
 from surefoot.cli.progress import Lines
-from surefoot.compress import workshop
+from surefoot.compress import beside, workshop
 from surefoot.core.plan import LatencyPlan, Plan
 from surefoot.core.search import Trial
 from surefoot.data import for_classes, read_task
@@ -26,7 +26,7 @@ from surefoot.models import adopt_baseline
 from surefoot.plan import read_plan
 from surefoot.search import rightful_winner, search
 from surefoot.search.answers import Answers
-from surefoot.search.bench import Bench, beside
+from surefoot.search.bench import Bench
 from surefoot.search.clock import Clock
 from surefoot.search.find import lean, margin
 from surefoot.search.space import Idea, Space

@@ -11,7 +11,7 @@ import hashlib
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from functools import cache
 from importlib import import_module, metadata
@@ -118,6 +118,28 @@ def options(kind: str, name: str) -> Mapping[str, Option]:
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
         and hints.get(parameter.name) is not Model
     }
+
+
+def takes(step: str) -> tuple[str, ...]:
+    """The formats of models that a step takes; empty: any."""
+    needs: str | Sequence[str] = getattr(module("step", step), "NEEDS", ())
+    return (needs,) if isinstance(needs, str) else tuple(needs)
+
+
+def fits(step: str, format: str) -> bool:
+    """Whether a step takes a model of a format."""
+    return not takes(step) or format in takes(step)
+
+
+def gives(step: str, format: str | None) -> str | None:
+    """The format that a step gives for one that it is given: most give always the same."""
+    return getattr(module("step", step), "GIVES", None) or format
+
+
+def missing_library(runtime: str) -> tuple[str, str] | None:
+    """The library that a runtime says it needs and the extra with it, where it is not there."""
+    library, extra = getattr(module("runtime", runtime), "LIBRARY", ("", ""))
+    return (library, extra) if library and find_spec(library) is None else None
 
 
 def files(kind: str, name: str, given: Mapping[str, Any]) -> Mapping[str, str]:

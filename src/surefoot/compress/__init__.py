@@ -1,15 +1,15 @@
 """Makes candidates: runs the steps of a recipe on the baseline."""
 
 from surefoot.compress.recipes import Made, compress, compress_all
-from surefoot.compress.workshop import Make, NotMade, make_all, threads, workshop
+from surefoot.compress.workshop import Make, NotMade, beside, make_all, workshop
 
 __all__ = [
     "Made",
     "Make",
     "NotMade",
+    "beside",
     "compress",
     "compress_all",
     "make_all",
-    "threads",
     "workshop",
 ]

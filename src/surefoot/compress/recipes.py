@@ -80,12 +80,13 @@ def compress_all(
         BundleError: The store cannot be written.
     """
     watch = progress or Silent()
-    jobs = [
-        (_reseeded(recipe, more), runtime)
+    made_of = [
+        (recipe.name, _reseeded(recipe, more), runtime)
         for recipe, runtime in recipes
-        for more in range(seeds if _draws(recipe) else 1)
+        for more in range(seeds if any(map(draws, recipe.steps)) else 1)
     ]
-    owners = [recipe.name for recipe, _ in recipes for _ in range(seeds if _draws(recipe) else 1)]
+    owners = [owner for owner, _, _ in made_of]
+    jobs = [(recipe, runtime) for _, recipe, runtime in made_of]
     found: dict[int, Candidate] = {}
     failed: dict[str, str] = {}
     for position, made in make_all(baseline, jobs, task, store, progress=watch):
@@ -107,11 +108,6 @@ def compress_all(
         repeats={name: tuple(more) for name, (_, *more) in by_owner.items() if more},
         failed=failed,
     )
-
-
-def _draws(recipe: Recipe) -> bool:
-    """Whether another seed gives another model."""
-    return any(map(draws, recipe.steps))
 
 
 def _reseeded(recipe: Recipe, more: int) -> Recipe:

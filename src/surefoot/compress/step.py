@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -222,9 +222,8 @@ def _accelerated() -> bool:
 
 
 def _check_format(model: Model, step: str) -> None:
-    needs: str | Sequence[str] = getattr(plugins.module("step", step), "NEEDS", ())
-    needs = (needs,) if isinstance(needs, str) else needs
-    if needs and model.format not in needs:
+    if not plugins.fits(step, model.format):
+        needs = plugins.takes(step)
         raise ModelError(
             f"step '{step}' needs {' or '.join(needs)}, but is given {model.format}",
             where=model.name,

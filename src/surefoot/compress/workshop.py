@@ -123,6 +123,11 @@ def threads() -> int:
     return int(said) if said.isdigit() else max(1, min(MOST_THREADS, usable_cpus() // 2))
 
 
+def beside() -> int:
+    """How many steps the processors have room for, side by side."""
+    return max(1, usable_cpus() // threads())
+
+
 def blind(task: Task) -> Task:
     """The task as steps may see it: no test row, or where there are no others, a few unlabelled.
 
@@ -142,7 +147,7 @@ def _room(baseline: Model, task: Task) -> int:
     sets = (task.train, task.selection, task.unlabelled)
     rows = sum(2 * data.nbytes for data in sets if data is not None)
     each = PER_PROCESS + PER_BYTE * baseline.size_bytes + rows
-    return max(1, min(usable_cpus() // threads(), free_memory() // 2 // each))
+    return max(1, min(beside(), free_memory() // 2 // each))
 
 
 @dataclass(slots=True, kw_only=True)

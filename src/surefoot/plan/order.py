@@ -29,9 +29,8 @@ def order_problems(candidate: CandidatePlan, key: str, has: str | None) -> Itera
     names = [call if isinstance(call, str) else str(call["use"]) for call in candidate.steps]
     given, runtime = _given(names, has), candidate.runtime
     for place, (use, found) in enumerate(zip(names, given, strict=False)):
-        needs = _needs(use)
-        if found is not None and needs and found not in needs:
-            what = f"'{use}' needs {' or '.join(needs)}, but is given {found}"
+        if found is not None and not plugins.fits(use, found):
+            what = f"'{use}' needs {' or '.join(plugins.takes(use))}, but is given {found}"
             yield f"{key}.steps[{place}]: {what}; {_fix(names, place, has, runtime)}"
             return
     gives = given[-1]
@@ -50,7 +49,7 @@ def _fix(names: Sequence[str], place: int, has: str | None, runtime: str | None)
             order = next(fitting, None)
             if order is not None:
                 return f"{_move(names, order, place)}: {list(order)}"
-    return f"put {EXPORT} before it" if "onnx" in _needs(names[place]) else "put it first"
+    return f"put {EXPORT} before it" if "onnx" in plugins.takes(names[place]) else "put it first"
 
 
 def _move(names: Sequence[str], order: Sequence[str], place: int) -> str:
@@ -66,7 +65,7 @@ def _move(names: Sequence[str], order: Sequence[str], place: int) -> str:
 def _fits(order: Sequence[str], has: str | None, runtime: str | None) -> bool:
     given = _given(order, has)
     steps = zip(order, given, strict=False)
-    if any(f is not None and _needs(use) and f not in _needs(use) for use, f in steps):
+    if any(f is not None and not plugins.fits(use, f) for use, f in steps):
         return False
     known = runtime in plugins.names("runtime") and given[-1] is not None
     return not known or given[-1] in plugins.module("runtime", str(runtime)).FORMATS
@@ -75,11 +74,6 @@ def _fits(order: Sequence[str], has: str | None, runtime: str | None) -> bool:
 def _given(names: Sequence[str], has: str | None) -> list[str | None]:
     """The format before each step, and at last what the last one gives."""
     formats = [has]
-    for use in names:  # None says that a step gives the format that it was given
-        formats.append(getattr(plugins.module("step", use), "GIVES", None) or formats[-1])
+    for use in names:
+        formats.append(plugins.gives(use, formats[-1]))
     return formats
-
-
-def _needs(use: str) -> tuple[str, ...]:
-    needs: str | Sequence[str] = getattr(plugins.module("step", use), "NEEDS", ())
-    return (needs,) if isinstance(needs, str) else tuple(needs)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 
 from surefoot import plugins
 from surefoot.core.plan import CandidatePlan
@@ -40,8 +39,9 @@ def own_runtime_problems(candidate: CandidatePlan, key: str, has: str | None) ->
     if unknown:
         return
     module = plugins.module("runtime", chosen)
-    library, extra = getattr(module, "LIBRARY", ("numpy", ""))
-    if find_spec(library) is None:
+    missing = plugins.missing_library(chosen)
+    if missing:
+        library, extra = missing
         yield f"{at}: {library} is not installed; pip install 'surefoot[{extra}]'"
     if has and has not in module.FORMATS:
         runs = " or ".join(module.FORMATS)

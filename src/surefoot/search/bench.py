@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from surefoot.compress import Make, NotMade, threads
+from surefoot.compress import Make, NotMade, beside
 from surefoot.compress.step import draws
-from surefoot.core.cpus import usable_cpus
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Candidate, Cost, Recipe, total_cost
 from surefoot.core.plan import LatencyPlan
@@ -137,11 +136,6 @@ class Bench:
         usual, *others = (float(np.median(load.wall_ms)) for load in loads[: len(everyone)])
         for one, median in zip(fresh, others, strict=True):
             one.p50_ms, one.speedup = median, usual / median
-
-
-def beside() -> int:
-    """How many candidates are made side by side."""
-    return max(1, usable_cpus() // threads())
 
 
 def untried(idea: Idea, why: str, fate: Fate = "not tried") -> Trial:

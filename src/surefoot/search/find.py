@@ -17,7 +17,7 @@ from itertools import groupby, islice
 
 import numpy as np
 
-from surefoot.compress import workshop
+from surefoot.compress import beside, workshop
 from surefoot.core.budget import TIMED
 from surefoot.core.dataset import Task
 from surefoot.core.errors import BudgetError, ModelError, PlanError
@@ -30,7 +30,7 @@ from surefoot.evaluate import selection_evidence
 from surefoot.gate import finalists
 from surefoot.search.ablate import SHARE, ablated
 from surefoot.search.answers import Answers
-from surefoot.search.bench import Bench, Tried, beside, untried
+from surefoot.search.bench import Bench, Tried, untried
 from surefoot.search.clock import Clock
 from surefoot.search.race import race
 from surefoot.search.space import Idea, Space, Steps

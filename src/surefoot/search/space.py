@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.util import find_spec
 
 from surefoot import plugins
 from surefoot.core.hashing import hash_json
@@ -37,7 +36,6 @@ IMAGES = (("augment", True), ("batch", 128), ("epochs", 6), ("learning_rate", 0.
 """How convolutional nets are distilled: shifted and mirrored pictures, and a higher rate."""
 USUAL = "onnxruntime"
 """What runs a graph where nobody says otherwise."""
-LIBRARIES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "torch": "torch"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +86,10 @@ class Space:
 
     def free(self) -> list[Idea]:
         """The model as it is, in every form and runtime that costs nothing but a try."""
-        graphs: list[Steps] = []
-        for steps in self._graphs():
-            graphs += [steps] if self._usable(steps) else []
         ideas = [
             Idea(round="free", plain=steps, runtime=runtime)
-            for steps in graphs
+            for steps in self._graphs()
+            if self._usable(steps)
             for runtime in self._runtimes(steps)
         ]
         return [idea for idea in ideas if idea.steps]  # with no step it is the baseline
@@ -241,7 +237,7 @@ class Space:
             name
             for name in plugins.names("runtime")
             if format in plugins.module("runtime", name).FORMATS
-            and (name not in LIBRARIES or find_spec(LIBRARIES[name]))
+            and not plugins.missing_library(name)
             and not (fused and name != "onnxruntime")
         ]
 
@@ -260,13 +256,9 @@ def gives(format: str | None, steps: Sequence[StepCall]) -> str | None:
     """
     known = plugins.names("step")
     for call in steps:
-        if call.use not in known:
+        if call.use not in known or format is None or not plugins.fits(call.use, format):
             return None
-        module = plugins.module("step", call.use)
-        needs = getattr(module, "NEEDS", ())
-        if needs and format not in ((needs,) if isinstance(needs, str) else needs):
-            return None
-        format = getattr(module, "GIVES", None) or format
+        format = plugins.gives(call.use, format)
     return format
 
 
