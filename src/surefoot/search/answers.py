@@ -72,12 +72,27 @@ class Answers:
         predicted = np.concatenate(self._scores[_who(candidate)]).argmax(axis=1)
         return np.asarray(predicted[places] == self.selection.labels[rows], np.float64)
 
-    def compared(self, candidate: Candidate, baseline: Candidate) -> tuple[Estimate, int]:
-        """The candidate's accuracy minus the baseline's on the rows that both were asked.
+    def gain(self, candidate: Candidate, baseline: Candidate) -> float:
+        """The candidate's accuracy minus the baseline's on the rows that both were asked."""
+        lost, won, _, rows = self._changes(candidate, baseline)
+        return (won - lost) / rows
 
-        Returns:
-            The difference with its 90 % interval, and how many answers changed.
-        """
+    def compared(self, candidate: Candidate, baseline: Candidate) -> tuple[Estimate, int]:
+        """The gain with its 90 % interval, and how many answers changed."""
+        lost, won, changed, rows = self._changes(candidate, baseline)
+        found = stats.paired_proportions(lost, won, rows, level=0.9)
+        estimate = Estimate(
+            value=(won - lost) / rows,
+            low=float(found.low),
+            high=float(found.high),
+            level=0.9,
+            method="Tango score",
+            n=rows,
+        )
+        return estimate, changed
+
+    def _changes(self, candidate: Candidate, baseline: Candidate) -> tuple[int, int, int, int]:
+        """Answers lost, won and changed, and the rows that both were asked."""
         rows = min(self.asked(candidate), self.asked(baseline))
         labels = self.selection.labels[self._order[:rows]]
         new, old = (
@@ -86,11 +101,7 @@ class Answers:
         )
         lost = int(((old == labels) & (new != labels)).sum())
         won = int(((old != labels) & (new == labels)).sum())
-        found = stats.paired_proportions(lost, won, rows, level=0.9)
-        low, high = float(found.low), float(found.high)
-        gain = (won - lost) / rows
-        estimate = Estimate(value=gain, low=low, high=high, level=0.9, method="Tango score", n=rows)
-        return estimate, int((old != new).sum())
+        return lost, won, int((old != new).sum()), rows
 
     def cell(self, candidate: Candidate) -> Cell:
         """The cell of a candidate that has answered all rows."""

@@ -101,6 +101,7 @@ class _Search:
     ) -> None:
         self.settings, self.bench, self.answers = settings, bench, answers
         self.plan, self.space, self.quantity = plan, space, quantity
+        self.batch, _ = lean(plan.budgets)
         self.margin = margin(plan.budgets)
         self.clock = answers.clock
         self.tried: dict[str, Tried] = {}
@@ -153,8 +154,8 @@ class _Search:
 
     def _given(self, one: Tried) -> bool:
         """Whether the plan itself says how much a step takes away."""
-        said = {call.use: dict(call.options) for call in self.space.allowed}
-        return any(RANGES[use][0] in said.get(use, ()) for use in RANGES if use in one.idea.uses)
+        uses = one.idea.uses & RANGES.keys()
+        return any(RANGES[use][0] in self.space.said(use) for use in uses)
 
     def _objective(self, name: str) -> float | None:
         """What tuning makes small: the cost, or for who loses too much more than any cost."""
@@ -178,11 +179,7 @@ class _Search:
         self.watch.start(f"search: {name}", total)
         while some := list(islice(groups, at_once)):
             wanted = []
-            known = {trial.name for trial in self.left} | self.tried.keys()
             for group in some:
-                if group[0].name in known:  # the plan's own options made two ideas the same
-                    continue
-                known.add(group[0].name)
                 why = self._needless(group[0])
                 self.left += [untried(idea, why) for idea in group if why]
                 wanted += [] if why else group
@@ -203,7 +200,7 @@ class _Search:
         )
 
     def _new(self, idea: Idea) -> bool:
-        """Whether nobody had the idea before."""
+        """Whether nobody had the idea before; the plan's own options make some the same."""
         new = idea.name not in self.thought_of
         self.thought_of.add(idea.name)
         return new
@@ -277,10 +274,9 @@ class _Search:
         """Whether a candidate breaks a budget on size or speed, as far as it was measured."""
         size = one.candidate.model.size_bytes / MEGABYTE
         measured = {"size_mb": size, "speedup": one.speedup, "p50_ms": one.p50_ms}
-        batch, _ = lean(self.plan.budgets)
         for budget in self.plan.budgets:
             found = measured.get(budget.quantity)
-            elsewhere = budget.load or (budget.quantity != "size_mb" and budget.batch != batch)
+            elsewhere = budget.load or (budget.quantity != "size_mb" and budget.batch != self.batch)
             if found is None or elsewhere:
                 continue
             if found > (budget.at_most or np.inf) or found < (budget.at_least or 0):
@@ -310,8 +306,7 @@ class _Search:
 
     def _beyond(self, one: Tried) -> float:
         """How far a candidate's loss lies beyond the margin, on the rows that it was asked."""
-        gain, _ = self.answers.compared(one.candidate, self.baseline)
-        return -gain.value - self.margin
+        return -self.answers.gain(one.candidate, self.baseline) - self.margin
 
     def _near(self, one: Tried) -> bool:
         return self._beyond(one) <= (SLACK - 1) * self.margin

@@ -9,8 +9,9 @@ so that one that cannot be leaner than what holds already is not tried.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from surefoot import plugins
 from surefoot.core.hashing import hash_json
@@ -215,18 +216,21 @@ class Space:
             return False
         return gives(self.baseline.format, steps) is not None
 
+    def said(self, step: str) -> Mapping[str, Any]:
+        """The options that the plan itself gives to a step."""
+        return next((dict(call.options) for call in self.allowed if call.use == step), {})
+
     def _given(self, steps: Steps) -> Steps:
         """The steps with the plan's own options."""
-        own = {call.use: dict(call.options) for call in self.allowed}
+        given = ({**dict(call.options), **self.said(call.use)} for call in steps)
         return tuple(
-            replace(s, options=tuple(sorted({**dict(s.options), **own.get(s.use, {})}.items())))
-            for s in steps
+            replace(call, options=tuple(sorted(options.items())))
+            for call, options in zip(steps, given, strict=True)
         )
 
     def _least(self, steps: Steps, share: float) -> float:
         """The share of the cost; none is known where the plan says how much is taken away."""
-        own = {call.use: dict(call.options).keys() for call in self.allowed}
-        said = (own.get(call.use, set()) & dict(call.options).keys() for call in steps)
+        said = (self.said(call.use).keys() & dict(call.options).keys() for call in steps)
         return 0.0 if any(said) else share
 
     def _runtimes(self, steps: Steps) -> list[str]:
