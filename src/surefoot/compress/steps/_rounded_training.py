@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, fx
-from torch.nn import functional as F
 
+from surefoot.compress.steps._targets import distillation_loss, softened
 from surefoot.core.errors import ModelError
 from surefoot.core.seen import saw
 
@@ -46,9 +46,6 @@ class Lesson:
 
 def train_rounded(network: fx.GraphModule, lesson: Lesson, device: Any) -> None:
     """Train the weights and the scales of a network.
-
-    The loss of Hinton, Vinyals and Dean (2015), "Distilling the Knowledge in a Neural Network":
-    a * CE(labels) + (1 - a) * T^2 * KL(teacher at T || student at T).
 
     Args:
         network: Changed; its parameters named `..._scale` are logarithms of scales.
@@ -98,9 +95,7 @@ def _order(n: int, lesson: Lesson) -> Iterator[tuple[int, int, float, np.ndarray
 def _loss(outputs: Tensor, rows: np.ndarray, lesson: Lesson, device: Any) -> Tensor:
     if lesson.output == "probabilities":
         outputs = outputs.clamp(min=1e-12).log()
-    heat, weight = lesson.temperature, lesson.label_weight
-    taught = torch.from_numpy(lesson.taught[rows]).clamp(min=1e-12).log().to(device)
-    wanted = F.softmax(taught / heat, dim=1)
-    distance = F.kl_div(F.log_softmax(outputs / heat, dim=1), wanted, reduction="batchmean")
-    gold = F.cross_entropy(outputs, torch.from_numpy(lesson.labels[rows]).to(device))
-    return weight * gold + (1 - weight) * heat**2 * distance
+    wanted = softened(lesson.taught[rows], lesson.temperature)
+    gold, soft = (torch.from_numpy(each).to(device) for each in (lesson.labels[rows], wanted))
+    loss: Tensor = distillation_loss(outputs, gold, soft, lesson.label_weight, lesson.temperature)
+    return loss

@@ -124,7 +124,7 @@ def distillation_loss(
         logits: (n, classes) tensor of the student.
         gold: (n,) tensor of labels.
         wanted: (n, classes) tensor of the teacher's probabilities, softened by the temperature.
-        label_weight: (n,) tensor, the a of each row.
+        label_weight: The a of all rows, or a (n,) tensor of each row's.
         temperature: T.
     """
     import torch.nn.functional as F
