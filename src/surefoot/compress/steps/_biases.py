@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.compress.steps._graph import WEIGHTS
+from surefoot.compress.steps._graph import WEIGHTS, readers_of
 from surefoot.compress.steps._graph import constants as constants_of
 from surefoot.compress.steps._rows import batches
 from surefoot.core.cpus import usable_cpus
@@ -44,10 +44,7 @@ def layers_of(graph: Any, *, quantised: bool) -> list[Layer]:
     """The quantised layers of a graph, or those in floats, in the order of the graph."""
     constants = constants_of(graph)
     makers = {name: node for node in graph.node for name in node.output}
-    readers: dict[str, list[Any]] = {}
-    for node in graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
+    readers = readers_of(graph)
     found = []
     for node in graph.node:
         if quantised and node.op_type in _INTEGER:
@@ -78,8 +75,8 @@ def _integer_layer(node: Any, constants: Any, readers: Any) -> Layer | None:
     """A layer as ONNX Runtime's dynamic quantiser writes it: integers, a cast, then the scale."""
     from onnx import numpy_helper
 
-    cast = readers.get(node.output[0], [None])[0]
-    scaled = readers.get(cast.output[0], [None])[0] if cast is not None else None
+    cast = (readers[node.output[0]] or [None])[0]
+    scaled = (readers[cast.output[0]] or [None])[0] if cast is not None else None
     names = [node.input[1], node.input[1].replace("_quantized", "_scale"), *node.input[3:4]]
     if scaled is None or scaled.op_type != "Mul" or not all(name in constants for name in names):
         return None

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from surefoot.compress.steps._graph import drop_unread, readers_of
 
 _OFFSET = 128
 _CODES = ("QuantizeLinear", "DequantizeLinear")
@@ -29,7 +30,7 @@ def make_unsigned(proto: Any) -> None:
 
     graph = proto.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    readers = _readers(graph)
+    readers = readers_of(graph)
     changed: dict[str, str] = {}
     for node in list(graph.node):
         if node.op_type != "QuantizeLinear" or len(node.input) < 3:
@@ -73,7 +74,7 @@ def look_up_first(proto: Any) -> None:
     """
     graph = proto.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    readers = _readers(graph)
+    readers = readers_of(graph)
     for node in list(graph.node):
         table = node.op_type == "DequantizeLinear" and weights.get(node.input[0])
         gathers = readers[node.output[0]]
@@ -94,7 +95,7 @@ def store_tables(proto: Any) -> None:
 
     graph = proto.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    for name, gathers in _readers(graph).items():
+    for name, gathers in readers_of(graph).items():
         table = weights.get(name)
         if table is None or table.data_type != TensorProto.FLOAT or len(table.dims) != 2:
             continue
@@ -162,20 +163,7 @@ def _swap(graph: Any, decode: Any, gather: Any, weights: Mapping[str, Any]) -> N
         graph.node.insert(place + offset, node)
 
 
-def _readers(graph: Any) -> dict[str, list[Any]]:
-    readers: dict[str, list[Any]] = {name: [] for node in graph.node for name in node.output}
-    for node in graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-    return readers
-
-
 def _tidy(proto: Any) -> None:
     """Drop constants that nothing reads any more, and notes on types, which may be wrong now."""
-    graph = proto.graph
-    used = Counter(name for node in graph.node for name in node.input)
-    used.update(output.name for output in graph.output)
-    kept = [tensor for tensor in graph.initializer if used[tensor.name]]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
-    del graph.value_info[:]
+    drop_unread(proto.graph)
+    del proto.graph.value_info[:]

@@ -144,6 +144,24 @@ def name_nodes(proto: Any) -> Any:
     return proto
 
 
+def readers_of(graph: Any) -> dict[str, list[Any]]:
+    """The nodes that read each tensor of a graph; none for one that a node gives to nobody."""
+    readers: dict[str, list[Any]] = {name: [] for node in graph.node for name in node.output}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    return readers
+
+
+def drop_unread(graph: Any) -> None:
+    """Drop the constants that nothing reads and that are no output."""
+    read = {name for node in graph.node for name in node.input}
+    read |= {output.name for output in graph.output}
+    kept = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
 def cannot(proto: Any, step: str, library: str, error: Exception) -> ModelError:
     """What to raise where a library fails on a graph: names the operators of the graph."""
     operators = ", ".join(sorted({node.op_type for node in proto.graph.node}))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.compress.steps._graph import cannot, constants
+from surefoot.compress.steps._graph import cannot, constants, drop_unread
 from surefoot.compress.steps._static import PRODUCTS, layers_of, run_quantiser
 from surefoot.models.runtimes.onnxruntime import open_session
 
@@ -163,6 +163,4 @@ def _prune(graph: Any) -> None:
             graph.node.remove(node)
         if not dead:
             break
-    kept = [tensor for tensor in graph.initializer if tensor.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
+    drop_unread(graph)
