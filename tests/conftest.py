@@ -13,7 +13,7 @@ import pytest
 
 from surefoot import models
 from surefoot.cli import main
-from surefoot.core.dataset import Dataset, Task
+from surefoot.core.dataset import Dataset, Task, TaskKind
 from surefoot.core.hashing import hash_arrays
 from surefoot.core.model import Model
 from surefoot.core.plan import ModelPlan
@@ -37,17 +37,38 @@ def make_texts(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.array(texts, np.dtypes.StringDType()), labels
 
 
-def make_dataset(rows: int, seed: int, name: str) -> Dataset:
-    inputs, labels = make_texts(rows, seed)
-    ids = np.array([f"{name}-{i}" for i in range(rows)], np.dtypes.StringDType())
+def labelled(
+    name: str, inputs: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]
+) -> Dataset:
+    """A data set whose rows are called by its name and their number."""
+    ids = np.array([f"{name}-{i}" for i in range(len(inputs))], np.dtypes.StringDType())
     return Dataset(
         name=name,
         ids=ids,
         inputs=inputs,
         labels=labels.astype(np.int64),
-        classes=CLASSES,
+        classes=classes,
         fingerprint=hash_arrays(ids, inputs, labels),
     )
+
+
+def to_learn(name: str, kind: TaskKind, train: Dataset) -> Task:
+    """A task of training rows alone."""
+    return Task(
+        name=name,
+        kind=kind,
+        classes=train.classes,
+        train=train,
+        selection=None,
+        calibration=None,
+        test={},
+        metric="accuracy",
+    )
+
+
+def make_dataset(rows: int, seed: int, name: str) -> Dataset:
+    inputs, labels = make_texts(rows, seed)
+    return labelled(name, inputs, labels, CLASSES)
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.conftest import labelled, to_learn
 
 from surefoot import models, plugins
 from surefoot.core.dataset import Dataset, Task
-from surefoot.core.hashing import hash_arrays
 from surefoot.core.model import Model, Signature
 
 CLASSES = ("negative", "positive")
@@ -108,16 +108,7 @@ def numbers() -> Callable[..., Task]:
             labels=inputs.reshape(120, -1)[:, : len(classes)].argmax(axis=1).astype(np.int64),
             classes=classes,
         )
-        return Task(
-            name="numbers",
-            kind="tabular-classification",
-            classes=classes,
-            train=train,
-            selection=None,
-            calibration=None,
-            test={},
-            metric="accuracy",
-        )
+        return to_learn("numbers", "tabular-classification", train)
 
     return make
 
@@ -177,16 +168,7 @@ def images(tmp_path: Path) -> tuple[Model, Task]:
         labels=np.arange(60) % 2,
         classes=classes,
     )
-    task = Task(
-        name="images",
-        kind="image-classification",
-        classes=classes,
-        train=train,
-        selection=None,
-        calibration=None,
-        test={},
-        metric="accuracy",
-    )
+    task = to_learn("images", "image-classification", train)
     return model, task
 
 
@@ -200,15 +182,7 @@ def _bars(rows: int, seed: int, name: str) -> Dataset:
         where = ((i, slice(None)), (slice(None), j), (slice(i - 1, i + 2), slice(j - 1, j + 2)))
         image[where[label]] += 90
     inputs = pixels.clip(0, 255).astype(np.uint8)
-    ids = np.array([f"{name}-{i}" for i in range(rows)], np.dtypes.StringDType())
-    return Dataset(
-        name=name,
-        ids=ids,
-        inputs=inputs,
-        labels=labels.astype(np.int64),
-        classes=BARS,
-        fingerprint=hash_arrays(ids, inputs, labels),
-    )
+    return labelled(name, inputs, labels, BARS)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.conftest import to_learn
 from torch import nn
 
 from surefoot import models
@@ -175,15 +176,6 @@ def task_for() -> Callable[..., Task]:
         ids = np.array([f"row-{i}" for i in range(rows)], np.dtypes.StringDType())
         train = Dataset(name="train", ids=ids, inputs=inputs, labels=labels, classes=CLASSES)
         kind = "tabular-classification" if numeric else "image-classification"
-        return Task(
-            name="random",
-            kind=kind,
-            classes=CLASSES,
-            train=train,
-            selection=None,
-            calibration=None,
-            test={},
-            metric="accuracy",
-        )
+        return to_learn("random", kind, train)
 
     return make
