@@ -56,7 +56,7 @@ class History:
     losses: tuple[float, ...]
     """The loss on them before the training and after each epoch; empty where there are none."""
     kept: int
-    """The epoch whose weights were kept; 0 for the weights that the student came with."""
+    """The epoch whose weights were kept."""
 
 
 def fit(
@@ -71,7 +71,8 @@ def fit(
     """Train a module in place, with AdamW and one cycle of the learning rate.
 
     The cycle is that of Smith and Topin (2018), "Super-Convergence". A tenth of the rows is held
-    out; the weights with the smallest loss on it are kept, those at the start among them.
+    out; the weights of the epoch with the smallest loss on it are kept. Those at the start are no
+    choice: the step before may have learnt from these very rows, so that their loss says too much.
 
     Args:
         lifted: The student.
@@ -100,7 +101,7 @@ def fit(
                 if not len(held):
                     continue
                 losses.append(run.loss_on(held))
-                if losses[-1] < losses[kept]:
+                if not kept or losses[-1] < losses[kept]:
                     best, kept = run.weights(), epoch
                 if epoch - max(kept, int(_RISING * schedule.epochs)) >= PATIENCE:
                     break

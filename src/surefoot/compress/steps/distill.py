@@ -45,9 +45,9 @@ def distill(
     """Trains a smaller model to give its baseline's answers, with labels or without.
 
     Hinton, Vinyals and Dean (2015), "Distilling the Knowledge in a Neural Network". A tenth of the
-    rows is held out to choose the epoch whose weights are kept, so that a training that does harm
-    leaves the model as it came; `distillation.json` says which it was. Rows of `task.unlabelled`
-    are learnt from the teacher alone. On one machine a seed gives one model.
+    rows is held out to choose the epoch whose weights are kept; `distillation.json` says which it
+    was. Rows of `task.unlabelled` are learnt from the teacher alone. On one machine a seed gives
+    one model.
 
     Args:
         model: The student: a model that was pruned, or whose layers were dropped.
