@@ -32,7 +32,7 @@ def distill(
     *,
     teacher: Model,
     epochs: int = 5,
-    learning_rate: float = 3e-4,
+    learning_rate: float = 1e-4,
     batch: int = 32,
     alpha: float = 0.5,
     temperature: float = 2.0,
