@@ -143,11 +143,15 @@ def test_too_few_rows_are_said_before_one_is_asked(trio, store, watch):
     assert not units
 
 
-@pytest.mark.usefixtures("quiet")
+@pytest.fixture
+def few_suffice(monkeypatch):
+    """Slow calls that stand together, on a busy machine, are worth few."""
+    monkeypatch.setattr("surefoot.evaluate.envelope.axes.LEVEL", 0.5)
+
+
+@pytest.mark.usefixtures("quiet", "few_suffice")
 def test_batches_and_threads_are_timed_and_kept(trio, store, watch, monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    # Slow calls that stand together, on a busy machine, are worth few: let few suffice.
-    monkeypatch.setattr("surefoot.evaluate.envelope.axes.LEVEL", 0.5)
     candidates, dataset = trio
     two = (candidates[:2], dataset)
     axes = [
@@ -169,7 +173,7 @@ def timed(trio, store, wanted):
     return Timed(wanted=wanted, candidate=baseline, dataset=dataset, store=store, threads=1)
 
 
-@pytest.mark.usefixtures("quiet")
+@pytest.mark.usefixtures("quiet", "few_suffice")
 def test_a_deadline_is_a_quantile_of_the_times(trio, store, watch):
     wanted = EnvelopePlan(axis="deadline", at_most=0.1, seconds=10.0)
     candidates, dataset = trio
@@ -187,7 +191,7 @@ NOISE = {
 }
 
 
-@pytest.mark.usefixtures("quiet")
+@pytest.mark.usefixtures("quiet", "few_suffice")
 @pytest.mark.parametrize("limit", NOISE)
 def test_on_a_noisy_machine_what_holds_holds_and_nothing_fails(
     trio, store, watch, monkeypatch, limit
