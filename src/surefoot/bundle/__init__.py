@@ -7,6 +7,7 @@ from surefoot.bundle.read import (
     open_for_noise,
     read_bundle,
     read_environment,
+    read_plan_json,
     read_verdict_json,
     recorded_environment,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "pack_bundle",
     "read_bundle",
     "read_environment",
+    "read_plan_json",
     "read_verdict_json",
     "recorded_environment",
     "write_bundle",

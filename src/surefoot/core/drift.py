@@ -55,6 +55,8 @@ class CellDrift:
     """Why it was not run, or what else is to be said."""
     moved: Moved | None = None
     """How far; None where it could not be compared."""
+    other_rows: bool = False
+    """Whether it was not run because the rows here are not those of the evidence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
