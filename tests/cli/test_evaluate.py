@@ -123,4 +123,4 @@ def test_against_a_run_exits_with_what_it_found(cli, folder):
 def test_against_nothing_is_one_clear_line(cli, folder):
     said = cli("evaluate", "--against", "nowhere")
     assert said.code == 2
-    assert said.err.splitlines()[-1].startswith("surefoot: nowhere/bundle: no bundle")
+    assert said.err.splitlines()[-1].startswith("surefoot: nowhere: there is no bundle")
