@@ -54,6 +54,8 @@ class Contents:
     """What a reader of the verdict should know."""
     metrics: Sequence[str]
     """The metrics that were compared, the task's own first."""
+    calibration: Sequence[Cell] = ()
+    """Every candidate on the calibration rows, where there are any."""
     worst: Sequence[Worst] = ()
     """Where each candidate lost most."""
     found_slices: Exploration | None = None
@@ -83,6 +85,8 @@ def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
         _write_json(folder / "verdict.json", {**described(key, contents), "winner": winner})
         for cell in contents.cells:
             _write_cell(folder / "cells" / cell.candidate, cell, contents)
+        for cell in contents.calibration:
+            _write_calibration(folder / "calibration", cell, contents.task)
         _write_loads(folder / "latency.parquet", contents.evidence.loads)
         write_served(folder / "load.parquet", contents.evidence.served, contents.task)
         for result in contents.evidence.checks:
@@ -193,6 +197,24 @@ def _write_cell(folder: Path, cell: Cell, contents: Contents) -> None:
             "confidence": cell.scores[rows, cell.predicted],
             **({} if dataset.groups is None else {"group": dataset.groups}),
             **{f"slice_{name}": mask for name, mask in dataset.slices.items()},
+        },
+    )
+
+
+def _write_calibration(folder: Path, cell: Cell, task: Task) -> None:
+    """What a threshold between this candidate and a fallback is chosen on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, names = np.arange(len(cell.ids)), np.array(task.classes, dtype=object)
+    slices = task.calibration.slices if task.calibration else {}
+    write_parquet(
+        folder / f"{cell.candidate}.parquet",
+        {
+            "id": cell.ids,
+            "label": names[cell.labels],
+            "predicted": names[cell.predicted],
+            "correct": cell.labels == cell.predicted,
+            "confidence": cell.scores[rows, cell.predicted],
+            **{f"slice_{name}": mask for name, mask in slices.items()},
         },
     )
 

@@ -26,6 +26,7 @@ from surefoot.plan.problems import (
     task_problems,
 )
 from surefoot.plan.search import search_problems
+from surefoot.plan.serve import serve_problems
 from surefoot.plan.typed import File, hidden, typed
 
 SKLEARN = ("skops", "pickle")
@@ -67,6 +68,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool =
         *([] if recipes or file.search else [NO_CANDIDATE]),
         *budget_problems(file, needed=judged),
         *search_problems(file, folder),
+        *serve_problems(file),
         *load_problems(file, [recipe.name for recipe in recipes], broken),
     ]
     # What stands in for a broken value has problems of its own, which nobody needs to read.
@@ -88,6 +90,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool =
         search_steps=tuple(
             files_at(step_call(call), folder) for call in (file.search.steps if file.search else ())
         ),
+        serve=file.serve,
         text=text + "".join(f"\n# overridden: --set {override}\n" for override in overrides),
     )
 
