@@ -23,6 +23,7 @@ VERBS = {
     "flips": "Show the rows whose answer a candidate changed.",
     "gate": "Show a run's verdict, or test the gate with planted faults.",
     "cascade": "Say which answers of a lean model may stand, and at what cost.",
+    "serve": "Serve the lean model over HTTP, the fallback behind it.",
     "compare": "Judge a candidate from two files of predictions alone.",
     "list": "List the plugins of each kind, or the options of one.",
 }

@@ -51,6 +51,8 @@ class Cascade:
     """Median CPU milliseconds of the lean model at the smallest batch; None if not measured."""
     fallback_ms: float | None
     """The same of the fallback; None for `abstain`."""
+    fallback_slow_ms: float | None = None
+    """Milliseconds on the clock that 95 of 100 of the fallback's calls stayed below."""
 
     def cost(self, share: float) -> float | None:
         """CPU milliseconds of a request in the mean, where the lean model answers this share."""

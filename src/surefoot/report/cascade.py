@@ -21,12 +21,12 @@ def cascade_lines(found: Cascade) -> list[str]:
     )  # fmt: skip
     rows = [_row(found, one) for one in _with_chosen(found)]
     return [
-        _promise(found),
+        promise_line(found),
         "",
         *table(heads, rows),
         "",
         *_remarks(found),
-        _promise(found),
+        promise_line(found),
     ]
 
 
@@ -34,7 +34,7 @@ def _lost(found: Cascade) -> str:
     return "wrong" if found.fallback == "abstain" else f"lost to {found.fallback}"
 
 
-def _promise(found: Cascade) -> str:
+def promise_line(found: Cascade) -> str:
     """One line: what may be deployed, or why nothing may."""
     told = (
         f"at most {found.max_error:.2%} of requests {_lost(found)}"

@@ -130,7 +130,7 @@ def cascade(path: Path, plan: ServePlan, candidate: str | None = None) -> Cascad
         raise BundleError(f"has no candidate '{lean}'", where=str(path), fix=nearest(lean, named))
     answers = _answers(path, lean, plan)
     shown, losses = choose(answers, max_error=plan.max_error_over_fallback, delta=plan.delta)
-    times = _times(path)
+    times, slow = _times(path, "cpu_ms", 0.5), _times(path, "wall_ms", 0.95)
     return Cascade(
         lean=lean,
         fallback=plan.fallback,
@@ -148,6 +148,7 @@ def cascade(path: Path, plan: ServePlan, candidate: str | None = None) -> Cascad
         fallback_accuracy=float(answers.fallback_right.mean()),
         lean_ms=times.get(lean),
         fallback_ms=times.get("baseline") if plan.fallback == "baseline" else None,
+        fallback_slow_ms=slow.get("baseline") if plan.fallback == "baseline" else None,
     )
 
 
@@ -220,8 +221,8 @@ def _share(count: int, n: int) -> Estimate:
     )
 
 
-def _times(path: Path) -> Mapping[str, float]:
-    """Median CPU milliseconds of each model at the smallest batch that was timed."""
+def _times(path: Path, column: str, share: float) -> Mapping[str, float]:
+    """A quantile of each model's milliseconds at the smallest batch that was timed."""
     file = path / "latency.parquet"
     if not file.is_file():
         return {}
@@ -229,6 +230,6 @@ def _times(path: Path) -> Mapping[str, float]:
     smallest = columns["batch"] == columns["batch"].min()
     names = columns["candidate"]
     return {
-        str(name): float(np.median(columns["cpu_ms"][smallest & (names == name)]))
+        str(name): float(np.quantile(columns[column][smallest & (names == name)], share))
         for name in np.unique(names[smallest])
     }
