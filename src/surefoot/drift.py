@@ -14,10 +14,16 @@ from typing import Any
 import numpy as np
 
 from surefoot import stats
-from surefoot.bundle import changes, environment, environment_key, read_verdict_json
+from surefoot.bundle import (
+    changes,
+    environment,
+    environment_key,
+    read_verdict_json,
+    recorded_environment,
+)
 from surefoot.core.dataset import Examples, Task
 from surefoot.core.drift import CellDrift, Drift, Moved
-from surefoot.core.errors import BundleError, MachineError, ModelError, PluginError
+from surefoot.core.errors import BundleError, ModelError, PluginError
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Cell, Repeat, place
 from surefoot.core.model import Candidate, Model, Recipe
@@ -80,7 +86,7 @@ def drift(plan: Plan, run: Path, out: Path, progress: Progress | None = None) ->
         SurefootError: The data or a file is at fault.
     """
     bundle = run if (run / "verdict.json").exists() else run / "bundle"
-    then, there = _earlier(bundle), _environment(bundle)
+    then, there = _earlier(bundle), recorded_environment(bundle)
     differs = changes(there, environment())
     # On an equal machine the store would give the very cells that are to be checked.
     context = environment_key() if differs else f"{environment_key()} again"
@@ -166,19 +172,6 @@ def _cell(file: Path) -> Columns:
             fix="take the folder as its run left it, or run its plan again",
         )
     return columns
-
-
-def _environment(bundle: Path) -> Mapping[str, Any]:
-    file = bundle / "environment.json"
-    try:
-        found = from_json(file.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise MachineError(
-            f"the environment of the evidence cannot be read: {error}", where=str(file)
-        ) from error
-    if not isinstance(found, dict) or "libraries" not in found:
-        raise MachineError("does not describe an environment", where=str(file))
-    return found
 
 
 def _own_files(model: ModelPlan, store: Store) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from surefoot.bundle import (
     missing_files,
     open_for_noise,
     read_bundle,
+    read_verdict_json,
     write_bundle,
 )
+from surefoot.bundle.encode import encode
 from surefoot.compress import compress_all
 from surefoot.core.dataset import Sketch, Task
 from surefoot.core.errors import BundleError
@@ -24,6 +26,7 @@ from surefoot.core.evidence import Bundle, Use
 from surefoot.core.hashing import hash_json
 from surefoot.core.plan import TIMED_AXES, Plan
 from surefoot.core.progress import Progress, Silent
+from surefoot.core.waiver import Waiver
 from surefoot.data import for_classes, leaks, read_task, sketch
 from surefoot.evaluate import Entrants, Exploration, Measured, find_slices, hollow, measure
 from surefoot.gate import gate_evidence, worst_slices
@@ -33,6 +36,7 @@ from surefoot.models import adopt_baseline, source_files
 from surefoot.report.power import too_short_line, too_small_line
 from surefoot.search import search
 from surefoot.store import Store, check_replaceable
+from surefoot.waivers import WAIVERS, read_waivers, today
 
 BASELINE = "baseline"
 
@@ -57,7 +61,8 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
     watch, store = progress or Silent(), Store(out, environment_key())
     with store.locked():
         key = run_key(plan, store)
-        finished = _finished(out / "bundle", key)
+        waivers = read_waivers(plan.path.parent / WAIVERS)
+        finished = _finished(out / "bundle", key, waivers)
         if finished and not open_for_noise(finished.path):
             return finished, False
         if finished:
@@ -66,7 +71,8 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
         contents, use = _measured(plan, key, store, watch)
         tried = len(plan.recipes) + (contents.searched.tried if contents.searched else 0)
         verdicts = gate_evidence(contents.evidence, plan.budgets, use=use, tried=tried)
-        bundle = write_bundle(out / "bundle", key, replace(contents, verdicts=verdicts))
+        contents = replace(contents, verdicts=verdicts, waivers=waivers, judged=today())
+        bundle = write_bundle(out / "bundle", key, contents)
         store.keep_digests()
         return bundle, True
 
@@ -162,7 +168,8 @@ def finished_bundle(plan: Plan, out: Path) -> Bundle:
     Raises:
         BundleError: It was not, or something it depends on is another now.
     """
-    bundle = _finished(out / "bundle", run_key(plan, Store(out, environment_key())))
+    waivers = read_waivers(plan.path.parent / WAIVERS)
+    bundle = _finished(out / "bundle", run_key(plan, Store(out, environment_key())), waivers)
     if bundle is None:
         raise BundleError(
             "no finished run of this plan, these files and this machine",
@@ -208,9 +215,14 @@ def _foreign_plugins(plan: Plan) -> dict[str, str]:
     }
 
 
-def _finished(path: Path, key: str) -> Bundle | None:
+def _finished(path: Path, key: str, waivers: Sequence[Waiver]) -> Bundle | None:
+    """The bundle of a key, if it holds these waivers, which are no part of the key.
+
+    Nothing that was measured depends on them: a waiver is no further use of the test sets.
+    """
     try:
-        bundle = read_bundle(path)
+        bundle, data = read_bundle(path), read_verdict_json(path)
     except BundleError:
         return None
-    return bundle if bundle.key == key and not missing_files(path) else None
+    same = bundle.key == key and data.get("waivers", []) == encode(waivers)
+    return bundle if same and not missing_files(path) else None

@@ -8,6 +8,7 @@ from surefoot.bundle.read import (
     read_bundle,
     read_environment,
     read_verdict_json,
+    recorded_environment,
 )
 from surefoot.bundle.write import Contents, cell_file, described, write_bundle
 
@@ -25,5 +26,6 @@ __all__ = [
     "read_bundle",
     "read_environment",
     "read_verdict_json",
+    "recorded_environment",
     "write_bundle",
 ]

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from surefoot.core.load import LoadProfile
 from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.core.search import Searched
+from surefoot.core.waiver import Waiver
 from surefoot.data.columns import write_parquet
 from surefoot.evaluate import Exploration, by_row
 from surefoot.gate import Worst, best, check_summaries, load_summaries, noise, summaries
@@ -64,6 +66,10 @@ class Contents:
     """What a search for recipes found; None where none was asked for."""
     verdicts: tuple[Verdict, ...] = ()
     """One a candidate; none where nothing was judged."""
+    waivers: tuple[Waiver, ...] = ()
+    """What somebody answers for although it is not shown to hold."""
+    judged: date | None = None
+    """The day of the verdicts, in UTC."""
 
 
 def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
@@ -159,6 +165,8 @@ def described(key: str, contents: Contents) -> dict[str, Any]:
         "rows": {name: d.fingerprint for name, d in contents.task.test.items()},
         "diagnoses": encode(contents.evidence.diagnoses),
         "search": _searched(contents.searched),
+        "waivers": encode(contents.waivers),
+        "judged": encode(contents.judged),
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any, TextIO, cast
 
 import click
 
-from surefoot.core.errors import MachineError, SurefootError
+from surefoot.core.errors import MachineError, SurefootError, VersionError
 from surefoot.core.printable import printable
 
 VERBS = {
@@ -24,6 +24,8 @@ VERBS = {
     "gate": "Show a run's verdict, or test the gate with planted faults.",
     "cascade": "Say which answers of a lean model may stand, and at what cost.",
     "serve": "Serve the lean model over HTTP, the fallback behind it.",
+    "diff": "Say what moved between two runs or bundles.",
+    "waive": "Sign for a budget that is not shown to hold, until a day.",
     "compare": "Judge a candidate from two files of predictions alone.",
     "list": "List the plugins of each kind, or the options of one.",
 }
@@ -134,7 +136,7 @@ def _exit_code() -> int:
         # What it quotes may be of others: a log, an endpoint, a file of rows.
         lines = "\n".join(map(printable, str(error).split("\n")))
         click.echo(f"surefoot: {lines}", err=True)
-        return 4 if isinstance(error, MachineError) else 2
+        return 4 if isinstance(error, MachineError | VersionError) else 2
     except (KeyboardInterrupt, click.Abort):
         click.echo("surefoot: interrupted; the same command resumes", err=True)
         return 130
