@@ -22,6 +22,8 @@ VERBS = {
     "run": "Run a plan: all stages up to the bundle and its verdict.",
     "flips": "Show the rows whose answer a candidate changed.",
     "gate": "Show a run's verdict, or test the gate with planted faults.",
+    "export": "Write a candidate in a form that other tools read.",
+    "card": "Write a model card, or a dossier after the EU AI Act.",
     "compare": "Judge a candidate from two files of predictions alone.",
     "list": "List the plugins of each kind, or the options of one.",
 }
