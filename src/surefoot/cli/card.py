@@ -26,12 +26,14 @@ from surefoot.core.printable import printable
 )
 def command(bundle: Path, out: Path, candidate: str | None, *, dossier: bool) -> None:
     """Write a card or a dossier."""
+    from surefoot.bundle import open_bundle
     from surefoot.report.card import card_lines
     from surefoot.report.dossier import dossier_lines
     from surefoot.report.release import read_release
     from surefoot.store import whole_file
 
-    release = read_release(bundle, candidate)
+    with open_bundle(bundle) as folder:
+        release = read_release(folder, candidate)
     lines = dossier_lines(release) if dossier else card_lines(release)
     with whole_file(out) as part:
         part.write_text("\n".join(lines), encoding="utf-8", newline="\n")

@@ -36,11 +36,13 @@ def command(
     form: str, bundle: Path, out: Path, candidate: str | None, settings: tuple[str, ...]
 ) -> None:
     """Write an export."""
+    from surefoot.bundle import open_bundle
     from surefoot.report.export import write_export
     from surefoot.report.release import read_release
 
     options = _options(form, settings)
-    export = write_export(form, read_release(bundle, candidate), out, options)
+    with open_bundle(bundle) as folder:
+        export = write_export(form, read_release(folder, candidate), out, options)
     for note in export.notes:
         click.echo(f"note: {printable(note)}", err=True)
     click.echo(printable(str(out)))

@@ -50,11 +50,8 @@ def verdict_part(release: Release) -> list[str]:
         ]
     use = release.verdict.use
     if use is not None:
-        told += [
-            f"The verdict was use {use.count} of these test sets: it spent {100 * use.share:.2g} %"
-            f" of alpha, and later uses have {100 * use.left:.2g} % left.",
-            "",
-        ]
+        spent = f"it spent {100 * use.share:.2g} % of alpha, {100 * use.left:.2g} % are left"
+        told += [f"The verdict was use {use.count} of these test sets: {spent}.", ""]
     return told
 
 
@@ -173,7 +170,7 @@ def _limits(release: Release) -> Iterator[str]:
     yield from (f"Warning: {warning}" for warning in evidence["warnings"])
     yield from not_measured(release)
     for what in release.without_interval:
-        yield f"{what} was measured, but the bundle holds no interval for it, so no number is given."
+        yield f"{what}: measured, but the bundle holds no interval, so no number is given."
     yield "Intended use, users and licence: not said by this evidence."
 
 
@@ -202,9 +199,5 @@ def making_part(release: Release) -> list[str]:
         if name in environment
     ]  # fmt: skip
     rows += [(k, str(v)) for k, v in environment.get("libraries", {}).items() if v]
-    told = [
-        f"Evidence: the surefoot bundle of key `{release.key[:16]}`. `surefoot verify` checks a"
-        " bundle and runs its cells again.",
-        "",
-    ]
-    return ["## Measured with", "", *markdown_table(("", ""), rows), *told]
+    told = f"Evidence: the surefoot bundle of key {escaped(release.key)}."
+    return ["## Measured with", "", *markdown_table(("", ""), rows), told, ""]

@@ -1,8 +1,8 @@
-"""Annex IV of Regulation (EU) 2024/1689, point by point: what the evidence answers, and the gaps."""
+"""Annex IV of Regulation (EU) 2024/1689, point by point: what the evidence answers, and gaps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,7 +55,12 @@ def dossier_lines(release: Release) -> list[str]:
     answers = {point.number: point.answer(release) if point.answer else [] for point in POINTS}
     rows = [(point.number, point.asks, _state(answers[point.number])) for point in POINTS]
     parts = [
-        [f"# Technical documentation of {escaped(release.candidate.name)}", "", f"After {ACT}.", ""],
+        [
+            f"# Technical documentation of {escaped(release.candidate.name)}",
+            "",
+            f"After {ACT}.",
+            "",
+        ],
         [f"**{NO_ADVICE}**", ""],
         verdict_part(release),
         ["## The points", "", *markdown_table(("point", "asks for", "this evidence"), rows)],
@@ -70,19 +75,19 @@ def _state(answer: list[str]) -> State:
 
 def _part(point: Point, answer: list[str]) -> list[str]:
     # What an answer brings of headings stands below that of its point.
-    told = [f"##{line}" if line.startswith("## ") else line for line in answer]
+    told = [f"#{line}" if line.startswith("## ") else line for line in answer]
     head = [f"## {point.number}: {escaped(point.asks)}", "", *told]
     return [*head, f"*Not answered by this evidence:* {escaped(point.gap)}", ""]
 
 
 def _version(release: Release) -> list[str]:
     model = release.candidate
-    return [
-        f"The version is told by the model's fingerprint, `{model.fingerprint}`. It was made from the"
-        f" model of fingerprint `{release.baseline.fingerprint}`, against which every change was"
-        " measured.",
-        "",
-    ]
+    told = (
+        f"The version is told by the model's fingerprint, {escaped(model.fingerprint)}. It was made"
+        f" from the model of fingerprint {escaped(release.baseline.fingerprint)}, against which"
+        " every change was measured."
+    )
+    return [told, ""]
 
 
 def _interaction(release: Release) -> list[str]:
@@ -91,12 +96,12 @@ def _interaction(release: Release) -> list[str]:
         return []
     kinds = {"text": "texts", "image": "images", "numeric": "rows of numbers"}
     classes = ", ".join(model.signature.classes)
-    return [
+    told = (
         f"The model takes {kinds[model.signature.input]} and gives {model.signature.output} of"
         f" {len(model.signature.classes)} classes ({escaped(classes)}). It was run by"
-        f" {escaped(model.runtime)}.",
-        "",
-    ]
+        f" {escaped(model.runtime)}."
+    )
+    return [told, ""]
 
 
 def _software(release: Release) -> list[str]:
@@ -108,12 +113,9 @@ def _hardware(release: Release) -> list[str]:
     environment = release.environment
     timed = [f for f in release.of(release.candidate) if f.batch or f.quantity.endswith("_mb")]
     cpu, cpus = str(environment.get("cpu", "unknown")), environment.get("cpus", "unknown")
-    return [
-        f"Measured on {escaped(cpu)}, {cpus} processors, {escaped(str(environment.get('system')))}."
-        " Times hold for that machine:",
-        "",
-        *_table(timed),
-    ]
+    system = escaped(str(environment.get("system", "unknown")))
+    told = f"Measured on {escaped(cpu)}, {cpus} processors, {system}. Times hold for that machine:"
+    return [told, "", *_table(timed)]
 
 
 def _development(release: Release) -> list[str]:
@@ -131,14 +133,8 @@ def _development(release: Release) -> list[str]:
 
 def _design(release: Release) -> list[str]:
     limits = [f"{f.outcome}: {escaped(f.subject)}" for f in release.verdict.findings]
-    return [
-        f"A {release.kind} model, compressed under these budgets, which say what was traded for"
-        " what:",
-        "",
-        *(f"- {line}" for line in limits),
-        "",
-        *identity_part(release),
-    ]
+    told = f"A {release.kind} model, held to these budgets, which say what was traded for what:"
+    return [told, "", *(f"- {line}" for line in limits), "", *identity_part(release)]
 
 
 def _resources(release: Release) -> list[str]:
@@ -166,11 +162,11 @@ def _performance(release: Release) -> list[str]:
 
 def _metrics(release: Release) -> list[str]:
     found = dict.fromkeys(f.quantity for f in release.of(release.candidate) if f.dataset)
-    return [
+    told = (
         f"The metrics are {escaped(', '.join(found))}; the plan's own is {escaped(release.metric)}."
-        " Each is given with an interval, the number of rows it rests on, and its method.",
-        "",
-    ]
+        " Each is given with an interval, the number of rows it rests on, and its method."
+    )
+    return [told, ""]
 
 
 def _changes(release: Release) -> list[str]:
@@ -196,106 +192,124 @@ def _table(figures: list[Figure]) -> list[str]:
     return markdown_table(("quantity", "where", "measured", "n", "method"), rows)
 
 
-def _points() -> Iterator[Point]:
-    """The points of the annex, in its order and by its numbers."""
-    yield Point(
-        number="1(a)", asks="intended purpose, provider, version and its relation to earlier ones",
+POINTS = (
+    Point(
+        number="1(a)",
+        asks="intended purpose, provider, version and its relation to earlier ones",
         gap="the intended purpose, the name of the provider, and a version number.",
         answer=_version,
-    )  # fmt: skip
-    yield Point(
-        number="1(b)", asks="how the system works together with other hardware and software",
-        gap="the system around the model.", answer=_interaction,
-    )  # fmt: skip
-    yield Point(
-        number="1(c)", asks="versions of software and firmware, and what updates require",
+    ),
+    Point(
+        number="1(b)",
+        asks="how the system works together with other hardware and software",
+        gap="the system around the model.",
+        answer=_interaction,
+    ),
+    Point(
+        number="1(c)",
+        asks="versions of software and firmware, and what updates require",
         gap="firmware, the software of the system around the model, and what an update requires.",
         answer=_software,
-    )  # fmt: skip
-    yield Point(
-        number="1(d)", asks="the forms in which it is put on the market or into service",
+    ),
+    Point(
+        number="1(d)",
+        asks="the forms in which it is put on the market or into service",
         gap="all of it.",
-    )  # fmt: skip
-    yield Point(
-        number="1(e)", asks="the hardware that it is meant to run on",
+    ),
+    Point(
+        number="1(e)",
+        asks="the hardware that it is meant to run on",
         gap="the hardware that is meant; only the machine of the measurements is known.",
         answer=_hardware,
-    )  # fmt: skip
-    yield Point(
-        number="1(f)", asks="pictures of the product that it is a component of, where it is one",
+    ),
+    Point(
+        number="1(f)",
+        asks="pictures of the product that it is a component of, where it is one",
         gap="all of it.",
-    )  # fmt: skip
-    yield Point(
+    ),
+    Point(
         number="1(g)", asks="the user interface that deployers get, in outline", gap="all of it."
-    )
-    yield Point(
-        number="1(h)", asks="instructions for use for deployers, and the interface where applicable",
+    ),
+    Point(
+        number="1(h)",
+        asks="instructions for use for deployers, and the interface if applicable",
         gap="all of it.",
-    )  # fmt: skip
-    yield Point(
-        number="2(a)", asks="methods and steps of development, pre-trained parts and tools of others",
-        gap="how the model that it was made from was itself made.", answer=_development,
-    )  # fmt: skip
-    yield Point(
-        number="2(b)", asks="design: logic, choices and their reasons, trade-offs, expected output",
+    ),
+    Point(
+        number="2(a)",
+        asks="methods and steps of development, pre-trained parts, tools of others",
+        gap="how the model that it was made from was itself made.",
+        answer=_development,
+    ),
+    Point(
+        number="2(b)",
+        asks="design: logic, choices and their reasons, trade-offs, expected output",
         gap="the reasons of the choices, the people that it is meant for, and the requirements of"
         " Chapter III, Section 2 that they serve.",
         answer=_design,
-    )  # fmt: skip
-    yield Point(
-        number="2(c)", asks="system architecture, and the computation used",
+    ),
+    Point(
+        number="2(c)",
+        asks="system architecture, and the computation used",
         gap="the architecture of the system, and what the model that it was made from took.",
         answer=_resources,
-    )  # fmt: skip
-    yield Point(
-        number="2(d)", asks="data sheets: training data, provenance, selection, labelling, cleaning",
+    ),
+    Point(
+        number="2(d)",
+        asks="data sheets: training data, origin, selection, labelling, cleaning",
         gap="where the data come from, how they were chosen, labelled and cleaned, and what the"
         " model that it was made from was trained on.",
         answer=data_part,
-    )  # fmt: skip
-    yield Point(
-        number="2(e)", asks="human oversight (Article 14) and help to interpret outputs (13(3)(d))",
+    ),
+    Point(
+        number="2(e)",
+        asks="human oversight (Article 14) and help to interpret outputs (13(3)(d))",
         gap="all of it.",
-    )  # fmt: skip
-    yield Point(
+    ),
+    Point(
         number="2(f)", asks="changes of the system that are determined beforehand", gap="all of it."
-    )
-    yield Point(
-        number="2(g)", asks="validation and testing: data, metrics, discriminatory impact, signed logs",
+    ),
+    Point(
+        number="2(g)",
+        asks="validation, testing: data, metrics, discriminatory impact, signed logs",
         gap="impacts on groups that no slice was declared for, and reports that persons responsible"
         " have dated and signed.",
         answer=_testing,
-    )  # fmt: skip
-    yield Point(number="2(h)", asks="cybersecurity measures", gap="all of it.")
-    yield Point(
-        number="3", asks="monitoring, functioning, control: accuracy overall and for groups, risks,"
+    ),
+    Point(number="2(h)", asks="cybersecurity measures", gap="all of it."),
+    Point(
+        number="3",
+        asks="monitoring, functioning, control: accuracy overall and for groups, risks,"
         " oversight, input data",
         gap="risks to health, safety and rights, unintended outcomes, oversight, and the accuracy"
         " that the intended purpose needs.",
         answer=_performance,
-    )  # fmt: skip
-    yield Point(
-        number="4", asks="why the performance metrics are the right ones for this system",
-        gap="why they are appropriate; that is for the provider to argue.", answer=_metrics,
-    )  # fmt: skip
-    yield Point(number="5", asks="the risk management system (Article 9)", gap="all of it.")
-    yield Point(
-        number="6", asks="changes that the provider made through the lifecycle",
+    ),
+    Point(
+        number="4",
+        asks="why the performance metrics are the right ones for this system",
+        gap="why they are appropriate; that is for the provider to argue.",
+        answer=_metrics,
+    ),
+    Point(number="5", asks="the risk management system (Article 9)", gap="all of it."),
+    Point(
+        number="6",
+        asks="changes that the provider made through the lifecycle",
         gap="changes before the model that it was made from, and after this bundle.",
         answer=_changes,
-    )  # fmt: skip
-    yield Point(
-        number="7", asks="harmonised standards applied, or the solutions in their place",
+    ),
+    Point(
+        number="7",
+        asks="harmonised standards applied, or the solutions in their place",
         gap="all of it.",
-    )  # fmt: skip
-    yield Point(
+    ),
+    Point(
         number="8", asks="a copy of the EU declaration of conformity (Article 47)", gap="all of it."
-    )
-    yield Point(
-        number="9", asks="how performance is evaluated after release (Article 72), with its plan",
+    ),
+    Point(
+        number="9",
+        asks="how performance is evaluated after release (Article 72), with its plan",
         gap="all of it.",
-    )  # fmt: skip
-
-
-POINTS = tuple(_points())
+    ),
+)
 """All points: 1(a) to 1(h), 2(a) to 2(h), and 3 to 9."""

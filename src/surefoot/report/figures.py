@@ -14,6 +14,7 @@ from surefoot.bundle import cell_file
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Finding
 from surefoot.core.release import Figure
+from surefoot.core.within import within
 from surefoot.data.columns import read_parquet
 from surefoot.gate.samples import Rows
 
@@ -97,9 +98,9 @@ def without_interval(data: Mapping[str, Any], known: Sequence[Figure]) -> tuple[
 def estimate_of(told: Mapping[str, Any]) -> Estimate:
     """An estimate as it stands in verdict.json; what is null there is infinite."""
     ends = {"value": math.inf, "low": -math.inf, "high": math.inf}
-    known = {key: ends[key] if told[key] is None else float(told[key]) for key in ends}
-    rest = {key: told[key] for key in ("level", "method", "n")}
-    return Estimate(**known, **rest)
+    value, low, high = (ends[k] if told[k] is None else float(told[k]) for k in ends)
+    level, method, n = told["level"], told["method"], told["n"]
+    return Estimate(value=value, low=low, high=high, level=level, method=method, n=n)
 
 
 def _of_rows(folder: Path, model: str, data: Mapping[str, Any]) -> Iterator[Figure]:
@@ -109,13 +110,15 @@ def _of_rows(folder: Path, model: str, data: Mapping[str, Any]) -> Iterator[Figu
     told = [c for c in data["comparisons"] if model in (baseline, c["candidate"])]
     for one in {(c["metric"], *(c[key] for key in PLACE)): c for c in told}.values():
         file = cell_file(one["dataset"], one["shift"], one["severity"])
-        path = folder / "cells" / model / file
+        path = within(folder, "cells", model, file)
         if file not in read:
             read[file] = read_parquet(path) if path.is_file() else {}
         mask = f"slice_{one['slice']}"
         if one["metric"] in read[file] and (one["slice"] is None or mask in read[file]):
             chosen = slice(None) if one["slice"] is None else read[file][mask].astype(bool)
-            columns = {k: read[file][k][chosen] for k in (one["metric"], "group") if k in read[file]}
+            columns = {
+                k: read[file][k][chosen] for k in (one["metric"], "group") if k in read[file]
+            }
             yield Figure(
                 model=model,
                 quantity=one["metric"],
@@ -128,17 +131,18 @@ def _of_rows(folder: Path, model: str, data: Mapping[str, Any]) -> Iterator[Figu
 def _mean(metric: str, columns: Mapping[str, np.ndarray]) -> Estimate:
     """The mean of a metric of rows, by the methods that budgets on it are judged by."""
     values, groups = columns[metric].astype(np.float64), columns.get("group")
-    n, right = len(values), metric == "accuracy"
+    n, right, shown = len(values), metric == "accuracy", 0.0
     if right and groups is None:
         found = stats.proportion_interval(values.sum(), n, level=LEVEL)
         method = "Clopper-Pearson"
     else:
+        # A share is taken from 1, as the gate takes one that has a lower limit.
+        shown = 1.0 if right else 0.0
         span = getattr(plugins.module("metric", metric), "SPAN", math.inf)
-        gain = values - 1 if right else values  # as the gate takes a share from below
-        rows = Rows(gain=gain, margin=0.0, groups=groups, span=span, answers=right)
+        rows = Rows(gain=values - shown, margin=0.0, groups=groups, span=span, answers=right)
         found, method = rows.interval(LEVEL), rows.method.replace("paired t", "t")
-        found = found if not right else stats.Interval(found.value + 1, found.low + 1, found.high + 1)
-    value, low, high = (float(np.ravel(end)[0]) for end in (found.value, found.low, found.high))
+    ends = (found.value, found.low, found.high)
+    value, low, high = (float(np.ravel(end)[0]) + shown for end in ends)
     return Estimate(value=value, low=low, high=high, level=LEVEL, method=method, n=n)
 
 

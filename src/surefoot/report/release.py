@@ -16,6 +16,7 @@ from surefoot.core.nested import from_json
 from surefoot.core.parts import is_part
 from surefoot.core.plan import OWN_SETS
 from surefoot.core.release import ColumnKind, DataUsed, Release, Role, Shipped
+from surefoot.core.within import within
 from surefoot.gate import best
 from surefoot.report.figures import of_findings, read_figures, without_interval
 
@@ -59,7 +60,7 @@ def read_release(path: Path, candidate: str | None = None) -> Release:
             environment=read_environment(path),
             evidence=data,
             plan=plan,
-            cells=path / "cells" / name,
+            cells=within(path, "cells", name),
             exported_at=time.time(),
         )
     except (KeyError, TypeError, AttributeError, StopIteration) as error:
@@ -95,12 +96,12 @@ def _shipped(path: Path, name: str, data: Mapping[str, Any]) -> Shipped:
     told = next(c for c in data["candidates"] if c["name"] == name)
     described = {key: told[key] for key in ("name", "runtime", "seed", "fingerprint", "size_bytes")}
     steps = tuple((use, options) for use, options in told["steps"])
-    folder = path / "models" / name
+    folder = within(path, "models", name)
     if not folder.is_dir():
         return Shipped(**described, steps=steps)
     # Nothing here opens the model, so nothing can run.
     model = models.read_model(folder, trust=True)
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    names = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
     return Shipped(
         **described,
         steps=steps,
@@ -108,7 +109,7 @@ def _shipped(path: Path, name: str, data: Mapping[str, Any]) -> Shipped:
         format=model.format,
         file=model.file,
         signature=model.signature,
-        files={file.relative_to(folder).as_posix(): hash_file(file) for file in files},
+        files={inside: hash_file(within(folder, inside)) for inside in names},
     )
 
 

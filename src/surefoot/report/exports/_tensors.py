@@ -54,20 +54,21 @@ def onnx_tensors(model: Shipped) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]
         session = onnxruntime.InferenceSession(
             str(model.folder / model.file), providers=["CPUExecutionProvider"]
         )
-    # ONNX Runtime's errors are of classes of its own, directly below Exception and RuntimeError.
-    except (RuntimeError, ValueError, *_failures(onnxruntime)) as error:
+    except _failures() as error:
         why = str(error).partition("\n")[0]
         raise ModelError(f"cannot be opened: {why}", where=str(model.folder)) from error
     inputs, outputs = session.get_inputs(), session.get_outputs()
     return tuple(map(_tensor, inputs)), tuple(map(_tensor, outputs))
 
 
-def _failures(onnxruntime: Any) -> tuple[type[Exception], ...]:
+def _failures() -> tuple[type[Exception], ...]:
+    """What opening a file may raise: ONNX Runtime's errors are classes of its own."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    return tuple(
+    found: list[type[Exception]] = [
         one for one in vars(state).values() if isinstance(one, type) and issubclass(one, Exception)
-    )
+    ]
+    return (RuntimeError, ValueError, *found)
 
 
 def _tensor(port: Any) -> Tensor:

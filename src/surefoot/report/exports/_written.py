@@ -125,4 +125,6 @@ def _quoted(character: str) -> str:
     code = ord(character)
     if 0xD800 <= code <= 0xDFFF:  # half a character, which no file can hold
         return "?"
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
+    return (
+        f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
+    )

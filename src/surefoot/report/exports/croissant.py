@@ -14,16 +14,20 @@ from surefoot.core.release import ColumnKind, DataUsed, Export, Release
 from surefoot.report.exports._written import json_text, slug
 
 _TYPES: dict[ColumnKind, str] = {
-    "text": "sc:Text", "number": "sc:Float", "label": "sc:Text", "id": "sc:Text", "group": "sc:Text",
-}  # fmt: skip
+    "text": "sc:Text",
+    "number": "sc:Float",
+    "label": "sc:Text",
+    "id": "sc:Text",
+    "group": "sc:Text",
+}
 _MEDIA = {"csv": "text/csv", "jsonl": "application/jsonlines", "parquet": "application/x-parquet"}
 """Sources that are one table file, and what it is called."""
 _SPLITS = {"test": "cr:TestSplit", "train": "cr:TrainingSplit", "selection": "cr:ValidationSplit"}
 _TERMS = (
     "citeAs", "column", "equivalentProperty", "extract", "field", "fileObject", "fileProperty",
-    "fileSet", "format", "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet",
-    "references", "regex", "repeated", "replace", "samplingRate", "separator", "source", "subField",
-    "transform",
+    "fileSet", "format", "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField",
+    "path", "recordSet", "references", "regex", "repeated", "replace", "samplingRate", "separator",
+    "source", "subField", "transform",
 )  # fmt: skip
 CONTEXT: dict[str, Any] = {
     "@language": "en",
@@ -48,6 +52,7 @@ def croissant(release: Release, *, data: str | None = None) -> Export:
     marked as live, which in Croissant means that checksums are not given.
 
     Args:
+        release: The candidate.
         data: The folder of the plan, from which its paths are seen; the files are hashed there.
     """
     tables = [used for used in release.data if used.source in _MEDIA]

@@ -9,11 +9,17 @@ from typing import Any
 import numpy as np
 
 from surefoot.core.release import Export, Figure, Release
+from surefoot.core.within import within
 from surefoot.report.exports._written import bounded, id_of, json_text, slug
 
 VERSION = "0.3.0"
 """The version of the schemas `eval.schema.json` and `instance_level_eval.schema.json`."""
-_ENDS = {"accuracy": (0.0, 1.0), "macro_f1": (0.0, 1.0), "auc": (0.0, 1.0), "ece": (0.0, 1.0)}
+_ENDS: dict[str, tuple[float, float | None]] = {
+    "accuracy": (0.0, 1.0),
+    "macro_f1": (0.0, 1.0),
+    "auc": (0.0, 1.0),
+    "ece": (0.0, 1.0),
+}
 _ENDS |= {"aurc": (0.0, 1.0), "brier": (0.0, 2.0), "log_loss": (0.0, None)}
 """The least and the largest value of a metric; None where it has none."""
 _UNITS = {"p50_ms": "ms", "p99_ms": "ms", "size_mb": "MB", "memory_mb": "MB"}
@@ -32,6 +38,7 @@ def every_eval_ever(
     A number without two finite ends of its interval is left out and named.
 
     Args:
+        release: The candidate.
         model_id: The model's id, `OWNER/NAME` on the Hugging Face Hub; by default its name alone.
         organisation: Who evaluated.
         relationship: Of the evaluator to the model: `first_party`, `third_party`, `collaborative`
@@ -154,7 +161,7 @@ def _samples(release: Release, evaluation: str, name: str) -> Iterator[str]:
     import duckdb
 
     for used in release.data:
-        path = release.cells / f"{used.name}.parquet"
+        path = within(release.cells, f"{used.name}.parquet")
         if used.role != "test" or not path.is_file():
             continue
         with duckdb.connect(":memory:") as connection:

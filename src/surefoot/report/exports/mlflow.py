@@ -33,11 +33,12 @@ def mlflow(
 ) -> Export:
     """An MLflow model folder without pickle or Python code, and a logged run if asked for.
 
-    An ONNX file gets an `MLmodel` with the ONNX flavour, which `mlflow.onnx.load_model` reads; other
-    models are plain files. The run holds each number with the ends of its interval and its n as
-    metrics of their own, the recipe as parameters, and the verdict as a tag.
+    An ONNX file gets an `MLmodel` with the ONNX flavour, which `mlflow.onnx.load_model` reads;
+    other models are plain files. The run holds each number with the ends of its interval and its
+    n as metrics of their own, the recipe as parameters, and the verdict as a tag.
 
     Args:
+        release: The candidate.
         tracking_uri: The server to log a run at, for example `http://127.0.0.1:5000`.
         experiment: The experiment of that run; made where it is missing.
     """
@@ -47,7 +48,7 @@ def mlflow(
             f"the bundle does not hold the model of '{model.name}'",
             fix="only the baseline's and that of a candidate that passed are kept",
         )
-    _, notes = bounded(release)
+    notes: tuple[str, ...] = ()
     files: dict[str, str | Path] = {name: model.folder / name for name in model.files}
     if model.format == "onnx":
         files |= {"MLmodel": yaml_text(_described(release))}
@@ -56,7 +57,11 @@ def mlflow(
         notes = (*notes, f"a {model.format} model is written as plain files, without an MLmodel")
     if tracking_uri is not None:
         run = _log(release, files, tracking_uri, experiment)
-        notes = (*notes, f"logged as run {run} of the experiment '{experiment}'")
+        notes = (
+            *notes,
+            *bounded(release)[1],
+            f"logged as run {run} of the experiment '{experiment}'",
+        )
     return Export(files=files, notes=notes)
 
 
@@ -101,7 +106,9 @@ def _spec(tensors: tuple[Tensor, ...]) -> str:
 def _requirements(environment: Mapping[str, Any]) -> str:
     """What the ONNX flavour needs to load the file, in the versions it was measured with."""
     known = environment.get("libraries", {})
-    return "".join(f"{name}=={known[name]}\n" for name in ("onnx", "onnxruntime") if known.get(name))
+    return "".join(
+        f"{name}=={known[name]}\n" for name in ("onnx", "onnxruntime") if known.get(name)
+    )
 
 
 def _told(release: Release) -> dict[str, str]:
@@ -116,9 +123,7 @@ def _told(release: Release) -> dict[str, str]:
     }
 
 
-def _log(
-    release: Release, files: Mapping[str, str | Path], uri: str, experiment: str
-) -> str:
+def _log(release: Release, files: Mapping[str, str | Path], uri: str, experiment: str) -> str:
     """Log a run; gives its id."""
     library = require("mlflow", extra="mlflow", error=PluginError)
     entities = require("mlflow.entities", extra="mlflow", error=PluginError)

@@ -27,6 +27,7 @@ def model_card(release: Release, *, hub: dict[str, str] | None = None) -> Export
     a data set on the Hub, which no bundle knows.
 
     Args:
+        release: The candidate.
         hub: By test set, the benchmark on the Hub that it is: `OWNER/NAME` or `OWNER/NAME/TASK`.
     """
     figures, notes = bounded(release)
@@ -39,7 +40,10 @@ def model_card(release: Release, *, hub: dict[str, str] | None = None) -> Export
             entries = [_entry(figure, benchmark, release) for figure in own]
             files[f".eval_results/{slug(dataset)}.yaml"] = yaml_text(entries)
     if not named:
-        notes = (*notes, "no .eval_results: --set hub.TEST_SET=OWNER/NAME says which benchmark it is")
+        notes = (
+            *notes,
+            "no .eval_results: --set hub.TEST_SET=OWNER/NAME says which benchmark it is",
+        )
     return Export(files=files, notes=notes)
 
 
@@ -53,7 +57,9 @@ def _named(hub: Mapping[str, str], release: Release) -> dict[str, tuple[str, str
         owner, _, rest = text.partition("/")
         name, _, task = rest.partition("/")
         if not owner or not name or "/" in task:
-            raise PlanError(f"hub.{dataset}: should be OWNER/NAME or OWNER/NAME/TASK, found '{text}'")
+            raise PlanError(
+                f"hub.{dataset}: should be OWNER/NAME or OWNER/NAME/TASK, found '{text}'"
+            )
         found[dataset] = (f"{owner}/{name}", task or "default")
     return found
 
@@ -90,7 +96,7 @@ def _results(
     for where in places:
         here = [f for f in figures if f.where == where and f.dataset is not None]
         name = str(here[0].dataset)
-        args = {"surefoot_rows_fingerprint": fingerprints.get(name)}
+        args: dict[str, Any] = {"surefoot_rows_fingerprint": fingerprints.get(name)}
         args |= {"slice": here[0].slice, "shift": here[0].shift or None}
         args |= {"severity": here[0].severity if here[0].shift else None}
         yield {
