@@ -50,9 +50,11 @@ def command(
 
 def _options(form: str, settings: tuple[str, ...]) -> dict[str, Any]:
     """The options of a format, checked as those of plugins in a plan are."""
+    from surefoot import plugins
     from surefoot.plan.calls import call_problems
     from surefoot.plan.read import set_key
 
+    plugins.module("export", form)
     options: dict[str, Any] = {}
     found = [problem for setting in settings for problem in set_key(options, setting)]
     found += call_problems("export", {**options, "use": form}, form)

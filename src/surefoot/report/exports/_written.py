@@ -20,11 +20,16 @@ _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 """Unicode's categories of what a reader of YAML or of the text may stumble over."""
 
 
-def json_text(value: Any) -> str:
-    """JSON that a person can read; what is no number is refused rather than written as NaN."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    # Half a character, which JSON can hold and a file cannot, becomes a question mark.
-    return text.encode("utf-8", "replace").decode()
+def json_text(value: Any, *, indent: int | None = 1) -> str:
+    """JSON that a person can read: what cannot be seen is escaped, and NaN is refused.
+
+    Args:
+        value: Tables, lists, texts, finite numbers, true or false, and null.
+        indent: Blanks for each level; None for one line.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    hidden = {c for c in set(text) if unicodedata.category(c) in _UNSEEN} - {"\n"}
+    return text.translate({ord(c): json.dumps(c)[1:-1] for c in hidden}) + "\n"
 
 
 def yaml_text(value: Mapping[str, Any] | Sequence[Any]) -> str:
@@ -45,7 +50,7 @@ def slug(text: str) -> str:
         text: Any text.
     """
     kept = re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.")[:60]
-    if kept == text:
+    if kept and kept == text:
         return kept
     digits = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{kept}-{digits}" if kept else digits

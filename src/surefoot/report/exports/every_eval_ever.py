@@ -176,7 +176,7 @@ def _samples(release: Release, evaluation: str, name: str) -> Iterator[str]:
                 "evaluation_name": used.name,
                 "evaluation_result_id": f"accuracy on {used.name}",
             }
-            yield json.dumps(record, ensure_ascii=False, sort_keys=True) + "\n"
+            yield json_text(record, indent=None)
 
 
 def _sample(found: Mapping[str, Any], row: int, *, correct: bool) -> dict[str, Any]:

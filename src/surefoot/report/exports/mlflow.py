@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,8 @@ def mlflow(
     else:
         notes = (*notes, f"a {model.format} model is written as plain files, without an MLmodel")
     if tracking_uri is not None:
-        run = _log(release, files, tracking_uri, experiment)
+        with redirect_stdout(sys.stderr):  # where the run can be seen is no result of ours
+            run = _log(release, files, tracking_uri, experiment)
         notes = (
             *notes,
             *bounded(release)[1],
@@ -177,7 +180,9 @@ def _check_reached(uri: str) -> None:
 def _metrics(release: Release) -> Iterator[tuple[str, float]]:
     for figure in bounded(release)[0]:
         e = figure.estimate
-        key = "/".join(slug(part) for part in (figure.quantity, figure.where) if part)
+        timed = figure.batch is not None and figure.load is None
+        where = f"batch_{figure.batch}" if timed else figure.where
+        key = "/".join(slug(part) for part in (figure.quantity, where) if part)
         yield key, e.value
         if e.method != "exact":
             yield from ((f"{key}/low", e.low), (f"{key}/high", e.high), (f"{key}/n", float(e.n)))
