@@ -26,6 +26,8 @@ VERBS = {
     "serve": "Serve the lean model over HTTP, the fallback behind it.",
     "diff": "Say what moved between two runs or bundles.",
     "waive": "Sign for a budget that is not shown to hold, until a day.",
+    "export": "Write a candidate in a form that other tools read.",
+    "card": "Write a model card, or a dossier after the EU AI Act.",
     "compare": "Judge a candidate from two files of predictions alone.",
     "list": "List the plugins of each kind, or the options of one.",
 }

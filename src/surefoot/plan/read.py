@@ -51,7 +51,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool =
     except tomllib.TOMLDecodeError as error:
         raise PlanError(f"not valid TOML: {error}", where=str(path)) from error
     overrides = tuple(overrides)
-    found = [problem for override in overrides for problem in _set(tables, override)]
+    found = [problem for override in overrides for problem in set_key(tables, override)]
     file, broken = typed(tables)
     folder = path.resolve().parent
     recipes = [_recipe(c, folder) for c in file.candidate]
@@ -122,7 +122,7 @@ def _text(path: Path) -> str:
         raise PlanError(f"cannot be read: {error}", where=str(path)) from error
 
 
-def _set(tables: Table, override: str) -> Iterator[str]:
+def set_key(tables: Table, override: str) -> Iterator[str]:
     """Change one value; yields what is wrong with the override, if anything is."""
     key, equals, value = override.partition("=")
     *parents, last = re.findall(r"[^.\[\]\s]+", key) or [""]
