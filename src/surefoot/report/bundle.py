@@ -53,7 +53,7 @@ def bundle_lines(path: Path) -> list[str]:
         ],
         found_lines(data.get("found_slices")),
         cost_lines(data),
-        list(_remarks(bundle, data)),
+        list(remark_lines(bundle, data)),
         [verdict_line(first)],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part).splitlines()
@@ -196,7 +196,13 @@ def _measured(data: Mapping[str, Any]) -> Iterator[str]:
         yield from _seeds(comparison)
 
 
-def _remarks(bundle: Bundle, data: Mapping[str, Any]) -> Iterator[str]:
+def remark_lines(bundle: Bundle, data: Mapping[str, Any]) -> Iterator[str]:
+    """What to know of the measurements, and how often these test sets were looked at.
+
+    Args:
+        bundle: The bundle.
+        data: Its `verdict.json`.
+    """
     yield from _measured(data)
     if len(bundle.verdicts) > 1:
         tried = len(bundle.verdicts)
