@@ -1,5 +1,6 @@
 """The evidence on disk."""
 
+from surefoot.bundle.archive import open_bundle, pack_bundle
 from surefoot.bundle.environment import changes, environment, environment_key
 from surefoot.bundle.read import (
     missing_files,
@@ -18,7 +19,9 @@ __all__ = [
     "environment",
     "environment_key",
     "missing_files",
+    "open_bundle",
     "open_for_noise",
+    "pack_bundle",
     "read_bundle",
     "read_environment",
     "read_verdict_json",

@@ -57,12 +57,13 @@ def command(
 
 
 def _against(plan: Plan, run: Path, out: Path, *, as_json: bool) -> int:
+    from surefoot.bundle import open_bundle
     from surefoot.bundle.encode import encode
     from surefoot.drift import drift
     from surefoot.report.drift import drift_exit_code, drift_lines
 
-    with shown() as progress:
-        found = drift(plan, run, out, progress)
+    with open_bundle(run) as bundle, shown() as progress:
+        found = drift(plan, bundle, out, progress)
     told = json.dumps(encode(found), indent=1, ensure_ascii=False)
     click.echo(told if as_json else "\n".join(drift_lines(found)))
     return drift_exit_code(found)

@@ -35,19 +35,20 @@ def command(  # size: one argument per option of the verb
     as_json: bool,
 ) -> None:
     """Show changed answers."""
+    from surefoot.bundle import open_bundle
     from surefoot.plan import read_plan
     from surefoot.report.flips import inputs_of, other_source, read_flips
     from surefoot.report.flips_lines import flips_json, flips_lines
     from surefoot.report.flips_page import write_page
 
     checked = read_plan(plan)
-    bundle = (out or checked.path.parent / "surefoot-run") / "bundle"
-    flips = read_flips(bundle, candidate=candidate, dataset=dataset, shift=shift)
     columns = checked.task.columns()
-    with shown() as progress:
+    with open_bundle(out or checked.path.parent / "surefoot-run") as bundle, shown() as progress:
+        flips = read_flips(bundle, candidate=candidate, dataset=dataset, shift=shift)
         inputs = inputs_of(checked, bundle, flips, progress)
+        others = other_source(bundle)
     note = ""
-    if any(place.shift for place in flips.places) and other_source(bundle):
+    if any(place.shift for place in flips.places) and others:
         note = "another version of surefoot made the run; its shifts may have been others"
         click.echo(note, err=True)
     if html:
