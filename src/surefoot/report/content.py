@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from surefoot.report.reproduce import reproduce_lines
 from surefoot.report.slices import worst_line
 from surefoot.report.svg.front import FrontPoint
 from surefoot.report.terminal import (
+    PERCENT,
     WORST_FIRST,
     amount,
     changes,
@@ -94,7 +95,7 @@ class Front:
     change: str
     """What the change is."""
     limit: float | None
-    """What the change is held against, in points; None where nothing is."""
+    """What the change is held against, in its unit; None where nothing is."""
     points: tuple[FrontPoint, ...]
     """The baseline first."""
 
@@ -298,14 +299,17 @@ def _front(
             points.append(_point(standing, found.estimate, found.subject, timed=timed))
         elif standing.name in first and first[standing.name].difference is not None:
             line = first[standing.name]
-            points.append(_point(standing, line.difference, f"{metric} on {line.name}", timed=timed))
+            points.append(
+                _point(standing, line.difference, f"{metric} on {line.name}", timed=timed)
+            )
     quantity = next(iter(drops.values())).budget.quantity if held and drops else metric
     where = "where its budget is most in doubt" if held else "on the first test set"
+    scale, unit = (100, ", pp") if quantity in PERCENT else (1, "")
     return Front(
         cost="median milliseconds a call" if timed else "MB",
-        change=f"{quantity}, candidate minus baseline, {where}",
-        limit=limits.pop() if held and len(limits) == 1 else None,
-        points=tuple(_marked(points)),
+        change=f"{quantity}, candidate minus baseline{unit}, {where}",
+        limit=scale * limits.pop() if held and len(limits) == 1 else None,
+        points=tuple(_scaled(p, scale) for p in _marked(points)),
     )
 
 
@@ -334,10 +338,13 @@ def _point(standing: Standing, change: Estimate | None, subject: str, *, timed: 
     )
 
 
+def _scaled(point: FrontPoint, scale: float) -> FrontPoint:
+    ends = {key: scale * getattr(point, key) for key in ("change", "low", "high")}
+    return replace(point, **ends)
+
+
 def _marked(points: Sequence[FrontPoint]) -> Iterator[FrontPoint]:
     """Points, with those that no other one beats in both measured numbers marked."""
-    from dataclasses import replace
-
     for p in points:
         beaten = any(
             q.cost <= p.cost and q.change >= p.change and (q.cost, q.change) != (p.cost, p.change)

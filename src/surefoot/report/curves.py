@@ -44,7 +44,13 @@ def envelope_plots(envelopes: Sequence[Mapping[str, Any]], candidate: str) -> It
         y_name = "drop of accuracy, pp" if shift else "late answers, %" if share else "p99, ms"
         curves = [_curve(e, scale) for e in (here[0], *drawn)]
         rows = [
-            [e["candidate"], f"{p['at']:.3g}", f"{scale * p['value']:.3g}", f"{p['n']:,}", p["side"]]
+            [
+                e["candidate"],
+                f"{p['at']:.3g}",
+                f"{scale * p['value']:.3g}",
+                f"{p['n']:,}",
+                p["side"],
+            ]
             for e in here
             for p in e["probes"]
             if p["value"] is not None
@@ -84,7 +90,11 @@ def shift_plots(places: Sequence[PlaceLine], candidate: str) -> Iterator[Plotted
         y_name = f"{metric}, {candidate} minus baseline, {unit}".removesuffix(", ")
         drawn = sorted(sets, key=lambda name: _lowest(of[name]))[:SERIES]
         rows = [[n, f"{p.severity:g}", shown_change(p), f"{p.n:,}"] for n in sets for p in of[n]]
-        more = f" The {len(drawn)} test sets that may have lost most are drawn." if len(sets) > SERIES else ""
+        more = (
+            f" The {len(drawn)} test sets that may have lost most are drawn."
+            if len(sets) > SERIES
+            else ""
+        )
         yield Plotted(
             name=f"{shift} by severity",
             caption=f"{shift} by severity, with the interval of each difference; 0 is the rows as they"

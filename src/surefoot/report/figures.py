@@ -38,7 +38,7 @@ def front_table(front: Front) -> Table:
     for i, p in enumerate(front.points):
         high = "none" if math.isinf(p.cost_high) else f"{p.cost_high:.3g}"
         ends = "" if p.cost_low == p.cost_high else f" [{p.cost_low:.3g}, {high}]"
-        change = f"{p.change:+.4f} [{p.low:+.4f}, {p.high:+.4f}]" if p.outcome else ""
+        change = f"{p.change:+.3g} [{p.low:+.3g}, {p.high:+.3g}]" if p.outcome else ""
         ahead = "yes" if p.on_front else ""
         rows.append((str(i), p.name, f"{p.cost:.3g}{ends}", change, p.subject, ahead))
     header = ("no.", "candidate", front.cost, "difference", "of", "on the front")
@@ -56,9 +56,7 @@ def speed_figures(content: Content) -> Iterator[dict[str, Any]]:
         if not drawn:
             continue
         name = f"latency, {one.title}"
-        rows = [
-            (s.name, _ends(s.p50), _ends(s.p99), *_shares(s), f"{s.n:,}") for s in one.spreads
-        ]
+        rows = [(s.name, _ends(s.p50), _ends(s.p99), *_shares(s), f"{s.n:,}") for s in one.spreads]
         header = ("candidate", "p50 ms", "p99 ms", "p5", "p25", "p75", "p95", "calls")
         limits = {f"p{key.removeprefix('p')}": value for key, value in one.limits.items()}
         yield {
@@ -84,7 +82,9 @@ def confidence_figures(content: Content) -> Iterator[dict[str, Any]]:
     names = (content.baseline, content.candidate)
     sets = [d for d in dict.fromkeys(key[1] for key in places) if (names[1], d) in places]
     for dataset in sets[:SETS]:
-        shown = [_confidence(n, places[n, dataset]["before"]) for n in names if (n, dataset) in places]
+        shown = [
+            _confidence(n, places[n, dataset]["before"]) for n in names if (n, dataset) in places
+        ]
         yield {
             "name": dataset,
             "caption": f"{dataset}, probabilities as they came. Left: on the dashed diagonal confidence"
@@ -118,7 +118,10 @@ def _confidence(name: str, found: Mapping[str, Any]) -> Confidence:
         (k["coverage"], *(k["accuracy"][key] for key in ("value", "low", "high")))
         for k in found["curve"]
     ]
-    known = [(at, v, 0.0 if low is None else low, 1.0 if high is None else high) for at, v, low, high in curve]
+    known = [
+        (at, v, 0.0 if low is None else low, 1.0 if high is None else high)
+        for at, v, low, high in curve
+    ]
     return Confidence(name=name, bins=tuple(bins), curve=tuple(known))
 
 
@@ -149,5 +152,6 @@ def _ends(found: tuple[float, float, float]) -> str:
 
 
 def _shares(spread: Spread) -> list[str]:
-    return [f"{spread.quantiles[q]:.3g}" if spread.quantiles else "" for q in (0.05, 0.25, 0.75, 0.95)]
-
+    return [
+        f"{spread.quantiles[q]:.3g}" if spread.quantiles else "" for q in (0.05, 0.25, 0.75, 0.95)
+    ]

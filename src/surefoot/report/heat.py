@@ -10,7 +10,7 @@ from surefoot.core.evidence import Outcome
 from surefoot.report.places import PlaceLine, change_text, shown_change
 from surefoot.report.terminal import PERCENT
 
-SIGNS: Mapping[Outcome | None, str] = {"PASS": "✓", "FAIL": "✗", "INCONCLUSIVE": "?", None: "–"}
+SIGNS: Mapping[Outcome | None, str] = {"PASS": "✓", "FAIL": "✗", "INCONCLUSIVE": "?", None: "·"}
 """Outcomes that need no colour to be told apart."""
 STEPS = (0.0025, 0.01, 0.03)
 """Shares from which a difference is shaded, and shaded more."""

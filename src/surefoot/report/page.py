@@ -146,7 +146,9 @@ def _judged(content: Content) -> dict[str, Any]:
     return {
         "first": worst_first(first.budgets)[:MOST_FIRST],
         "others": [{"name": s.name, "outcome": s.outcome, **_other(s.budgets)} for s in others],
-        "standings": as_table("The baseline, then the candidates, the leanest first", header, rows, failed),
+        "standings": as_table(
+            "The baseline, then the candidates, the leanest first", header, rows, failed
+        ),
         "front": _markup(figure) if figure else "",
         "front_words": "Each box is the interval of both numbers. Dashed is the limit; dotted joins those"
         " that no other candidate beats in both, as measured. ● pass, ▲ inconclusive, ✕ fail, ■"
@@ -227,7 +229,10 @@ def _changed(content: Content) -> dict[str, Any]:
     ]
     header = ("", "where", "id", "right", "was", "now", "moved")
     table = as_table("Moved: probability that went from the right class to others", header, rows)
-    return {"gallery_words": words + more if counts else f"{words[:1].upper()}{words[1:]}.", "gallery_table": table}
+    return {
+        "gallery_words": words + more if counts else f"{words[:1].upper()}{words[1:]}.",
+        "gallery_table": table,
+    }
 
 
 def _search(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,7 +252,9 @@ def _environment(made: Mapping[str, Any]) -> Table:
         if isinstance(value, Mapping):
             rows += [(f"{key}: {name}", str(part)) for name, part in value.items() if part]
         else:
-            rows.append((key, ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
+            rows.append(
+                (key, ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+            )
     return as_table("", ("what", "value"), rows)
 
 

@@ -148,7 +148,9 @@ def _key(one: Mapping[str, Any]) -> tuple[Any, ...]:
 def _estimate(own: Mapping[str, Any] | None) -> Estimate | None:
     if own is None or own["value"] is None:
         return None
-    low, high = (own[k] if own[k] is not None else s * math.inf for k, s in (("low", -1), ("high", 1)))
+    low, high = (
+        own[k] if own[k] is not None else s * math.inf for k, s in (("low", -1), ("high", 1))
+    )
     return Estimate(**{**own, "low": low, "high": high})
 
 

@@ -22,13 +22,12 @@ def reproduce_lines(
     pins = [f"{name}=={version}" for name, version in libraries.items() if version]
     named = shlex.quote(str(bundle))
     first = f"pip install {' '.join(pins)}  # the versions of this run" if pins else ""
-    copy = shlex.quote(f"{bundle}/plan.toml" if bundle.is_dir() else "plan.toml")
     return tuple(
         line
         for line in (
             first,
             f"surefoot verify {named}  # are the files whole, and do its claims come out again",
-            f"surefoot run {copy}  # all of it, where the plan's data and model lie",
+            "surefoot run plan.toml  # the bundle's plan, put where its data and model lie",
             f"surefoot report {named} --format json  # the numbers of this page",
         )
         if line

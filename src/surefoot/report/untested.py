@@ -95,14 +95,18 @@ def _slices(data: Mapping[str, Any], verdicts: Sequence[Verdict]) -> Iterator[Ga
     if few:
         yield Gap(what=f"slices with few rows: {_names(few)}", fix="more labelled rows of these")
     if data.get("found_slices") is None:
-        yield Gap(what="slices that nobody declared were not looked for", fix="evaluate.find_slices")
+        yield Gap(
+            what="slices that nobody declared were not looked for", fix="evaluate.find_slices"
+        )
 
 
 def _timing(data: Mapping[str, Any], verdicts: Sequence[Verdict]) -> Iterator[Gap]:
     budgets = [f.budget for verdict in verdicts for f in verdict.findings]
     if not data["latencies"]:
         yield Gap(what="latency was not measured", fix="a budget on p99_ms or speedup")
-    elif not any(b.quantity.endswith("_ms") or b.quantity in ("speedup", "rows_per_s") for b in budgets):
+    elif not any(
+        b.quantity.endswith("_ms") or b.quantity in ("speedup", "rows_per_s") for b in budgets
+    ):
         what = "latency was measured, but no budget judges it"
         yield Gap(what=what, fix="a budget on p99_ms or speedup")
     if not data.get("loads"):

@@ -69,11 +69,15 @@ def curve_plot(
 
 def _series(curve: Curve, i: int, x: Scale, y: Scale) -> str:
     shape, kind = MARKS[i % len(MARKS)], f"s{i}"
-    points = [(x.at(at), y.at(value)) for at, value, _, _ in curve.points]
+    aside = 3 * i if any(low != high for _, _, low, high in curve.points) else 0
+    points = [(x.at(at) + aside, y.at(value)) for at, value, _, _ in curve.points]
     parts = [path(points, f"curve {kind}")]
     for at, _, low, high in curve.points:
         if low != high:
-            parts.append(line(x.at(at), y.at(low), x.at(at), y.at(high), f"whisker {kind}"))
+            # Aside, so that intervals at one value do not cover each other.
+            parts.append(
+                line(x.at(at) + aside, y.at(low), x.at(at) + aside, y.at(high), f"whisker {kind}")
+            )
     parts += [mark(*point, shape, kind) for point in points]
     key = WIDTH - KEY + 18, TOP + 8 + 20 * i
     name = curve.name if len(curve.name) < 21 else f"{curve.name[:19]}…"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from surefoot.core.evidence import Outcome
 from surefoot.report.svg.plot import Scale, box, grid, line, linear, mark, positive, svg, text
@@ -57,9 +58,9 @@ def front_plot(points: Sequence[FrontPoint], *, cost: str, change: str, limit: f
         parts.append(line(x.start, y.at(limit), x.end, y.at(limit), "limit"))
         parts.append(text(x.start + 4, y.at(limit) - 4, f"limit {limit:+g}", kind="limit"))
     ahead = sorted((p for p in points if p.on_front), key=lambda p: p.cost)
-    pairs = zip(ahead, ahead[1:], strict=False)
     parts += [
-        line(x.at(a.cost), y.at(a.change), x.at(b.cost), y.at(b.change), "front") for a, b in pairs
+        line(x.at(a.cost), y.at(a.change), x.at(b.cost), y.at(b.change), "front")
+        for a, b in pairwise(ahead)
     ]
     parts += [_box(p, x, y) for p in points]
     parts += _labels(points, x, y)
@@ -85,8 +86,8 @@ def _labels(points: Sequence[FrontPoint], x: Scale, y: Scale) -> list[str]:
         left, wide, at = x.at(point.cost) + 9, 7.2 * len(words), y.at(point.change) - 6
         if left + wide > x.end:
             left -= wide + 18
-        while any(abs(at - b) < 13 and left < r and left + wide > s for b, s, r in taken):
-            at += 13
+        while any(abs(at - b) < 15 and left < r and left + wide > s for b, s, r in taken):
+            at += 15
         taken.append((at, left, left + wide))
         parts.append(text(left, at, words, kind="name"))
     return parts

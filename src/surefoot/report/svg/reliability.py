@@ -57,7 +57,9 @@ def coverage_plot(shown: Sequence[Confidence], title: str) -> str:
     parts = [grid(x, y, "share answered", "share right of those")]
     for i, one in enumerate(shown):
         for at, _, low, high in one.curve:
-            parts.append(line(x.at(at) + 2 * i, y.at(low), x.at(at) + 2 * i, y.at(high), f"bar s{i}"))
+            parts.append(
+                line(x.at(at) + 2 * i, y.at(low), x.at(at) + 2 * i, y.at(high), f"bar s{i}")
+            )
         points = [(x.at(p[0]), y.at(p[1])) for p in one.curve]
         parts += [path(points, f"curve s{i}"), *(mark(*p, MARKS[i], f"s{i}") for p in points)]
         parts.append(_key(one.name, i, LEFT + 14, BOTTOM - 30 + 18 * i))
