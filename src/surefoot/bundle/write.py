@@ -26,7 +26,15 @@ from surefoot.core.search import Searched
 from surefoot.core.waiver import Waiver
 from surefoot.data.columns import write_parquet
 from surefoot.evaluate import Exploration, by_row
-from surefoot.gate import Worst, best, check_summaries, load_summaries, noise, summaries
+from surefoot.gate import (
+    Worst,
+    best,
+    check_summaries,
+    differences,
+    load_summaries,
+    noise,
+    summaries,
+)
 from surefoot.store import whole_folder
 
 HIDDEN = shutil.ignore_patterns(".*")
@@ -151,6 +159,7 @@ def described(key: str, contents: Contents) -> dict[str, Any]:
         "warnings": list(contents.warnings),
         "verdicts": encode(contents.verdicts),
         "comparisons": encode(contents.evidence.paired),
+        "differences": encode(differences(contents.evidence)),
         "latencies": encode(summaries(contents.evidence.loads)),
         "noise": encode(noise(contents.evidence.loads)),
         "loads": encode(load_summaries(contents.evidence.served, contents.evidence.baseline)),

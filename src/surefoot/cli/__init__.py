@@ -20,6 +20,7 @@ VERBS = {
     "power": "Say which budgets of a plan its data can decide.",
     "evaluate": "Measure all that a plan asks for, without a verdict.",
     "run": "Run a plan: all stages up to the bundle and its verdict.",
+    "report": "Write a run's report: a page, text, Markdown, JSON or JUnit XML.",
     "flips": "Show the rows whose answer a candidate changed.",
     "gate": "Show a run's verdict, or test the gate with planted faults.",
     "cascade": "Say which answers of a lean model may stand, and at what cost.",
