@@ -22,6 +22,8 @@ VERBS = {
     "run": "Run a plan: all stages up to the bundle and its verdict.",
     "flips": "Show the rows whose answer a candidate changed.",
     "gate": "Show a run's verdict, or test the gate with planted faults.",
+    "verify": "Look into a bundle: whole, concluded rightly, the same here?",
+    "pack": "Write a bundle as one zip file.",
     "compare": "Judge a candidate from two files of predictions alone.",
     "list": "List the plugins of each kind, or the options of one.",
 }
