@@ -17,10 +17,12 @@ from surefoot.bundle import check_files, read_environment, read_manifest, read_v
 from surefoot.bundle.encode import decode_verdict
 from surefoot.bundle.environment import changes, environment
 from surefoot.bundle.evidence import Recorded, recorded
+from surefoot.bundle.intact import SIGNATURE
 from surefoot.bundle.rederive import claims_of_files, not_run, rederived, shown
+from surefoot.bundle.sign import signed, signers
 from surefoot.compress import compress
 from surefoot.core.budget import TIMED
-from surefoot.core.claims import Claim, Status, Verification
+from surefoot.core.claims import Claim, Fault, Status, Verification
 from surefoot.core.drift import CellDrift, Sample
 from surefoot.core.errors import BundleError, SurefootError
 from surefoot.core.evidence import Finding, Verdict
@@ -48,6 +50,8 @@ class Wanted:
     """The folder that the paths of its plan start from; None: nothing is run again."""
     sample: Sample | None = None
     """Which rows are asked again; None for all."""
+    key: Path | None = None
+    """The public key that has to have signed it; None: anybody or nobody."""
     from_scratch: bool = False
     """Whether the winner is made anew from its recipe."""
 
@@ -68,7 +72,7 @@ def verify(bundle: Path, wanted: Wanted, progress: Progress | None = None) -> Ve
         SurefootError: It is not as surefoot writes it.
     """
     manifest = read_manifest(bundle) or {}
-    faults = check_files(bundle)
+    faults = (*_signature(bundle, wanted.key), *check_files(bundle))
     if faults:
         return Verification(faults=faults, files=len(manifest))
     data = read_verdict_json(bundle)
@@ -78,6 +82,7 @@ def verify(bundle: Path, wanted: Wanted, progress: Progress | None = None) -> Ve
     found = Verification(
         faults=(),
         files=len(manifest),
+        signature=_signed(bundle, wanted.key),
         notes=tuple(_clock(data)),
         models=tuple(name for name in (said.baseline, data["winner"]) if name),
         environment=changes(read_environment(bundle), environment()),
@@ -113,6 +118,21 @@ def _plan(bundle: Path, folder: Path) -> Plan:
     plan = plan_of(resolved, folder, text)
     # It is the bundle that says so, and not whoever looks into it.
     return replace(plan, model=replace(plan.model, trust=False))
+
+
+def _signature(bundle: Path, key: Path | None) -> Iterator[Fault]:
+    why = "" if key is None else signed(bundle, key)
+    if why:
+        yield Fault(file=SIGNATURE, what="not signed by the key", why=why)
+
+
+def _signed(bundle: Path, key: Path | None) -> str:
+    names = ", ".join(f"{name:.16}…" for name in signers(bundle))
+    if key is not None:
+        return "it is signed by the key that was given"
+    if names:
+        return f"it carries a signature that was not looked at, of {names}: --key says whose"
+    return "it is not signed"
 
 
 def _clock(data: Mapping[str, Any]) -> Iterator[str]:

@@ -23,6 +23,7 @@ VERBS = {
     "flips": "Show the rows whose answer a candidate changed.",
     "gate": "Show a run's verdict, or test the gate with planted faults.",
     "verify": "Look into a bundle: whole, concluded rightly, the same here?",
+    "sign": "Sign a bundle with a key of yours.",
     "pack": "Write a bundle as one zip file.",
     "compare": "Judge a candidate from two files of predictions alone.",
     "list": "List the plugins of each kind, or the options of one.",

@@ -31,15 +31,22 @@ from surefoot.cli.progress import shown
 )
 @click.option("--seed", type=int, help="What the draw starts from; default: drawn, and told.")
 @click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The public Ed25519 key, as PEM, that has to have signed it.",
+)
+@click.option(
     "--from-scratch", is_flag=True, help="Make the winner anew from its recipe and seed, too."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
-def command(
+def command(  # size: one argument per option of the verb
     *,
     bundle: Path,
     data: Path | None,
     rows: int | None,
     seed: int | None,
+    key: Path | None,
     from_scratch: bool,
     as_json: bool,
 ) -> int:
@@ -55,6 +62,7 @@ def command(
         wanted = Wanted(
             data=data or _beside(bundle, folder),
             sample=None if rows is None else Sample(rows=rows, seed=drawn),
+            key=key,
             from_scratch=from_scratch,
         )
         found = verify(folder, wanted, progress)

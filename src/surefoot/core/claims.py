@@ -10,7 +10,7 @@ from surefoot.core.drift import Change, Drift, Sample
 Status = Literal["REPRODUCED", "DIFFERS", "NOT RUN"]
 Basis = Literal["files", "again", "recipe"]
 """From the bundle's own files; by running its models here; by making its model here anew."""
-What = Literal["changed", "missing", "added", "a link", "cannot be read"]
+What = Literal["changed", "missing", "added", "a link", "cannot be read", "not signed by the key"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,8 @@ class Fault:
     """Its name inside the bundle."""
     what: What
     """What is wrong with it."""
+    why: str = ""
+    """More about it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
-from surefoot.core.claims import Basis, Claim, Verification
+from surefoot.core.claims import Basis, Claim, Fault, Verification
 from surefoot.core.printable import printable
 from surefoot.report.drift import floor_lines
 from surefoot.report.terminal import table
@@ -23,12 +23,12 @@ def verification_lines(found: Verification) -> list[str]:
     """What was found out, the summary first and last."""
     summary = [_summary(found)]
     if found.faults:
-        named = [f"{fault.what}: {printable(fault.file)}" for fault in found.faults[:MOST]]
+        named = [_fault(fault) for fault in found.faults[:MOST]]
         more = len(found.faults) - len(named)
         return [*summary, "", *named, *([f"and {more:,} more"] if more else []), "", *summary]
     parts = [
         summary,
-        [f"{found.files:,} files are as the manifest says", *filter(None, [found.signature])],
+        [f"{found.files:,} files are as the manifest says", printable(found.signature)],
         [printable(f"warning: {note}") for note in found.notes],
         _environment(found),
         *(_claims(found.claims, basis) for basis in TITLES),
@@ -64,6 +64,11 @@ def _summary(found: Verification) -> str:
         f"{word}  {counts['REPRODUCED']} of {tried} claims that were looked into hold,"
         f" {counts['DIFFERS']} differ, {counts['NOT RUN']} were not run"
     )
+
+
+def _fault(fault: Fault) -> str:
+    why = f": {fault.why}" if fault.why else ""
+    return f"{fault.what}: {printable(fault.file)}{why}"
 
 
 def _environment(found: Verification) -> list[str]:
