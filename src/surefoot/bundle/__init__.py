@@ -2,6 +2,7 @@
 
 from surefoot.bundle.archive import open_bundle, pack_bundle
 from surefoot.bundle.environment import changes, environment, environment_key
+from surefoot.bundle.intact import check_files, read_manifest
 from surefoot.bundle.read import (
     missing_files,
     open_for_noise,
@@ -16,6 +17,7 @@ __all__ = [
     "Contents",
     "cell_file",
     "changes",
+    "check_files",
     "described",
     "environment",
     "environment_key",
@@ -25,6 +27,7 @@ __all__ = [
     "pack_bundle",
     "read_bundle",
     "read_environment",
+    "read_manifest",
     "read_verdict_json",
     "recorded_environment",
     "write_bundle",

@@ -12,6 +12,9 @@ from surefoot.core.evidence import Bundle
 from surefoot.core.nested import from_json
 from surefoot.evaluate.machine import worth_keeping
 
+READABLE = (2, FORMAT)
+"""Older layouts that are read too; docs/bundle.md says what they lack."""
+READS = ", ".join(map(str, READABLE))
 KEYS = (
     "key", "winner", "batch", "costs", "candidates", "failed", "warnings", "verdicts",
     "comparisons", "latencies", "noise", "repeat", "memory", "calibration",
@@ -29,9 +32,9 @@ def read_verdict_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"no bundle that can be read: {error}", where=str(path)) from error
     found = data.get("format") if isinstance(data, dict) else None
-    if found != FORMAT:
+    if found not in READABLE:
         raise (VersionError if isinstance(found, int) else BundleError)(
-            f"format {found} of verdict.json is not {FORMAT}, which this surefoot reads",
+            f"format {found} of verdict.json is none that this surefoot reads: {READS}",
             where=str(path),
             fix="use the surefoot that wrote it, or run the plan again",
         )

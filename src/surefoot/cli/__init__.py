@@ -29,6 +29,9 @@ VERBS = {
     "waive": "Sign for a budget that is not shown to hold, until a day.",
     "export": "Write a candidate in a form that other tools read.",
     "card": "Write a model card, or a dossier after the EU AI Act.",
+    "verify": "Look into a bundle: whole, concluded rightly, the same here?",
+    "sign": "Sign a bundle with a key of yours.",
+    "pack": "Write a bundle as one zip file.",
     "compare": "Judge a candidate from two files of predictions alone.",
     "list": "List the plugins of each kind, or the options of one.",
 }

@@ -273,7 +273,15 @@ class Plan:
             for key in ("path", "tokenizer"):
                 if table.get(key):
                     table[key] = self.shown(Path(table[key]))
+        steps = [call for recipe in plain["recipes"] for call in recipe["steps"]]
+        for call in (*steps, *plain["search_steps"]):
+            call["options"] = tuple((key, self._shown(value)) for key, value in call["options"])
         return plain
+
+    def _shown(self, value: Any) -> Any:
+        """An option of a step; one that names a file was put into the plan's folder."""
+        inside = isinstance(value, str) and value.startswith(f"{self.path.parent}{os.sep}")
+        return self.shown(Path(value)) if inside else value
 
     def metrics(self) -> tuple[str, ...]:
         """The metrics that have to be measured: the task's own first, then those of budgets."""
