@@ -365,10 +365,14 @@ def _settled(found: Sequence[_Judged]) -> tuple[CellDrift, ...]:
     )
 
 
-def _not_run(columns: Columns, name: str, reason: str) -> _Judged:
+def _not_run(columns: Columns, name: str, reason: str, *, other_rows: bool = False) -> _Judged:
     return _Judged(
         cell=CellDrift(
-            candidate=name, place=place(*_key(columns), None), status="not run", reason=reason
+            candidate=name,
+            place=place(*_key(columns), None),
+            status="not run",
+            reason=reason,
+            other_rows=other_rows,
         )
     )
 
@@ -415,7 +419,8 @@ class _Here:
             dataset = known.get(_key(columns))
             reason = self._unlike(columns, dataset)
             if reason or dataset is None:
-                judged.append(_not_run(columns, candidate.name, reason))
+                other = dataset is not None
+                judged.append(_not_run(columns, candidate.name, reason, other_rows=other))
                 continue
             try:
                 judged.append(self._cell(candidate, columns, dataset, floor))

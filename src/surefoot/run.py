@@ -10,18 +10,22 @@ from typing import Any
 from surefoot import plugins
 from surefoot.bundle import (
     Contents,
+    changes,
     described,
+    environment,
     environment_key,
     missing_files,
     open_for_noise,
     read_bundle,
+    read_plan_json,
     read_verdict_json,
+    recorded_environment,
     write_bundle,
 )
 from surefoot.bundle.encode import encode
 from surefoot.compress import compress_all
 from surefoot.core.dataset import Sketch, Task
-from surefoot.core.errors import BundleError
+from surefoot.core.errors import BundleError, MachineError, MismatchError
 from surefoot.core.evidence import Bundle, Use
 from surefoot.core.hashing import hash_json
 from surefoot.core.plan import TIMED_AXES, Plan
@@ -166,17 +170,40 @@ def finished_bundle(plan: Plan, out: Path) -> Bundle:
     """The bundle of a plan that was run and has not changed since.
 
     Raises:
-        BundleError: It was not, or something it depends on is another now.
+        BundleError: It was not; or it was, and the plan, its files or its waivers changed since.
+        MachineError: It was run with other libraries or on another machine.
     """
     waivers = read_waivers(plan.path.parent / WAIVERS)
     bundle = _finished(out / "bundle", run_key(plan, Store(out, environment_key())), waivers)
     if bundle is None:
-        raise BundleError(
-            "no finished run of this plan, these files and this machine",
-            where=str(out),
-            fix=f"run it: surefoot run {plan.path.name}",
-        )
+        raise _unfinished(plan, out, waivers)
     return bundle
+
+
+def _unfinished(plan: Plan, out: Path, waivers: Sequence[Waiver]) -> BundleError | MachineError:
+    """Why what lies in a run's folder is no finished run of this plan, these files, this machine.
+
+    What is there but was made elsewhere or of other files is evidence that does not fit, which is
+    not the same as none.
+    """
+    path, fix = out / "bundle", f"run it: surefoot run {plan.path.name}"
+    none = BundleError(
+        "no finished run of this plan, these files and this machine", where=str(out), fix=fix
+    )
+    if not (path / "verdict.json").exists():
+        return none
+    data, there = read_verdict_json(path), recorded_environment(path)
+    if missing_files(path) or hash_json(read_plan_json(path)) != hash_json(plan.resolved()):
+        return none
+    if moved := changes(there, environment()):
+        told = ", ".join(f"{one.what} {one.there} (here {one.here})" for one in moved[:3])
+        more = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
+        return MachineError(f"it was run with {told}{more}", where=str(path), fix=fix)
+    if data.get("waivers", []) != encode(waivers):
+        fix = f"take them up, which takes seconds: surefoot run {plan.path.name}"
+        return BundleError("the waivers have changed since the run", where=str(out), fix=fix)
+    what = "a file or a plugin that the plan uses has changed since the run"
+    return MismatchError(what, where=str(path), fix=fix)
 
 
 def run_key(plan: Plan, store: Store) -> str:

@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import binomtest, fisher_exact
 
 from surefoot.bundle import pack_bundle
-from surefoot.core.errors import BundleError, MachineError, VersionError
+from surefoot.core.errors import BundleError, MachineError, MismatchError
 from surefoot.diff import diff_bundles
 from surefoot.report.diff import diff_exit_code, diff_lines
 
@@ -399,7 +399,7 @@ def test_worse_outweighs_what_could_not_be_compared(then, now, told, cell):
 
 def test_other_formats_and_missing_environments_are_refused(then, now, told):
     told(now, lambda d: d.update(format=99))
-    with pytest.raises(VersionError, match="format 99"):
+    with pytest.raises(MismatchError, match="format 99"):
         diff_bundles(then, now)
     (then / "environment.json").write_text("{}")
     with pytest.raises(MachineError, match="does not describe an environment"):

@@ -8,6 +8,7 @@ from surefoot.bundle.read import (
     open_for_noise,
     read_bundle,
     read_environment,
+    read_plan_json,
     read_verdict_json,
     recorded_environment,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "read_bundle",
     "read_environment",
     "read_manifest",
+    "read_plan_json",
     "read_verdict_json",
     "recorded_environment",
     "write_bundle",

@@ -7,7 +7,7 @@ from typing import Any
 
 from surefoot.bundle.encode import decode_verdict
 from surefoot.bundle.write import FORMAT
-from surefoot.core.errors import BundleError, MachineError, VersionError
+from surefoot.core.errors import BundleError, MachineError, MismatchError
 from surefoot.core.evidence import Bundle
 from surefoot.core.nested import from_json
 from surefoot.evaluate.machine import worth_keeping
@@ -33,7 +33,7 @@ def read_verdict_json(path: Path) -> dict[str, Any]:
         raise BundleError(f"no bundle that can be read: {error}", where=str(path)) from error
     found = data.get("format") if isinstance(data, dict) else None
     if found not in READABLE:
-        raise (VersionError if isinstance(found, int) else BundleError)(
+        raise (MismatchError if isinstance(found, int) else BundleError)(
             f"format {found} of verdict.json is none that this surefoot reads: {READS}",
             where=str(path),
             fix="use the surefoot that wrote it, or run the plan again",
@@ -75,6 +75,24 @@ def read_environment(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BundleError(f"no environment that can be read: {error}", where=str(path)) from error
     return made
+
+
+def read_plan_json(path: Path) -> dict[str, Any]:
+    """The plan of a bundle, defaults filled in.
+
+    Args:
+        path: The bundle.
+
+    Raises:
+        BundleError: There is none that can be read.
+    """
+    try:
+        plan = from_json((path / "plan.json").read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f"no plan that can be read: {error}", where=str(path)) from error
+    if not isinstance(plan, dict):
+        raise BundleError("plan.json is not as surefoot writes it", where=str(path))
+    return plan
 
 
 def recorded_environment(path: Path) -> dict[str, Any]:

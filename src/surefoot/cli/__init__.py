@@ -11,7 +11,7 @@ from typing import Any, TextIO, cast
 
 import click
 
-from surefoot.core.errors import MachineError, SurefootError, VersionError
+from surefoot.core.errors import MachineError, MismatchError, SurefootError
 from surefoot.core.printable import printable
 
 VERBS = {
@@ -142,7 +142,7 @@ def _exit_code() -> int:
         # What it quotes may be of others: a log, an endpoint, a file of rows.
         lines = "\n".join(map(printable, str(error).split("\n")))
         click.echo(f"surefoot: {lines}", err=True)
-        return 4 if isinstance(error, MachineError | VersionError) else 2
+        return 4 if isinstance(error, MachineError | MismatchError) else 2
     except (KeyboardInterrupt, click.Abort):
         click.echo("surefoot: interrupted; the same command resumes", err=True)
         return 130

@@ -7,11 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from surefoot.bundle import changes, read_bundle, read_verdict_json, recorded_environment
+from surefoot.bundle import (
+    changes,
+    read_bundle,
+    read_plan_json,
+    read_verdict_json,
+    recorded_environment,
+)
 from surefoot.core.diff import Diff
 from surefoot.core.drift import Change
 from surefoot.core.errors import BundleError
-from surefoot.core.nested import from_json
 from surefoot.diff.answers import Evidence, answers_moves
 from surefoot.diff.plans import plan_changes
 from surefoot.diff.verdicts import budget_moves, latency_moves, timed, verdict_moves
@@ -34,7 +39,7 @@ def diff_bundles(then: Path, now: Path) -> Diff:
     old, new = (Evidence(folder=path, told=read_verdict_json(path)) for path in (then, now))
     before, after = ({v.candidate: v for v in read_bundle(p).verdicts} for p in (then, now))
     made = [recorded_environment(path) for path in (then, now)]
-    plans = [_plan(path) for path in (then, now)]
+    plans = [read_plan_json(path) for path in (then, now)]
     other = [key for key in MACHINE if made[0].get(key) != made[1].get(key)]
     machine = f"another machine: {', '.join(other)}" if other else ""
     try:
@@ -57,16 +62,6 @@ def diff_bundles(then: Path, now: Path) -> Diff:
             fix="take the folders as their runs left them, or run their plans again",
         ) from error
     return _with_reasons(found, machine)
-
-
-def _plan(path: Path) -> Mapping[str, Any]:
-    try:
-        plan = from_json((path / "plan.json").read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"no plan that can be read: {error}", where=str(path)) from error
-    if not isinstance(plan, dict):
-        raise BundleError("plan.json is not as surefoot writes it", where=str(path))
-    return plan
 
 
 def _use(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:

@@ -258,8 +258,8 @@ def _chance(gain: np.ndarray, sample: Counted | Rows) -> float:
     if isinstance(sample, Rows) and sample.units() < 2:
         return 1.0
     if isinstance(sample, Counted) or sample.answers:
-        groups = np.arange(len(gain)) if isinstance(sample, Counted) else sample.groups
-        net = np.bincount(groups, weights=gain)
+        groups = None if isinstance(sample, Counted) else sample.groups
+        net = gain if groups is None else np.bincount(groups, weights=gain)
         return float(stats.exact_mcnemar((net < 0).sum(), (net > 0).sum()))
     ends = [
         float(stats.mean_p_value(side, margin=0.0, groups=sample.groups, span=sample.span))

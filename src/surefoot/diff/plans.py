@@ -63,7 +63,7 @@ def _tables(plan: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
 
 def _recipe(recipe: Mapping[str, Any], runtimes: Mapping[str, Any]) -> str:
     steps = ", ".join(map(_call, _tables(recipe, "steps"))) or "no step"
-    runtime = runtimes.get(recipe.get("name")) if isinstance(runtimes, Mapping) else None
+    runtime = runtimes.get(str(recipe.get("name"))) if isinstance(runtimes, Mapping) else None
     seed = recipe.get("seed")
     parts = [steps, f"in {runtime}" if runtime else "", f"seed {seed}" if seed else ""]
     return "; ".join(filter(None, parts))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from surefoot.core.diff import AnswersMove, BudgetMove, Diff, LatencyMove, VerdictMove
+from surefoot.core.diff import AnswersMove, BudgetMove, Diff, LatencyMove, Move, VerdictMove
 from surefoot.core.drift import Change
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Finding
@@ -24,7 +24,7 @@ def diff_exit_code(found: Diff) -> int:
     What is shown to be worse stays so whatever else could not be compared. What could not be
     compared might be worse, and so might what is undecided: neither may pass as 0.
     """
-    statuses = {move.status for move in (*found.budgets, *found.answers, *found.latencies)}
+    statuses = _statuses(found)
     if "worse" in statuses:
         return 1
     if found.incompatible:
@@ -53,14 +53,20 @@ def diff_lines(found: Diff) -> list[str]:
 def _summary(found: Diff) -> str:
     """One line: the word, the worst thing, and how many places and budgets moved."""
     code = diff_exit_code(found)
-    moved = [m for m in (*found.answers, *found.budgets, *found.latencies) if m.status in ORDER[:4]]
-    changed = bool(moved or found.plan or found.data or found.environment)
+    changed = bool(_statuses(found) & {*ORDER[:4]})
+    changed = changed or bool(found.plan or found.data or found.environment)
     changed = changed or any(_row(one) != _row(one, then=True) for one in found.verdicts)
     word = "SAME" if code == 0 and not changed else WORDS[code]
     counts = [_count(found.answers, "places"), _count(found.budgets, "budgets")]
     worst = _worst(found) if code in (1, 3) else ""
     told = "; ".join(filter(None, [worst, *counts])) or "nothing to compare"
     return printable(f"{word}  {told}")
+
+
+def _statuses(found: Diff) -> set[Move]:
+    """Every status that stands anywhere."""
+    answers, budgets = (m.status for m in found.answers), (m.status for m in found.budgets)
+    return {*answers, *budgets, *(m.status for m in found.latencies)}
 
 
 def _count(moves: Sequence[AnswersMove | BudgetMove], what: str) -> str:
