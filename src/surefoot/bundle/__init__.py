@@ -4,6 +4,7 @@ from surefoot.bundle.archive import open_bundle, pack_bundle
 from surefoot.bundle.environment import changes, environment, environment_key
 from surefoot.bundle.intact import check_files, read_manifest
 from surefoot.bundle.read import (
+    bundle_of,
     missing_files,
     open_for_noise,
     read_bundle,
@@ -16,6 +17,7 @@ from surefoot.bundle.write import Contents, cell_file, described, write_bundle
 
 __all__ = [
     "Contents",
+    "bundle_of",
     "cell_file",
     "changes",
     "check_files",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,19 @@ def read_bundle(path: Path) -> Bundle:
     Raises:
         BundleError: There is no bundle, or a newer surefoot wrote it.
     """
-    data = read_verdict_json(path)
+    return bundle_of(path, read_verdict_json(path))
+
+
+def bundle_of(path: Path, data: Mapping[str, Any]) -> Bundle:
+    """A bundle's verdict from what `read_verdict_json` gave, for who needs both.
+
+    Args:
+        path: The folder.
+        data: The content of its verdict.json.
+
+    Raises:
+        BundleError: It is not as surefoot writes it.
+    """
     try:
         return Bundle(
             path=path,

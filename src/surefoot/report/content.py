@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from surefoot.bundle import read_bundle, read_environment, read_verdict_json
+from surefoot.bundle import bundle_of, read_environment, read_verdict_json
 from surefoot.core.errors import BundleError
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Finding, Outcome, Verdict
@@ -154,7 +154,8 @@ def read_content(folder: Path, *, shown: Path | None = None) -> Content:
     Raises:
         BundleError: There is no bundle that can be read.
     """
-    bundle, data = read_bundle(folder), read_verdict_json(folder)
+    data = read_verdict_json(folder)
+    bundle = bundle_of(folder, data)
     plan, made = _plan(folder), read_environment(folder)
     first = best(bundle.verdicts, data["costs"])
     verdicts = sorted(bundle.verdicts, key=lambda v: data["costs"].get(v.candidate, math.inf))
@@ -179,7 +180,7 @@ def read_content(folder: Path, *, shown: Path | None = None) -> Content:
         gaps=gaps(data, bundle.verdicts, plan),
         remarks=tuple(remark_lines(bundle, data)),
         environment=made,
-        reproduce=reproduce_lines(data, made, shown or folder),
+        reproduce=reproduce_lines(made, shown or folder),
         data=data,
     )
 

@@ -90,15 +90,11 @@ def shift_plots(places: Sequence[PlaceLine], candidate: str) -> Iterator[Plotted
         y_name = f"{metric}, {candidate} minus baseline, {unit}".removesuffix(", ")
         drawn = sorted(sets, key=lambda name: _lowest(of[name]))[:SERIES]
         rows = [[n, f"{p.severity:g}", shown_change(p), f"{p.n:,}"] for n in sets for p in of[n]]
-        more = (
-            f" The {len(drawn)} test sets that may have lost most are drawn."
-            if len(sets) > SERIES
-            else ""
-        )
+        more = f" Drawn are the {SERIES} that may have lost most." if len(sets) > SERIES else ""
         yield Plotted(
             name=f"{shift} by severity",
-            caption=f"{shift} by severity, with the interval of each difference; 0 is the rows as they"
-            f" came.{more}",
+            caption=f"{shift} by severity, with the interval of each difference; 0 is the rows as"
+            f" they came.{more}",
             plot=curve_plot(
                 [_series(name, of[name], scale) for name in drawn],
                 x_name=f"severity of {shift}",
@@ -120,7 +116,7 @@ def _lowest(places: Sequence[PlaceLine]) -> float:
 
 def _series(name: str, places: Sequence[PlaceLine], scale: float) -> Curve:
     points = [
-        (p.severity, *(scale * v for v in (e.value, e.low, e.high)))
+        (p.severity, scale * e.value, scale * e.low, scale * e.high)
         for p in places
         if (e := p.difference) is not None
     ]
@@ -129,7 +125,8 @@ def _series(name: str, places: Sequence[PlaceLine], scale: float) -> Curve:
 
 def _curve(one: Mapping[str, Any], scale: float) -> Curve:
     known = [p for p in one["probes"] if p["value"] is not None]
-    points = [(p["at"], *[scale * p["value"]] * 3) for p in known]
+    found = [(p["at"], scale * p["value"]) for p in known]
+    points = [(at, value, value, value) for at, value in found]
     more = one["harder_is"] == "more"
     easy, hard = (0.0, math.inf) if more else (math.inf, 0.0)
     held = easy if one["holds_to"] is None else one["holds_to"]

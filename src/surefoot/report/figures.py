@@ -13,6 +13,11 @@ from surefoot.report.svg.reliability import Confidence, coverage_plot, reliabili
 from surefoot.report.svg.spread import Spread, spread_plot
 from surefoot.report.tables import Table, as_table
 
+CONFIDENCE = (
+    "Left: on the dashed diagonal confidence is true; bars are where 95 % of bins would lie if it"
+    " were. Right: accuracy if the model abstains from the answers that it is least sure of, with"
+    " 95 % intervals."
+)
 SETS = 4
 """Test sets whose confidence is drawn; the table has all."""
 
@@ -61,8 +66,8 @@ def speed_figures(content: Content) -> Iterator[dict[str, Any]]:
         limits = {f"p{key.removeprefix('p')}": value for key, value in one.limits.items()}
         yield {
             "name": name,
-            "caption": f"Latency, {one.title}. The dot is the median, the box the middle half, the thin"
-            " line 5 to 95 %, the upright stroke the 99th percentile with its interval"
+            "caption": f"Latency, {one.title}. The dot is the median, the box the middle half, the"
+            " thin line 5 to 95 %, the upright stroke the 99th percentile with its interval"
             + (", the dashed line the budget." if limits else "; no budget limits it."),
             "plot": spread_plot(drawn, limits, title=name),
             "tables": [as_table(name, header, rows)],
@@ -87,9 +92,7 @@ def confidence_figures(content: Content) -> Iterator[dict[str, Any]]:
         ]
         yield {
             "name": dataset,
-            "caption": f"{dataset}, probabilities as they came. Left: on the dashed diagonal confidence"
-            " is true; bars are where 95 % of bins would lie if it were. Right: accuracy if the model"
-            " abstains from the answers that it is least sure of, with 95 % intervals.",
+            "caption": f"{dataset}, probabilities as they came. {CONFIDENCE}",
             "reliability": reliability_plot(shown, f"on {dataset}"),
             "coverage": coverage_plot(shown, f"on {dataset}"),
             "tables": [_bins(shown, dataset), _kept(shown, dataset)],

@@ -42,8 +42,9 @@ def in_form(form: str, folder: Path, *, shown: Path) -> str:
 
 
 def beside(named: Path, folder: Path) -> Path:
-    """Where a page goes by default: into the run's folder, or beside a zip file; never into a
-    bundle, whose manifest would no longer be right.
+    """Where a page goes by default: into the run's folder, or beside a zip file.
+
+    Never into a bundle: its manifest would no longer be right.
 
     Args:
         named: What the user named.
@@ -75,7 +76,7 @@ def write_report(path: Path, text: str, form: str, bundle: Path) -> Path:
         raise PlanError(f"--out: '{path}' is not called .html; give the page another name")
     if path.resolve().is_relative_to(bundle.resolve()):
         raise PlanError(
-            f"--out: '{path}' lies in the bundle, whose files its manifest lists; name another folder"
+            f"--out: '{path}' lies in the bundle, which is whole as it is; name another folder"
         )
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8")

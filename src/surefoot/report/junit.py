@@ -34,12 +34,13 @@ def junit(content: Content) -> str:
         f' errors="{counts["INCONCLUSIVE"]}"'
     )
     group = f"surefoot.{content.task}"
+    mine = f"{group}.{content.candidate}"
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         f"<testsuites name={_attribute(group)} {totals}>",
-        f'<testsuite name={_attribute(f"{group}.{content.candidate}")} {totals} skipped="{len(others)}">',
+        f'<testsuite name={_attribute(mine)} {totals} skipped="{len(others)}">',
         *_properties(content),
-        *(line for one in first.budgets for line in _case(one, f"{group}.{content.candidate}")),
+        *(line for one in first.budgets for line in _case(one, mine)),
         *(line for one in others for line in _other(one, f"{group}.{one.name}")),
         f"<system-out>{_text(content.line)}</system-out>",
         "</testsuite>",

@@ -25,7 +25,8 @@ def markdown(content: Content) -> str:
         Markdown as GitHub and GitLab read it.
     """
     first = next(s for s in content.standings if s.name == content.candidate)
-    head = f"{SIGNS[content.outcome]} **{content.outcome}** {code(content.candidate)}: {code(_rest(content))}"
+    sign, name = SIGNS[content.outcome], code(content.candidate)
+    head = f"{sign} **{content.outcome}** {name}: {code(_rest(content))}"
     others = [
         (s.outcome or "", s.name, _p50(s.p50_ms), f"{s.size_mb:.2f}", s.decided)
         for s in content.standings

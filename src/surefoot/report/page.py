@@ -37,6 +37,14 @@ MEANING: Mapping[Outcome, str] = {
     "INCONCLUSIVE": "Neither was shown: the data are too few or the machine is too noisy. This"
     " releases nothing; the remarks say what would decide.",
 }
+FRONT = (
+    "Each box is the interval of both numbers. Dashed is the limit; dotted joins those that no"
+    " other candidate beats in both, as measured. ● pass, ▲ inconclusive, ✕ fail, ■ baseline."
+)
+ABLATION = (
+    "The recommended candidate with one thing changed at a time, on the selection rows: what each"
+    " change does to its accuracy, with intervals."
+)
 MOST_OTHERS = 20
 """Budgets that are listed of each candidate that is not the verdict's; the worst first."""
 MOST_FIRST = 400
@@ -150,9 +158,7 @@ def _judged(content: Content) -> dict[str, Any]:
             "The baseline, then the candidates, the leanest first", header, rows, failed
         ),
         "front": _markup(figure) if figure else "",
-        "front_words": "Each box is the interval of both numbers. Dashed is the limit; dotted joins those"
-        " that no other candidate beats in both, as measured. ● pass, ▲ inconclusive, ✕ fail, ■"
-        " baseline.",
+        "front_words": FRONT,
         "front_table": front_table(content.front),
     }
 
@@ -222,7 +228,7 @@ def _changed(content: Content) -> dict[str, Any]:
     found = content.gallery
     counts = ", ".join(f"{n:,} {kind}" for kind, n in found.counts.items())
     words = f"{counts} on {', '.join(found.places)}" if counts else found.note
-    more = f"; those that moved furthest of each kind are listed. {found.note[:1].upper()}{found.note[1:]}."
+    more = f"; those that moved furthest of each kind are listed. {_sentence(found.note)}"
     rows = [
         (one.kind, one.where, one.id, one.label, one.before, one.after, f"{one.moved:+.3f}")
         for one in found.shown
@@ -230,9 +236,13 @@ def _changed(content: Content) -> dict[str, Any]:
     header = ("", "where", "id", "right", "was", "now", "moved")
     table = as_table("Moved: probability that went from the right class to others", header, rows)
     return {
-        "gallery_words": words + more if counts else f"{words[:1].upper()}{words[1:]}.",
+        "gallery_words": words + more if counts else _sentence(words),
         "gallery_table": table,
     }
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def _search(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,8 +251,7 @@ def _search(data: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "searched": tables,
         "ablation": _markup(figure) if figure else "",
-        "ablation_words": "The recommended candidate with one thing changed at a time, on the selection"
-        " rows: what each change does to its accuracy, with intervals.",
+        "ablation_words": ABLATION,
     }
 
 

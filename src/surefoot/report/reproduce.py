@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import Any
 
 
-def reproduce_lines(
-    data: Mapping[str, Any], environment: Mapping[str, Any], bundle: Path
-) -> tuple[str, ...]:
+def reproduce_lines(environment: Mapping[str, Any], bundle: Path) -> tuple[str, ...]:
     """Commands for a shell, with what they do behind them.
 
     Args:
-        data: As `verdict.json` holds it.
         environment: What the run was made with.
         bundle: What the user called the bundle.
     """

@@ -91,10 +91,11 @@ def _quantiles(path: Path, by: str) -> dict[tuple[str, Any], dict[float, float]]
 
     name, shares = str(path).replace("'", "''"), list(SHARES)
     try:
-        rows = duckdb.sql(
-            f"SELECT candidate, {by}, quantile_disc(wall_ms, {shares}) FROM '{name}'"
-            " WHERE isfinite(wall_ms) GROUP BY ALL"
-        ).fetchall()
+        with duckdb.connect() as connection:
+            rows = connection.execute(
+                f"SELECT candidate, {by}, quantile_disc(wall_ms, {shares}) FROM '{name}'"
+                " WHERE isfinite(wall_ms) GROUP BY ALL"
+            ).fetchall()
     except duckdb.Error:  # a file of another layout: the figures of verdict.json remain
         return {}
     return {(who, where): dict(zip(SHARES, values, strict=True)) for who, where, values in rows}
