@@ -85,7 +85,7 @@ def test_nobody_behind_it_and_too_few_rows(cli, folder):
 
 
 def test_a_plan_that_promises_what_there_is_not(cli, folder):
-    text = PLAN + 'delta = 1.5\nslices = ["hig"]\nfallback = "baselin"\n'
+    text = PLAN + 'delta = 1.5\nslices = ["hig"]\nfallback = "baselin"\ncandidate = "sam"\n'
     (folder / "surefoot.toml").write_text(text)
     said = cli("run")
     assert said.code == 2
@@ -93,3 +93,4 @@ def test_a_plan_that_promises_what_there_is_not(cli, folder):
     assert "serve.slices[0]: no slice 'hig'" in said.err
     assert "high" in said.err
     assert "serve.fallback" in said.err
+    assert "serve.candidate: no candidate 'sam'; did you mean 'same'?" in said.err

@@ -45,7 +45,7 @@ def test_who_is_sure_enough_answers_and_else_the_fallback(models, rows):
     lean, behind = models
     raw = lean.run_batch(rows)
     threshold = float(np.median(raw.max(axis=1)))
-    said = Router(found(threshold), lean, behind, {}, "").answer(rows)
+    said = Router(found(threshold), lean, behind, {}, "PASS").answer(rows)
     sure = raw.max(axis=1) >= threshold
     assert 0 < sure.sum() < len(rows)
     assert [route == "turned" for route in said.routes] == sure.tolist()
@@ -58,22 +58,22 @@ def test_who_is_sure_enough_answers_and_else_the_fallback(models, rows):
 def test_confidence_is_that_at_the_temperature_of_whoever_answered(models, rows):
     lean, behind = models
     warm = {"turned": 2.0, "baseline": 0.5}
-    said = Router(found(0.0), lean, behind, warm, "").answer(rows)
+    said = Router(found(0.0), lean, behind, warm, "PASS").answer(rows)
     assert np.allclose(said.scores, stats.apply_temperature(lean.run_batch(rows), 2.0))
-    said = Router(found(0.0, chosen=None), lean, behind, warm, "").answer(rows)
+    said = Router(found(0.0, chosen=None), lean, behind, warm, "PASS").answer(rows)
     assert set(said.routes) == {"baseline"}
     assert np.allclose(said.scores, stats.apply_temperature(behind.run_batch(rows), 0.5))
 
 
 def test_where_nobody_stands_behind_it_abstains(models, rows):
-    said = Router(found(2.0, fallback="abstain"), models[0], None, {}, "").answer(rows)
+    said = Router(found(2.0, fallback="abstain"), models[0], None, {}, "PASS").answer(rows)
     assert set(said.routes) == {"abstain"}
     assert (said.predicted == -1).all()
 
 
 def test_without_time_for_the_fallback_the_lean_answer_stands_and_promises_nothing(models, rows):
     lean, behind = models
-    router = Router(found(2.0), lean, behind, {}, "")
+    router = Router(found(2.0), lean, behind, {}, "PASS")
     said = router.answer(rows, until=time.monotonic() + 0.001)
     assert set(said.routes) == {"turned"}
     assert set(said.promises) == {"void: no time for the fallback"}
@@ -86,7 +86,7 @@ def test_a_fallback_that_fails_voids_its_rows_alone(models, rows):
     threshold = float(np.median(raw.max(axis=1)))
     # What a broken runtime does: it gives another number of classes.
     broken = type(behind)(behind.model, lambda tensors: np.zeros((1, 1), np.float32))
-    said = Router(found(threshold), lean, broken, {}, "").answer(rows)
+    said = Router(found(threshold), lean, broken, {}, "PASS").answer(rows)
     void = np.array([promise != "held" for promise in said.promises])
     assert (void == (raw.max(axis=1) < threshold)).all()
     assert said.promises[int(void.argmax())].startswith("void: the fallback failed: gives")

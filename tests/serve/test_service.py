@@ -211,8 +211,12 @@ def test_what_did_not_pass_is_served_only_by_force_and_says_so(run, tmp_path):
         check=False,
     )  # fmt: skip
     assert said.returncode == 2
-    assert "the verdict is FAIL" in said.stderr
+    assert "the verdict of same is FAIL" in said.stderr
     with served(tmp_path / "run", "--force") as (_, port, told):
-        assert "void: the verdict is FAIL" in told
+        assert "the verdict of same is FAIL" in told
         _, body = ask(port, "POST", "/predict", {"inputs": [[0, 0, 0, 0]]})
-        assert json.loads(body)["answers"][0]["promise"] == "void: the verdict is FAIL"
+        assert json.loads(body)["verdict"] == "FAIL"
+        tensor = {"name": "input", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}
+        _, body = ask(port, "POST", "/v2/models/same/infer", {"inputs": [tensor], "id": "a"})
+        assert json.loads(body)["parameters"] == {"verdict": "FAIL"}
+        assert json.loads(body)["id"] == "a"

@@ -108,7 +108,11 @@ def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
         for result in contents.evidence.checks:
             _write_check(folder / "checks" / result.candidate, result)
         for candidate in contents.candidates:
-            if candidate.name in (contents.candidates[0].name, winner):
+            if candidate.name in (
+                contents.candidates[0].name,
+                winner,
+                contents.plan.serve.candidate,
+            ):
                 target = folder / "models" / candidate.name
                 shutil.copytree(candidate.model.path, target, ignore=HIDDEN)
         files = sorted(f for f in folder.rglob("*") if f.is_file())

@@ -15,7 +15,7 @@ import click
     " promised, and the options win over it.",
 )
 @click.argument("bundle", type=click.Path(path_type=Path), default="surefoot-run")
-@click.option("--candidate", help="The lean model; default: the one that passed.")
+@click.option("--candidate", help="The lean model; default: the plan's, or the one that passed.")
 @click.option(
     "--max-error",
     type=float,

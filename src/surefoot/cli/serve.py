@@ -16,10 +16,11 @@ import click
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", default=8080, show_default=True, help="Port; 0 takes a free one.")
 @click.option("--threads", default=1, show_default=True, help="Threads inside an operator.")
-@click.option("--force", is_flag=True, help="Serve what did not pass, and promise nothing.")
+@click.option("--force", is_flag=True, help="Serve what did not pass; answers say so.")
 def command(bundle: Path, host: str, port: int, threads: int, *, force: bool) -> int:
     """Serve."""
     from surefoot.bundle import open_bundle
+    from surefoot.core.printable import printable
     from surefoot.report.cascade import promise_line
     from surefoot.serve import asked, cascade, open_router
     from surefoot.serve.listen import listen
@@ -32,8 +33,9 @@ def command(bundle: Path, host: str, port: int, threads: int, *, force: bool) ->
             service = Service(router, found.lean)
 
             def tell(address: str) -> None:
-                promise = f"void: {router.void}" if router.void else promise_line(found)
-                click.echo(f"{promise}\nsurefoot: listening at {address}", err=True)
+                told = f"the verdict of {printable(found.lean)} is {router.verdict}"
+                lines = (promise_line(found), told, f"surefoot: listening at {address}")
+                click.echo("\n".join(lines), err=True)
 
             listen(service, host, port, tell)
     return 0

@@ -142,6 +142,8 @@ class SearchPlan:
 class ServePlan:
     """The `[serve]` table: what is promised of the lean model in front of a fallback."""
 
+    candidate: str | None = None
+    """The lean model, whose weights go into the bundle; by default the one that passed."""
     fallback: typing.Literal["baseline", "abstain"] = "baseline"
     """Who answers where the lean model is not sure enough; `abstain`: nobody."""
     max_error_over_fallback: float = 0.02

@@ -10,7 +10,10 @@ from surefoot.plan.typed import File
 
 def serve_problems(file: File) -> Iterator[str]:
     """Shares out of range, and slices that there are not."""
-    serve = file.serve
+    serve, names = file.serve, [candidate.name for candidate in file.candidate]
+    if serve.candidate and file.candidate and serve.candidate not in names and not file.search:
+        fix = nearest(serve.candidate, names)
+        yield f"serve.candidate: no candidate '{serve.candidate}'; {fix}"
     for key in ("max_error_over_fallback", "delta"):
         value = getattr(serve, key)
         if not 0 < value < 1:

@@ -112,14 +112,14 @@ def cascade(path: Path, plan: ServePlan, candidate: str | None = None) -> Cascad
     Args:
         path: The folder of the bundle.
         plan: What is to be promised.
-        candidate: The lean model; None for the one that passed.
+        candidate: The lean model; None for the plan's, or the one that passed.
 
     Raises:
         BundleError: No such candidate, none that passed, or no calibration rows.
     """
     bundle = read_bundle(path)
     named = [verdict.candidate for verdict in bundle.verdicts]
-    lean = candidate or bundle.winner
+    lean = candidate or plan.candidate or bundle.winner
     if lean is None:
         raise BundleError(
             "no candidate passed",

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.core.evidence import Outcome
 from surefoot.core.model import InputKind, Signature
 from surefoot.serve.router import Answered
 
@@ -129,8 +130,8 @@ def _listed(found: Sequence[object]) -> str:
     return ", ".join(str(one)[:40] for one in found) or "nothing"
 
 
-def plain_answer(answered: Answered, classes: Sequence[str], model: str) -> bytes:
-    """The body for `plain_rows`: a list of answers, and the lean model's fingerprint."""
+def plain_answer(answered: Answered, classes: Sequence[str], model: str, verdict: Outcome) -> bytes:
+    """The body for `plain_rows`: a list of answers, the lean model's fingerprint and verdict."""
     return _encoded(
         {
             "answers": [
@@ -149,17 +150,21 @@ def plain_answer(answered: Answered, classes: Sequence[str], model: str) -> byte
                 )
             ],
             "model": model,
+            "verdict": verdict,
         }
     )
 
 
-def tensor_answer(answered: Answered, classes: Sequence[str], name: str, number: object) -> bytes:
+def tensor_answer(
+    answered: Answered, classes: Sequence[str], name: str, verdict: Outcome, number: object
+) -> bytes:
     """The body for `tensor_rows`.
 
     Args:
         answered: What was found.
         classes: Their names.
         name: The model's.
+        verdict: The lean model's.
         number: The request's id, if it had one.
     """
     n = len(answered.scores)
@@ -170,7 +175,8 @@ def tensor_answer(answered: Answered, classes: Sequence[str], name: str, number:
         _tensor("route", "BYTES", [n], list(answered.routes)),
         _tensor("promise", "BYTES", [n], list(answered.promises)),
     ]
-    said = {"model_name": name, "model_version": "1", "outputs": outputs}
+    told = {"verdict": verdict}
+    said = {"model_name": name, "model_version": "1", "parameters": told, "outputs": outputs}
     return _encoded(said | ({"id": number} if isinstance(number, str) else {}))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from surefoot import stats
 from surefoot.bundle import read_verdict_json
 from surefoot.core.errors import BundleError, ModelError
+from surefoot.core.evidence import Outcome
 from surefoot.core.model import Model, Signature
 from surefoot.core.serving import Cascade
 from surefoot.models import open_model, read_model
@@ -46,7 +47,7 @@ class Router:
         lean: The lean model.
         fallback: The one behind it; None for `abstain`.
         temperatures: Of each model by name.
-        void: Why nothing is promised, whatever the answer; empty where something is.
+        verdict: The lean model's own, which every answer tells.
     """
 
     def __init__(
@@ -55,9 +56,9 @@ class Router:
         lean: Predictor,
         fallback: Predictor | None,
         temperatures: Mapping[str, float],
-        void: str,
+        verdict: Outcome,
     ) -> None:
-        self.found, self.void = found, void
+        self.found, self.verdict = found, verdict
         self._lean, self._fallback = lean, fallback
         self._temperatures = temperatures
         self._threshold = found.chosen.threshold if found.chosen else np.inf
@@ -85,7 +86,7 @@ class Router:
         raw = self._lean.run_batch(inputs)
         scores, predicted = self._warmed(raw, self.found.lean), raw.argmax(axis=1)
         routes = np.full(len(raw), self.found.lean, dtype=object)
-        promises = np.full(len(raw), f"void: {self.void}" if self.void else HELD, dtype=object)
+        promises = np.full(len(raw), HELD, dtype=object)
         unsure = np.flatnonzero(raw.max(axis=1) < self._threshold)
         if len(unsure) and self._fallback is None:
             predicted[unsure], routes[unsure] = -1, "abstain"
@@ -133,7 +134,7 @@ def open_router(path: Path, found: Cascade, *, threads: int, force: bool) -> Ite
         path: The folder of the bundle.
         found: What its calibration rows show.
         threads: Threads inside an operator.
-        force: Whether a lean model without a PASS may be served; then nothing is promised.
+        force: Whether a lean model without a PASS may be served; every answer tells its verdict.
 
     Raises:
         BundleError: The verdict is not PASS, or the bundle does not hold the model.
@@ -141,10 +142,9 @@ def open_router(path: Path, found: Cascade, *, threads: int, force: bool) -> Ite
     """
     data = read_verdict_json(path)
     outcome = next(v["outcome"] for v in data["verdicts"] if v["candidate"] == found.lean)
-    void = "" if outcome == "PASS" else f"the verdict is {outcome}"
-    if void and not force:
+    if outcome != "PASS" and not force:
         raise BundleError(
-            f"{found.lean}: {void}",
+            f"the verdict of {found.lean} is {outcome}",
             where=str(path),
             fix="serve one that passed; or --force, and every answer will say so",
         )
@@ -163,7 +163,7 @@ def open_router(path: Path, found: Cascade, *, threads: int, force: bool) -> Ite
             opened(found.lean),
             opened(BASELINE) if found.fallback == BASELINE else None,
             _temperatures(data),
-            void,
+            outcome,
         )
 
 

@@ -101,16 +101,16 @@ class Service:
         rows = plain_rows(decoded(body), self._router.signature)
         answered = self._router.answer(rows, until=until)
         self.meters.routed(answered)
-        model = self._router.model
-        return plain_answer(answered, model.signature.classes, model.fingerprint)
+        model, verdict = self._router.model, self._router.verdict
+        return plain_answer(answered, model.signature.classes, model.fingerprint, verdict)
 
     def _infer(self, body: bytes, until: float) -> bytes:
         asked = decoded(body)
         rows = tensor_rows(asked, self._router.signature)
         answered = self._router.answer(rows, until=until)
         self.meters.routed(answered)
-        classes = self._router.signature.classes
-        return tensor_answer(answered, classes, self._name, asked.get("id"))
+        classes, verdict = self._router.signature.classes, self._router.verdict
+        return tensor_answer(answered, classes, self._name, verdict, asked.get("id"))
 
 
 def _deadline(headers: Mapping[bytes, bytes]) -> float:
