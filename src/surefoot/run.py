@@ -150,6 +150,7 @@ def _measured(plan: Plan, key: str, store: Store, watch: Progress) -> tuple[Cont
         candidates=measured.candidates,
         failed=measured.failed,
         cells=measured.cells,
+        calibration=measured.calibration,
         evidence=measured.evidence,
         doubts=hollow(measured.cells, baseline.name),
         warnings=(

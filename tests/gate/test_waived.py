@@ -82,7 +82,7 @@ def test_it_covers_no_other_candidate():
 
 def test_a_verdict_that_passes_needs_none():
     one = verdict(finding("PASS", 0.0))
-    assert released(one, hold_waivers([], [one], now=NOW, judged=None))
+    assert not released(one, hold_waivers([], [one], now=NOW, judged=None))
     assert held(one).standings[0].note == "the budget holds"
 
 

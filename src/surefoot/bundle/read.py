@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from surefoot.core.evidence import Bundle
 from surefoot.core.nested import from_json
 from surefoot.evaluate.machine import worth_keeping
 
+READABLE = (2, FORMAT)
+"""Older layouts that are read too; docs/bundle.md says what they lack."""
+READS = ", ".join(map(str, READABLE))
 KEYS = (
     "key", "winner", "batch", "costs", "candidates", "failed", "warnings", "verdicts",
     "comparisons", "latencies", "noise", "repeat", "memory", "calibration",
@@ -29,9 +33,9 @@ def read_verdict_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"no bundle that can be read: {error}", where=str(path)) from error
     found = data.get("format") if isinstance(data, dict) else None
-    if found != FORMAT:
+    if found not in READABLE:
         raise (MismatchError if isinstance(found, int) else BundleError)(
-            f"format {found} of verdict.json is not {FORMAT}, which this surefoot reads",
+            f"format {found} of verdict.json is none that this surefoot reads: {READS}",
             where=str(path),
             fix="use the surefoot that wrote it, or run the plan again",
         )
@@ -128,7 +132,19 @@ def read_bundle(path: Path) -> Bundle:
     Raises:
         BundleError: There is no bundle, or a newer surefoot wrote it.
     """
-    data = read_verdict_json(path)
+    return bundle_of(path, read_verdict_json(path))
+
+
+def bundle_of(path: Path, data: Mapping[str, Any]) -> Bundle:
+    """A bundle's verdict from what `read_verdict_json` gave, for who needs both.
+
+    Args:
+        path: The folder.
+        data: The content of its verdict.json.
+
+    Raises:
+        BundleError: It is not as surefoot writes it.
+    """
     try:
         return Bundle(
             path=path,

@@ -1,6 +1,7 @@
 """Budgets and evidence in, verdicts out: PASS, FAIL or INCONCLUSIVE."""
 
 from surefoot.gate.checks import check_summaries
+from surefoot.gate.differences import differences
 from surefoot.gate.finalists import finalists
 from surefoot.gate.latency import noise, summaries
 from surefoot.gate.load import load_summaries
@@ -14,6 +15,7 @@ __all__ = [
     "best",
     "check_summaries",
     "covering",
+    "differences",
     "exit_code",
     "finalists",
     "gate_evidence",

@@ -52,9 +52,9 @@ def covering(finding: Finding, candidate: str, waived: Waived) -> Waiver | None:
 
 
 def released(verdict: Verdict, waived: Waived) -> bool:
-    """Whether every budget of a verdict was shown to hold, or is waived."""
-    open_ = (finding for finding in verdict.findings if finding.outcome != "PASS")
-    return all(covering(finding, verdict.candidate, waived) for finding in open_)
+    """Whether budgets of a verdict were not shown to hold, and each of these is waived."""
+    open_ = [finding for finding in verdict.findings if finding.outcome != "PASS"]
+    return bool(open_) and all(covering(one, verdict.candidate, waived) for one in open_)
 
 
 def is_about(waiver: Waiver, finding: Finding) -> bool:

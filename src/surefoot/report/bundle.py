@@ -57,7 +57,7 @@ def bundle_lines(path: Path) -> list[str]:
         waiver_lines(waived),
         found_lines(data.get("found_slices")),
         cost_lines(data),
-        list(_remarks(bundle, data)),
+        list(remark_lines(bundle, data)),
         [line],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part).splitlines()
@@ -201,7 +201,13 @@ def _measured(data: Mapping[str, Any]) -> Iterator[str]:
         yield from _seeds(comparison)
 
 
-def _remarks(bundle: Bundle, data: Mapping[str, Any]) -> Iterator[str]:
+def remark_lines(bundle: Bundle, data: Mapping[str, Any]) -> Iterator[str]:
+    """What to know of the measurements, and how often these test sets were looked at.
+
+    Args:
+        bundle: The bundle.
+        data: Its `verdict.json`.
+    """
     yield from _measured(data)
     if len(bundle.verdicts) > 1:
         tried = len(bundle.verdicts)

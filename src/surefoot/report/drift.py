@@ -84,11 +84,16 @@ def _points(estimate: Estimate, sign: str = "") -> str:
     return f"{value} [{low}, {high}]"
 
 
-def _remarks(found: Drift) -> Iterator[str]:
+def floor_lines(found: Drift) -> Iterator[str]:
+    """What each model differs by from itself, a line each."""
     for name, floor in found.floors:
         yield (
             f"noise floor: asked twice, {name} gave {floor.flips} of {floor.rows:,} rows another"
             f" answer and moved no probability by more than {floor.largest:.2g}"
         )
+
+
+def _remarks(found: Drift) -> Iterator[str]:
+    yield from floor_lines(found)
     yield f"answers were taken {found.batch} rows a call, as they were there"
     yield "largest: the largest change of a probability, of the right class or of the answer"
