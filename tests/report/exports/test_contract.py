@@ -30,7 +30,12 @@ def hostile(release):
     evidence = {**release.evidence, "warnings": [HOSTILE], "doubts": [HOSTILE]}
     environment = {**release.environment, "cpu": HOSTILE, "system": HOSTILE}
     return replace(
-        release, task=HOSTILE, figures=figures, data=data, evidence=evidence, environment=environment
+        release,
+        task=HOSTILE,
+        figures=figures,
+        data=data,
+        evidence=evidence,
+        environment=environment,
     )
 
 
