@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,28 @@ from surefoot.core.checks import CheckResult
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.evidence import Bundle, Cell, ConfirmationEvidence, Verdict
 from surefoot.core.hashing import hash_file
-from surefoot.core.load import LoadProfile
+from surefoot.core.load import LoadProfile, Machine
 from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.core.search import Searched
+from surefoot.core.waiver import Waiver
 from surefoot.data.columns import write_parquet
-from surefoot.evaluate import Exploration, by_row
-from surefoot.gate import Worst, best, check_summaries, load_summaries, noise, summaries
+from surefoot.evaluate import Exploration, by_row, machine_columns, of_probabilities
+from surefoot.gate import (
+    Worst,
+    best,
+    check_summaries,
+    differences,
+    load_summaries,
+    noise,
+    summaries,
+)
+from surefoot.ledger import LEDGER
 from surefoot.store import whole_folder
 
 HIDDEN = shutil.ignore_patterns(".*")
-FORMAT = 2
-"""The version of the bundle's layout."""
+FORMAT = 3
+"""The version of the bundle's layout; docs/bundle.md says what changed in each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +65,8 @@ class Contents:
     """What a reader of the verdict should know."""
     metrics: Sequence[str]
     """The metrics that were compared, the task's own first."""
+    calibration: Sequence[Cell] = ()
+    """Every candidate on the calibration rows, where there are any."""
     worst: Sequence[Worst] = ()
     """Where each candidate lost most."""
     found_slices: Exploration | None = None
@@ -62,6 +75,10 @@ class Contents:
     """What a search for recipes found; None where none was asked for."""
     verdicts: tuple[Verdict, ...] = ()
     """One a candidate; none where nothing was judged."""
+    waivers: tuple[Waiver, ...] = ()
+    """What somebody answers for although it is not shown to hold."""
+    judged: date | None = None
+    """The day of the verdicts, in UTC."""
 
 
 def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
@@ -83,12 +100,19 @@ def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
         _write_json(folder / "verdict.json", {**described(key, contents), "winner": winner})
         for cell in contents.cells:
             _write_cell(folder / "cells" / cell.candidate, cell, contents)
+        for cell in contents.calibration:
+            _write_calibration(folder / "calibration", cell, contents.task)
+        _write_ledger(folder / "ledger.jsonl", contents)
         _write_loads(folder / "latency.parquet", contents.evidence.loads)
         write_served(folder / "load.parquet", contents.evidence.served, contents.task)
         for result in contents.evidence.checks:
             _write_check(folder / "checks" / result.candidate, result)
         for candidate in contents.candidates:
-            if candidate.name in (contents.candidates[0].name, winner):
+            if candidate.name in (
+                contents.candidates[0].name,
+                winner,
+                contents.plan.serve.candidate,
+            ):
                 target = folder / "models" / candidate.name
                 shutil.copytree(candidate.model.path, target, ignore=HIDDEN)
         files = sorted(f for f in folder.rglob("*") if f.is_file())
@@ -121,6 +145,8 @@ def described(key: str, contents: Contents) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "key": key,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "classes": list(contents.task.classes),
         "batch": contents.plan.evaluate.batch,
         "costs": costs(contents.candidates, contents.evidence.loads),
         "candidates": [
@@ -141,6 +167,7 @@ def described(key: str, contents: Contents) -> dict[str, Any]:
         "warnings": list(contents.warnings),
         "verdicts": encode(contents.verdicts),
         "comparisons": encode(contents.evidence.paired),
+        "differences": encode(differences(contents.evidence)),
         "latencies": encode(summaries(contents.evidence.loads)),
         "noise": encode(noise(contents.evidence.loads)),
         "loads": encode(load_summaries(contents.evidence.served, contents.evidence.baseline)),
@@ -155,6 +182,8 @@ def described(key: str, contents: Contents) -> dict[str, Any]:
         "rows": {name: d.fingerprint for name, d in contents.task.test.items()},
         "diagnoses": encode(contents.evidence.diagnoses),
         "search": _searched(contents.searched),
+        "waivers": encode(contents.waivers),
+        "judged": encode(contents.judged),
     }
 
 
@@ -191,10 +220,36 @@ def _write_cell(folder: Path, cell: Cell, contents: Contents) -> None:
             **by_row(cell, contents.metrics),
             "score": cell.scores[rows, cell.labels],
             "confidence": cell.scores[rows, cell.predicted],
+            **_probabilities(cell, contents.metrics),
             **({} if dataset.groups is None else {"group": dataset.groups}),
             **{f"slice_{name}": mask for name, mask in dataset.slices.items()},
         },
     )
+
+
+def _write_calibration(folder: Path, cell: Cell, task: Task) -> None:
+    """What a threshold between this candidate and a fallback is chosen on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, names = np.arange(len(cell.ids)), np.array(task.classes, dtype=object)
+    slices = task.calibration.slices if task.calibration else {}
+    write_parquet(
+        folder / f"{cell.candidate}.parquet",
+        {
+            "id": cell.ids,
+            "label": names[cell.labels],
+            "predicted": names[cell.predicted],
+            "correct": cell.labels == cell.predicted,
+            "confidence": cell.scores[rows, cell.predicted],
+            **{f"slice_{name}": mask for name, mask in slices.items()},
+        },
+    )
+
+
+def _probabilities(cell: Cell, metrics: Sequence[str]) -> dict[str, np.ndarray]:
+    """Those of every class, where a metric that only a whole set has is computed from them."""
+    if not any(of_probabilities(name) for name in metrics):
+        return {}
+    return {f"probability_{i}": column for i, column in enumerate(cell.scores.T)}
 
 
 def _rows_of(cell: Cell, task: Task) -> Dataset:
@@ -215,6 +270,8 @@ def _write_check(folder: Path, result: CheckResult) -> None:
             "id": result.checked.ids,
             "failed": result.checked.failed,
             "detail": np.array(result.checked.details, dtype=object),
+            **({} if result.groups is None else {"group": result.groups}),
+            **{f"slice_{name}": mask for name, mask in result.slices.items()},
         },
     )
 
@@ -235,8 +292,22 @@ def _write_loads(path: Path, loads: Sequence[LoadProfile]) -> None:
             "call": np.concatenate([np.arange(n) for n in calls]),
             "wall_ms": np.concatenate([load.wall_ms for load in loads]),
             "cpu_ms": np.concatenate([load.cpu_ms for load in loads]),
+            **_machines(loads),
         },
     )
+
+
+def _machines(loads: Sequence[LoadProfile]) -> dict[str, np.ndarray]:
+    nobody = Machine(steal=None, foreign=None)
+    seen = [machine_columns(load.machine or nobody, len(load.wall_ms)) for load in loads]
+    return {name: np.concatenate([one[name] for one in seen]) for name in seen[0]}
+
+
+def _write_ledger(path: Path, contents: Contents) -> None:
+    """The ledger as it is now, this run's own line included; nothing where nobody counts."""
+    ledger = contents.plan.path.parent / LEDGER
+    if contents.verdicts and contents.verdicts[0].use and ledger.is_file():
+        shutil.copyfile(ledger, path)
 
 
 def _write_json(path: Path, value: Any) -> None:
