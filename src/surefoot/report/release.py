@@ -57,13 +57,13 @@ def read_release(path: Path, candidate: str | None = None) -> Release:
             figures=(*own, *read_figures(path, baseline, data)),
             without_interval=without_interval(data, own),
             data=tuple(_data_used(task, data)),
-            environment=read_environment(path),
+            environment=_environment(path),
             evidence=data,
             plan=plan,
             cells=within(path, "cells", name),
             exported_at=time.time(),
         )
-    except (KeyError, TypeError, AttributeError, StopIteration) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
         raise BundleError(
             f"is not as surefoot writes it: {type(error).__name__} {error}",
             where=str(path),
@@ -77,6 +77,16 @@ def _read_plan(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"no plan that can be read: {error}", where=str(path)) from error
     return plan
+
+
+def _environment(path: Path) -> Mapping[str, Any]:
+    try:
+        found = read_environment(path)
+    except RecursionError as error:
+        raise BundleError(f"no environment that can be read: {error}", where=str(path)) from error
+    if not isinstance(found, dict) or not isinstance(found.get("libraries", {}), dict):
+        raise BundleError("environment.json is not as surefoot writes it", where=str(path))
+    return found
 
 
 def _chosen(

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surefoot.core.printable import printable
@@ -23,6 +23,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(TEXTS, VALUES, min_size=1, max_size=4))
 def test_yaml_reads_back(value):
     text = yaml_text(value)
@@ -30,6 +31,7 @@ def test_yaml_reads_back(value):
     assert all(printable(line) == line for line in text.split("\n"))
 
 
+@settings(deadline=None)
 @given(st.lists(VALUES, min_size=1, max_size=4))
 def test_json_reads_back_and_hides_nothing(value):
     for indent in (1, None):
@@ -54,6 +56,7 @@ def test_half_a_character_does_not_end_the_program():
     assert yaml.safe_load(yaml_text({"a": "\ud800"})) == {"a": "?"}
 
 
+@settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_names_are_plain_and_two_never_become_one(one, other):
     for text in (one, other):
