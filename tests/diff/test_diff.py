@@ -339,7 +339,7 @@ def test_another_baseline_leaves_latencies_open(then, now, told):
     told(now, slower(3.0))
     moves = {m.candidate: m for m in diff_bundles(then, now).latencies}
     assert moves["int8"].status == "open"
-    assert "the baseline is another" in moves["int8"].note
+    assert "another baseline" in moves["int8"].note
 
 
 def test_latencies_of_another_machine_are_not_compared_and_do_not_pass(then, now, told):
@@ -378,6 +378,20 @@ def test_another_test_set_is_told(then, now, told):
     assert change.what == "main"
     assert change.here == "600 rows 000000000000"
     assert "the test set is another" in one(found).note
+
+
+def test_an_older_version_that_kept_no_fingerprint_is_compared_by_its_ids(then, now, told):
+    told(then, lambda d: d.pop("rows") and d)
+    found = diff_bundles(then, now)
+    assert found.data == ()
+    assert {m.status for m in found.answers} == {"same"}
+
+
+def test_a_later_use_of_the_test_sets_is_told(then, now, told):
+    told(now, lambda d: [v["use"].update(count=3) for v in d["verdicts"]] and None)
+    found = diff_bundles(then, now)
+    assert [(c.what, c.there, c.here) for c in found.plan] == [("use of the test sets", "1", "3")]
+    assert any("a later use of the test sets" in line for line in diff_lines(found))
 
 
 def test_nothing_in_common_is_not_comparable(then, now, told):
