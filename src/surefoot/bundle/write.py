@@ -232,6 +232,7 @@ def _write_calibration(folder: Path, cell: Cell, task: Task) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rows, names = np.arange(len(cell.ids)), np.array(task.classes, dtype=object)
     slices = task.calibration.slices if task.calibration else {}
+    groups = task.calibration.groups if task.calibration else None
     write_parquet(
         folder / f"{cell.candidate}.parquet",
         {
@@ -240,6 +241,7 @@ def _write_calibration(folder: Path, cell: Cell, task: Task) -> None:
             "predicted": names[cell.predicted],
             "correct": cell.labels == cell.predicted,
             "confidence": cell.scores[rows, cell.predicted],
+            **({"group": groups} if groups is not None else {}),
             **{f"slice_{name}": mask for name, mask in slices.items()},
         },
     )
