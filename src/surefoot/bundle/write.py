@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,6 @@ class Contents:
     """One a candidate; none where nothing was judged."""
     waivers: tuple[Waiver, ...] = ()
     """What somebody answers for although it is not shown to hold."""
-    judged: date | None = None
-    """The day of the verdicts, in UTC."""
 
 
 def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
@@ -183,7 +181,6 @@ def described(key: str, contents: Contents) -> dict[str, Any]:
         "diagnoses": encode(contents.evidence.diagnoses),
         "search": _searched(contents.searched),
         "waivers": encode(contents.waivers),
-        "judged": encode(contents.judged),
     }
 
 
