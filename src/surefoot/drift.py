@@ -14,11 +14,17 @@ from typing import Any
 import numpy as np
 
 from surefoot import stats
-from surefoot.bundle import changes, environment, environment_key, read_verdict_json
+from surefoot.bundle import (
+    changes,
+    environment,
+    environment_key,
+    read_verdict_json,
+    recorded_environment,
+)
 from surefoot.bundle.hide import hidden_by
 from surefoot.core.dataset import ConfirmationSet, Examples, Task
 from surefoot.core.drift import CellDrift, Drift, Moved, Sample
-from surefoot.core.errors import BundleError, DataError, MachineError, ModelError, PluginError
+from surefoot.core.errors import BundleError, DataError, ModelError, PluginError
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Cell, Repeat, place
 from surefoot.core.hidden import Hider
@@ -141,7 +147,7 @@ def measure_again(
     Raises:
         SurefootError: As `drift` does.
     """
-    then, there = _earlier(bundle), _environment(bundle)
+    then, there = _earlier(bundle), recorded_environment(bundle)
     differs = changes(there, environment())
     # On an equal machine the store would give the very cells that are to be checked.
     context = environment_key() if differs else f"{environment_key()} again"
@@ -267,19 +273,6 @@ def _cell(file: Path) -> Columns:
     return columns
 
 
-def _environment(bundle: Path) -> Mapping[str, Any]:
-    file = bundle / "environment.json"
-    try:
-        found = from_json(file.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise MachineError(
-            f"the environment of the evidence cannot be read: {error}", where=str(file)
-        ) from error
-    if not isinstance(found, dict) or "libraries" not in found:
-        raise MachineError("does not describe an environment", where=str(file))
-    return found
-
-
 def _own_files(model: ModelPlan, store: Store) -> frozenset[str]:
     """SHA-256 of the files of the plan's model, if the plan trusts it.
 
@@ -377,10 +370,14 @@ def _settled(found: Sequence[_Judged]) -> tuple[CellDrift, ...]:
     )
 
 
-def _not_run(columns: Columns, name: str, reason: str) -> _Judged:
+def _not_run(columns: Columns, name: str, reason: str, *, other_rows: bool = False) -> _Judged:
     return _Judged(
         cell=CellDrift(
-            candidate=name, place=place(*_key(columns), None), status="not run", reason=reason
+            candidate=name,
+            place=place(*_key(columns), None),
+            status="not run",
+            reason=reason,
+            other_rows=other_rows,
         )
     )
 
@@ -430,7 +427,8 @@ class _Here:
             dataset = known.get(_key(columns))
             reason = self._unlike(columns, dataset)
             if reason or dataset is None:
-                judged.append(_not_run(columns, candidate.name, reason))
+                other = dataset is not None
+                judged.append(_not_run(columns, candidate.name, reason, other_rows=other))
                 continue
             try:
                 judged.append(self._cell(candidate, columns, dataset, floor))

@@ -82,6 +82,26 @@ def test_candidates_take_turns_on_the_same_rows_in_a_changing_order():
     assert {name: len(values) for name, values in (wall | cpu).items()} == dict.fromkeys("abc", 40)
 
 
+def test_beside_a_large_model_a_quick_one_is_called_before_it_counts():
+    """On other rows; the large one fills its caches itself, and has no such calls."""
+    log = []
+
+    def work(name, seconds, rows):
+        log.append((name, rows.item()))
+        if seconds:
+            time.sleep(seconds)
+
+    calls = {"quick": partial(work, "quick", 0), "large": partial(work, "large", 4e-3)}
+    wall, _ = rounds(calls, 20)
+    names = [name for name, _ in log]
+    assert names.count("large") == WARM_UP + 20
+    assert names.count("quick") > WARM_UP + 2 * 20
+    assert {len(values) for values in wall.values()} == {20}
+    log.clear()
+    rounds({"quick": calls["quick"]}, 20)
+    assert len(log) == WARM_UP + 20
+
+
 def test_a_machine_that_slows_down_slows_all_alike():
     """Timed one after the other, the first would seem four times as fast as the second."""
     started = []

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,18 @@ from surefoot.core.load import LoadProfile, Machine
 from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.core.search import Searched
+from surefoot.core.waiver import Waiver
 from surefoot.data.columns import write_parquet
 from surefoot.evaluate import Exploration, by_row, machine_columns, of_probabilities
-from surefoot.gate import Worst, best, check_summaries, load_summaries, noise, summaries
+from surefoot.gate import (
+    Worst,
+    best,
+    check_summaries,
+    differences,
+    load_summaries,
+    noise,
+    summaries,
+)
 from surefoot.ledger import LEDGER
 from surefoot.store import whole_folder
 
@@ -60,6 +69,8 @@ class Contents:
     """What a reader of the verdict should know."""
     metrics: Sequence[str]
     """The metrics that were compared, the task's own first."""
+    calibration: Sequence[Cell] = ()
+    """Every candidate on the calibration rows, where there are any."""
     worst: Sequence[Worst] = ()
     """Where each candidate lost most."""
     found_slices: Exploration | None = None
@@ -68,6 +79,10 @@ class Contents:
     """What a search for recipes found; None where none was asked for."""
     verdicts: tuple[Verdict, ...] = ()
     """One a candidate; none where nothing was judged."""
+    waivers: tuple[Waiver, ...] = ()
+    """What somebody answers for although it is not shown to hold."""
+    judged: date | None = None
+    """The day of the verdicts, in UTC."""
 
 
 def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
@@ -90,6 +105,8 @@ def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
         _write_json(folder / "verdict.json", described_hidden(told, hider) if hider else told)
         for cell in contents.cells:
             _write_cell(folder / "cells" / cell.candidate, cell, contents, hider)
+        for cell in contents.calibration:
+            _write_calibration(folder / "calibration", cell, contents.task, hider)
         _write_ledger(folder / "ledger.jsonl", contents, hider)
         _write_loads(folder / "latency.parquet", contents.evidence.loads)
         write_served(folder / "load.parquet", contents.evidence.served, contents.task, hider)
@@ -97,7 +114,11 @@ def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
             found = hidden_check(result, hider) if hider else result
             _write_check(folder / "checks" / result.candidate, found)
         for candidate in contents.candidates:
-            if candidate.name in (contents.candidates[0].name, winner):
+            if candidate.name in (
+                contents.candidates[0].name,
+                winner,
+                contents.plan.serve.candidate,
+            ):
                 target = folder / "models" / candidate.name
                 shutil.copytree(candidate.model.path, target, ignore=ROWS_TOO if hider else HIDDEN)
         files = sorted(f for f in folder.rglob("*") if f.is_file())
@@ -153,6 +174,7 @@ def described(key: str, contents: Contents) -> dict[str, Any]:
         "warnings": list(contents.warnings),
         "verdicts": encode(contents.verdicts),
         "comparisons": encode(contents.evidence.paired),
+        "differences": encode(differences(contents.evidence)),
         "latencies": encode(summaries(contents.evidence.loads)),
         "noise": encode(noise(contents.evidence.loads)),
         "loads": encode(load_summaries(contents.evidence.served, contents.evidence.baseline)),
@@ -167,6 +189,8 @@ def described(key: str, contents: Contents) -> dict[str, Any]:
         "rows": {name: d.fingerprint for name, d in contents.task.test.items()},
         "diagnoses": encode(contents.evidence.diagnoses),
         "search": _searched(contents.searched),
+        "waivers": encode(contents.waivers),
+        "judged": encode(contents.judged),
     }
 
 
@@ -227,6 +251,25 @@ class _Shown:
 
     def groups(self, found: np.ndarray) -> np.ndarray:
         return self.hider.groups(found) if self.hider else found
+
+
+def _write_calibration(folder: Path, cell: Cell, task: Task, hider: Hider | None) -> None:
+    """What a threshold between this candidate and a fallback is chosen on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, names = np.arange(len(cell.ids)), np.array(task.classes, dtype=object)
+    slices = task.calibration.slices if task.calibration else {}
+    shown = _Shown(dataset=cell.dataset, ids=cell.ids, hider=hider)
+    write_parquet(
+        folder / f"{cell.candidate}.parquet",
+        {
+            "id": shown.names(),
+            "label": shown.answers(names[cell.labels]),
+            "predicted": shown.answers(names[cell.predicted]),
+            "correct": cell.labels == cell.predicted,
+            "confidence": cell.scores[rows, cell.predicted],
+            **{f"slice_{name}": mask for name, mask in slices.items()},
+        },
+    )
 
 
 def _probabilities(cell: Cell, metrics: Sequence[str]) -> dict[str, np.ndarray]:

@@ -68,6 +68,8 @@ class CellDrift:
     seen: float | None = None
     """The least share of changed rows that a sample finds in 19 of 20 draws, wherever they are;
     None where all rows were asked."""
+    other_rows: bool = False
+    """Whether it was not run because the rows here are not those of the evidence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

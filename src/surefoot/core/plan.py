@@ -139,6 +139,22 @@ class SearchPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServePlan:
+    """The `[serve]` table: what is promised of the lean model in front of a fallback."""
+
+    candidate: str | None = None
+    """The lean model, whose weights go into the bundle; by default the one that passed."""
+    fallback: typing.Literal["baseline", "abstain"] = "baseline"
+    """Who answers where the lean model is not sure enough; `abstain`: nobody."""
+    max_error_over_fallback: float = 0.02
+    """The most requests, of all, that it may answer wrong where the fallback would be right."""
+    delta: float = 0.1
+    """How often such a promise may be broken, over all sets of calibration rows."""
+    slices: list[str] = field(default_factory=list)
+    """Slices that it is promised for as well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnvelopePlan:
     """One `[[evaluate.envelope]]` table: an axis, and what holds as far as a model holds."""
 
@@ -249,6 +265,8 @@ class Plan:
     """How to find more candidates; None where the plan does not ask for it."""
     search_steps: tuple[StepCall, ...] = ()
     """The steps that a search may use; empty: all."""
+    serve: ServePlan = field(default_factory=ServePlan)
+    """What is to be promised of what is served."""
 
     def resolved(self) -> Table:
         """The plan as plain JSON-able data: defaults filled in, paths as seen from its folder."""

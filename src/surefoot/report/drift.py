@@ -25,9 +25,11 @@ def drift_lines(found: Drift) -> list[str]:
 
 
 def drift_exit_code(found: Drift) -> int:
-    """0 if nothing moved, 1 if something did, 4 if nothing could be compared."""
+    """0 if nothing moved, 1 if something did, 4 if nothing or not the same rows were compared."""
     if any(cell.status == "moved" for cell in found.cells):
         return 1
+    if any(cell.other_rows for cell in found.cells):
+        return 4
     return 0 if any(cell.status == "same" for cell in found.cells) else 4
 
 

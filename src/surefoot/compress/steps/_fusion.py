@@ -12,6 +12,7 @@ import numpy as np
 
 from surefoot.compress.steps._graph import WEIGHTS, constants
 from surefoot.models.formats.onnx import onnx, save
+from surefoot.models.runtimes.onnxruntime import SLOWER
 
 FUSED = "com.microsoft"
 """The domain of ONNX Runtime's own operators."""
@@ -41,7 +42,7 @@ def optimised(proto: Any, level: Literal["basic", "extended"]) -> Any:
             options,
             providers=["CPUExecutionProvider"],
             # One constant for many readers keeps later steps from telling weights apart.
-            disabled_optimizers=["ConstantSharing"],
+            disabled_optimizers=["ConstantSharing", *SLOWER],
         )
         return onnx(Path(name) / WEIGHTS)
 
@@ -57,8 +58,11 @@ def fused_transformer(
         heads: Heads of attention; 0 reads them from the graph.
         width: Columns of the hidden states; 0 reads them from the graph.
     """
+    from onnxruntime.transformers.fusion_options import FusionOptions
     from onnxruntime.transformers.optimizer import optimize_model
 
+    wanted = FusionOptions(kind)
+    wanted.enable_skip_layer_norm = wanted.enable_bias_skip_layer_norm = False  # see SLOWER
     # Without the number of heads it finds no attention in graphs whose shapes are all dynamic.
     if not heads:
         heads, width = find_heads(proto)
@@ -71,6 +75,7 @@ def fused_transformer(
             opt_level=1,
             num_heads=heads,
             hidden_size=width,
+            optimization_options=wanted,
         )
         return optimizer.model
 
