@@ -21,6 +21,7 @@ from surefoot.bundle import (
     read_verdict_json,
     recorded_environment,
 )
+from surefoot.bundle.hide import hidden_by
 from surefoot.core.dataset import ConfirmationSet, Examples, Task
 from surefoot.core.drift import CellDrift, Drift, Moved, Sample
 from surefoot.core.errors import BundleError, DataError, ModelError, PluginError
@@ -68,6 +69,8 @@ class _Earlier:
     rows: Mapping[str, str]
     """The fingerprints of the test sets."""
     batch: int
+    evidence: Mapping[str, str]
+    """Whether its ids are hashes, and of which salt."""
     repeat: Repeat | None
     """The noise floor of the baseline, where it was recorded."""
 
@@ -115,8 +118,6 @@ class Asked:
 
     sample: Sample | None = None
     """Of each cell, these rows alone."""
-    hider: Hider | None = None
-    """How the evidence hid its ids and answers, where it did."""
     models: tuple[Candidate, ...] = ()
     """Who stands in for the candidates of these names, whose models are others."""
     lenient: bool = False
@@ -158,11 +159,14 @@ def measure_again(
             _own_files(plan.model, store),
         )
         classes = [m.signature.classes for m in models.values() if isinstance(m, Model)]
+        hider, unknown = hidden_by({"evidence": then.evidence}, plan.path.parent)
         task, gone = _rows_here(plan, classes[0] if classes else None, asked.lenient, watch)
         here = _Here(
             task=task,
             gone=gone,
             asked=asked,
+            hider=hider,
+            unknown=unknown,
             plan=plan,
             rows=then.rows,
             batch=then.batch,
@@ -244,6 +248,7 @@ def _told(data: Mapping[str, Any]) -> _Earlier:
         entries={entry["name"]: entry for entry in listed},
         rows={str(name): str(sha) for name, sha in data.get("rows", {}).items()},
         batch=batch,
+        evidence=dict(data.get("evidence", {})),
         repeat=told
         and Repeat(
             rows=int(told["rows"]), flips=int(told["flips"]), largest=float(told["largest"])
@@ -385,6 +390,9 @@ class _Here:
     task: Task | None
     gone: Mapping[str, str]
     asked: Asked
+    hider: Hider | None
+    unknown: str
+    """Why rows cannot be told from their hashes; empty where they can."""
     plan: Plan
     rows: Mapping[str, str]
     batch: int
@@ -424,7 +432,7 @@ class _Here:
         self, candidate: Candidate, columns: Columns, dataset: Examples, floor: Repeat
     ) -> _Judged:
         """One earlier cell against one made here, of all rows or of a sample."""
-        hider = self.asked.hider
+        hider = self.hider
         if self.asked.sample is None:
             (cell,) = fill_cells(
                 candidate,
@@ -459,7 +467,9 @@ class _Here:
         if dataset is None:
             gone = [why for name, why in self.gone.items() if speaks_of(name, _key(columns)[0])]
             return gone[0] if gone else "the plan has no such data set or shift"
-        hider = self.asked.hider
+        hider = self.hider
+        if self.unknown:
+            return self.unknown
         here, there = dataset.ids, columns["id"]
         hidden = hider.ids(dataset.name, here) if hider else here
         if len(here) != len(there) or not np.array_equal(hidden, there):

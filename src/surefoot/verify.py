@@ -17,6 +17,7 @@ from surefoot.bundle import check_files, read_environment, read_manifest, read_v
 from surefoot.bundle.encode import decode_verdict
 from surefoot.bundle.environment import changes, environment
 from surefoot.bundle.evidence import Recorded, recorded
+from surefoot.bundle.hide import hidden_by
 from surefoot.bundle.intact import SIGNATURE
 from surefoot.bundle.rederive import claims_of_files, not_run, rederived, shown
 from surefoot.bundle.sign import signed, signers
@@ -90,6 +91,7 @@ def verify(bundle: Path, wanted: Wanted, progress: Progress | None = None) -> Ve
     if wanted.data is None:
         return replace(found, claims=tuple(claims))
     plan = _plan(bundle, wanted.data)
+    said = replace(said, hider=hidden_by(data, plan.path.parent)[0])
     with tempfile.TemporaryDirectory(prefix="surefoot-") as folder:
         work = _Work(
             bundle=bundle, said=said, told=told, plan=plan, out=Path(folder),

@@ -19,6 +19,7 @@ from surefoot.core.checks import Checked, CheckResult
 from surefoot.core.dataset import Dataset
 from surefoot.core.errors import BundleError, PluginError
 from surefoot.core.evidence import Budget, Cell, ConfirmationEvidence, Evidence, Paired
+from surefoot.core.hidden import Hider
 from surefoot.core.load import LoadProfile, ServedProfile
 from surefoot.core.nested import from_json
 from surefoot.data.columns import read_parquet
@@ -49,6 +50,10 @@ class Recorded:
     """The candidates' names, in order."""
     places: tuple[Where, ...]
     """Where they were measured, in order."""
+    hashed: bool = False
+    """Whether ids and answers are hashes."""
+    hider: Hider | None = None
+    """What hid them, where that is at hand."""
 
 
 def recorded(folder: Path, data: Mapping[str, Any]) -> Recorded:
@@ -68,6 +73,7 @@ def recorded(folder: Path, data: Mapping[str, Any]) -> Recorded:
             data=data,
             budgets=tuple(Budget(**budget) for budget in plan["budgets"]),
             metrics=tuple(dict.fromkeys(str(one["metric"]) for one in compared)),
+            hashed=(data.get("evidence") or {}).get("kind") == "hashed",
             baseline=str(data["candidates"][0]["name"]),
             judged=tuple(str(one["name"]) for one in data["candidates"][1:]),
             places=tuple(
@@ -145,42 +151,110 @@ def _paired(
     instead: Mapping[tuple[str, Where], Cell] | None,
 ) -> Iterator[Paired]:
     """Every candidate against the baseline in one place."""
-    named = _folders(folder, said)
+    by_rows = [metric for metric in said.metrics if not of_sets(plugins.find("metric", metric))]
+    if said.hashed and len(by_rows) < len(said.metrics):
+        wholes = ", ".join(metric for metric in said.metrics if metric not in by_rows)
+        raise BundleError(f"hashed evidence does not hold what {wholes} is computed from")
     first = read_parquet(folder / "cells" / said.baseline / cell_file(*where))
-    classes = _classes(said, first)
-    rows = _rows(first, where, classes)
-    renewed = instead or {}
-    base = _cell(said.baseline, first, where, classes)
+    place = _Place(
+        where=where,
+        classes=() if said.hashed else _classes(said, first),
+        metrics=by_rows,
+        said=said,
+        instead=instead or {},
+    )
+    named = _folders(folder, said)
+    base, before = place.taken(said.baseline, first)
     for name in said.judged:
-        columns = [read_parquet(f / cell_file(*where)) for f in named[name]]
-        cells = [_cell(name, one, where, classes) for one in columns]
-        before = renewed.get((said.baseline, where))
-        after = renewed.get((name, where))
-        known = {}
-        if before is None and after is None:
-            known = {m: _values(m, (first, *columns)) for m in said.metrics if _of_rows(m)}
-        elif len(cells) == 1:
-            # Both sides come from scores: what a metric is computed from must be one and the same.
-            base, cells = before or base, [after or cells[0]]
-            known = {
-                m: np.stack([_again(m, before, first), _again(m, after, columns[0])])
-                for m in said.metrics
-                if _of_rows(m)
-            }
-        yield from pairs(before or base, cells, rows, said.metrics, known)
+        columns = [read_parquet(one / cell_file(*where)) for one in named[name]]
+        after = [place.taken(name, one, seed=i) for i, one in enumerate(columns)]
+        known = {m: np.stack([before[m], *(values[m] for _, values in after)]) for m in by_rows}
+        cells = [cell for cell, _ in after]
+        yield from pairs(base, cells, _rows(first, where, place.classes), said.metrics, known)
 
 
-def _again(metric: str, cell: Cell | None, columns: Columns) -> np.ndarray:
-    """A metric by row: of the cell that was measured again, else as the bundle holds it."""
-    return columns[metric] if cell is None else by_row(cell, [metric])[metric]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where cells are taken from the bundle, or from what was measured again."""
+
+    where: Where
+    classes: tuple[str, ...]
+    metrics: Sequence[str]
+    """Those that every row has."""
+    said: Recorded
+    instead: Mapping[tuple[str, Where], Cell]
+
+    def taken(
+        self, name: str, columns: Columns, *, seed: int = 0
+    ) -> tuple[Cell, Mapping[str, np.ndarray]]:
+        """A cell and its metrics by row; of further seeds nothing is measured again."""
+        again = None if seed else self.instead.get((name, self.where))
+        if again is None:
+            cell = self._hashed(name, columns) if self.said.hashed else self._cell(name, columns)
+            return cell, {metric: columns[metric] for metric in self.metrics}
+        values = by_row(again, self.metrics)
+        return (self._as_hashed(again) if self.said.hashed else again), values
+
+    def _cell(self, name: str, columns: Columns) -> Cell:
+        """A cell; where no probabilities are kept, its scores are the answers alone."""
+        codes = {text: i for i, text in enumerate(self.classes)}
+        for text in (*columns["label"].tolist(), *columns["predicted"].tolist()):
+            codes.setdefault(text, len(codes))
+        labels, predicted = (
+            np.array([codes[text] for text in columns[key].tolist()], np.int64)
+            for key in ("label", "predicted")
+        )
+        kept = sum(key.startswith(PROBABILITY) for key in columns)
+        scores = (
+            np.stack([columns[f"{PROBABILITY}{i}"] for i in range(kept)], axis=1)
+            if kept
+            else np.eye(len(codes), dtype=np.float32)[predicted]
+        )
+        return self._made(name, columns["id"], labels, predicted, scores)
+
+    def _hashed(self, name: str, columns: Columns) -> Cell:
+        """A cell of hashes: each is a number of its own, in every cell the same."""
+        labels, predicted = (_numbers(columns[key]) for key in ("label", "predicted"))
+        nothing = np.zeros((len(labels), 1), np.float32)
+        return self._made(name, columns["id"], labels, predicted, nothing)
+
+    def _as_hashed(self, cell: Cell) -> Cell:
+        """A cell that was measured here, as hashed evidence would have it."""
+        hider = self.said.hider
+        if hider is None:
+            raise BundleError("its ids are hashes, and their salt is not at hand")
+        names = np.array(self.said.data["classes"], np.dtypes.StringDType())
+        labels, predicted = (
+            _numbers(hider.answers(cell.dataset, cell.ids, names[codes]))
+            for codes in (cell.labels, cell.predicted)
+        )
+        ids = hider.ids(cell.dataset, cell.ids)
+        return self._made(cell.candidate, ids, labels, predicted, cell.scores)
+
+    def _made(
+        self,
+        name: str,
+        ids: np.ndarray,
+        labels: np.ndarray,
+        predicted: np.ndarray,
+        scores: np.ndarray,
+    ) -> Cell:
+        dataset, shift, severity = self.where
+        return Cell(
+            candidate=name,
+            dataset=dataset,
+            shift=shift,
+            severity=severity,
+            ids=ids,
+            labels=labels,
+            predicted=predicted,
+            scores=scores,
+        )
 
 
-def _of_rows(metric: str) -> bool:
-    return not of_sets(plugins.find("metric", metric))
-
-
-def _values(metric: str, columns: Sequence[Columns]) -> np.ndarray:
-    return np.stack([one[metric] for one in columns])
+def _numbers(hashes: np.ndarray) -> np.ndarray:
+    """(n,) int64, the first 60 bits of hexadecimal hashes."""
+    return np.array([int(text[:15], 16) for text in hashes.tolist()], np.int64)
 
 
 def _folders(folder: Path, said: Recorded) -> dict[str, list[Path]]:
@@ -208,32 +282,6 @@ def _classes(said: Recorded, columns: Columns) -> tuple[str, ...]:
             )
     found = {*columns["label"].tolist(), *columns["predicted"].tolist()}
     return tuple(sorted(found))
-
-
-def _cell(name: str, columns: Columns, where: Where, classes: Sequence[str]) -> Cell:
-    """A cell; where no probabilities are kept, its scores are the answers alone."""
-    codes = {text: i for i, text in enumerate(classes)}
-    for text in (*columns["label"].tolist(), *columns["predicted"].tolist()):
-        codes.setdefault(text, len(codes))
-    labels, predicted = (
-        np.array([codes[text] for text in columns[key].tolist()], np.int64)
-        for key in ("label", "predicted")
-    )
-    kept = [key for key in columns if key.startswith(PROBABILITY)]
-    if kept:
-        scores = np.stack([columns[f"{PROBABILITY}{i}"] for i in range(len(kept))], axis=1)
-    else:
-        scores = np.eye(len(codes), dtype=np.float32)[predicted]
-    return Cell(
-        candidate=name,
-        dataset=where[0],
-        shift=where[1],
-        severity=where[2],
-        ids=columns["id"],
-        labels=labels,
-        predicted=predicted,
-        scores=scores,
-    )
 
 
 def _rows(columns: Columns, where: Where, classes: tuple[str, ...]) -> Dataset:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from surefoot.core.dataset import Task
+from surefoot.core.hidden import Hider
 from surefoot.core.load import ServedProfile
 from surefoot.data.columns import write_parquet
 
@@ -24,13 +25,16 @@ SEEN = ("steal", "foreign")
 COLUMNS = ("arrival_ms", "wall_ms", "service_ms", "lateness_ms", "cpu_ms")
 
 
-def write_served(path: Path, profiles: Sequence[ServedProfile], task: Task) -> None:
+def write_served(
+    path: Path, profiles: Sequence[ServedProfile], task: Task, hider: Hider | None = None
+) -> None:
     """Write one line for each row of each request; nothing where there was no load.
 
     Args:
         path: The Parquet file.
         profiles: What was measured, on rows of the first test set.
         task: Its data.
+        hider: What hides ids and answers; None where they may be named.
     """
     if not profiles:
         return
@@ -46,6 +50,7 @@ def write_served(path: Path, profiles: Sequence[ServedProfile], task: Task) -> N
     once = {name: _repeated([getattr(p, name) for p in profiles], sizes) for name in NUMBERS}
     seen = {name: _repeated([getattr(p.machine, name) for p in profiles], sizes) for name in SEEN}
     errors = [json.dumps(dict(p.errors), ensure_ascii=False) for p in profiles]
+    ids, said_here = dataset.ids[rows], names[answers]
     numbers = [np.repeat(np.arange(len(p.rows)), p.batch) for p in profiles]
     measured = {
         name: np.concatenate([np.repeat(getattr(p, name), p.batch) for p in profiles])
@@ -60,8 +65,8 @@ def write_served(path: Path, profiles: Sequence[ServedProfile], task: Task) -> N
             "errors": np.repeat(np.array(errors, dtype=object), sizes),
             "request": np.concatenate(numbers),
             **measured,
-            "id": dataset.ids[rows],
-            "answer": names[answers],
+            "id": hider.ids(dataset.name, ids) if hider else ids,
+            "answer": hider.answers(dataset.name, ids, said_here) if hider else said_here,
             "correct": answers == dataset.labels[rows],
         },
     )

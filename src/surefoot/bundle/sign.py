@@ -127,12 +127,11 @@ def _encoded(kind: str, payload: bytes) -> bytes:
 
 
 def _is_by(public: Any, signature: Mapping[str, Any], payload: bytes) -> bool:
-    from cryptography.exceptions import InvalidSignature
-
+    broken = require("cryptography.exceptions", extra="sign", error=BundleError)
     try:
         raw = base64.b64decode(str(signature["sig"]), validate=True)
         public.verify(raw, _encoded(PAYLOAD, payload))
-    except (InvalidSignature, ValueError, KeyError):
+    except (broken.InvalidSignature, ValueError, KeyError):
         return False
     return True
 

@@ -14,11 +14,13 @@ import numpy as np
 
 from surefoot.bundle.encode import encode
 from surefoot.bundle.environment import environment
+from surefoot.bundle.hide import described_hidden, hidden_check, hidden_ledger, hider_for
 from surefoot.bundle.load import write_served
 from surefoot.core.checks import CheckResult
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.evidence import Bundle, Cell, ConfirmationEvidence, Verdict
 from surefoot.core.hashing import hash_file
+from surefoot.core.hidden import Hider
 from surefoot.core.load import LoadProfile, Machine
 from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
@@ -39,6 +41,8 @@ from surefoot.ledger import LEDGER
 from surefoot.store import whole_folder
 
 HIDDEN = shutil.ignore_patterns(".*")
+ROWS_TOO = shutil.ignore_patterns(".*", "golden.npz")
+"""Golden vectors are rows of the data."""
 FORMAT = 3
 """The version of the bundle's layout; docs/bundle.md says what changed in each."""
 
@@ -90,21 +94,23 @@ def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
     Raises:
         BundleError: The disk is full, or the folder cannot be written.
     """
-    winner = _winner(contents)
+    winner, hider = _winner(contents), hider_for(contents.plan)
+    told = {**described(key, contents), "winner": winner}
     with whole_folder(path) as folder:
         (folder / "plan.toml").write_text(contents.plan.text)
         _write_json(folder / "plan.json", contents.plan.resolved())
         _write_json(folder / "environment.json", environment())
-        _write_json(folder / "verdict.json", {**described(key, contents), "winner": winner})
+        _write_json(folder / "verdict.json", described_hidden(told, hider) if hider else told)
         for cell in contents.cells:
-            _write_cell(folder / "cells" / cell.candidate, cell, contents)
+            _write_cell(folder / "cells" / cell.candidate, cell, contents, hider)
         for cell in contents.calibration:
-            _write_calibration(folder / "calibration", cell, contents.task)
-        _write_ledger(folder / "ledger.jsonl", contents)
+            _write_calibration(folder / "calibration", cell, contents.task, hider)
+        _write_ledger(folder / "ledger.jsonl", contents, hider)
         _write_loads(folder / "latency.parquet", contents.evidence.loads)
-        write_served(folder / "load.parquet", contents.evidence.served, contents.task)
+        write_served(folder / "load.parquet", contents.evidence.served, contents.task, hider)
         for result in contents.evidence.checks:
-            _write_check(folder / "checks" / result.candidate, result)
+            found = hidden_check(result, hider) if hider else result
+            _write_check(folder / "checks" / result.candidate, found)
         for candidate in contents.candidates:
             if candidate.name in (
                 contents.candidates[0].name,
@@ -112,7 +118,7 @@ def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
                 contents.plan.serve.candidate,
             ):
                 target = folder / "models" / candidate.name
-                shutil.copytree(candidate.model.path, target, ignore=HIDDEN)
+                shutil.copytree(candidate.model.path, target, ignore=ROWS_TOO if hider else HIDDEN)
         files = sorted(f for f in folder.rglob("*") if f.is_file())
         manifest = {str(f.relative_to(folder)): hash_file(f) for f in files}
         _write_json(folder / "manifest.json", manifest)
@@ -143,6 +149,7 @@ def described(key: str, contents: Contents) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "key": key,
+        "evidence": {"kind": "rows"},
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "classes": list(contents.task.classes),
         "batch": contents.plan.evaluate.batch,
@@ -198,10 +205,11 @@ def cell_file(dataset: str, shift: str, severity: float) -> str:
     return f"{dataset}{under}.parquet"
 
 
-def _write_cell(folder: Path, cell: Cell, contents: Contents) -> None:
+def _write_cell(folder: Path, cell: Cell, contents: Contents, hider: Hider | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     task = contents.task
     dataset, names = _rows_of(cell, task), np.array(task.classes, dtype=object)
+    shown = _Shown(dataset=cell.dataset, ids=cell.ids, hider=hider)
     n, rows = len(cell.ids), np.arange(len(cell.ids))
     write_parquet(
         folder / cell_file(cell.dataset, cell.shift, cell.severity),
@@ -210,33 +218,54 @@ def _write_cell(folder: Path, cell: Cell, contents: Contents) -> None:
             "dataset": np.full(n, cell.dataset, dtype=object),
             "shift": np.full(n, cell.shift, dtype=object),
             "severity": np.full(n, cell.severity),
-            "id": cell.ids,
-            "label": names[cell.labels],
-            "predicted": names[cell.predicted],
+            "id": shown.names(),
+            "label": shown.answers(names[cell.labels]),
+            "predicted": shown.answers(names[cell.predicted]),
             "correct": cell.labels == cell.predicted,
             **by_row(cell, contents.metrics),
             "score": cell.scores[rows, cell.labels],
             "confidence": cell.scores[rows, cell.predicted],
-            **_probabilities(cell, contents.metrics),
-            **({} if dataset.groups is None else {"group": dataset.groups}),
+            **({} if hider else _probabilities(cell, contents.metrics)),
+            **({} if dataset.groups is None else {"group": shown.groups(dataset.groups)}),
             **{f"slice_{name}": mask for name, mask in dataset.slices.items()},
         },
     )
 
 
-def _write_calibration(folder: Path, cell: Cell, task: Task) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """Rows of a test set as a bundle may name them."""
+
+    dataset: str
+    ids: np.ndarray
+    hider: Hider | None
+
+    def names(self) -> np.ndarray:
+        return self.hider.ids(self.dataset, self.ids) if self.hider else self.ids
+
+    def answers(self, found: np.ndarray) -> np.ndarray:
+        return self.hider.answers(self.dataset, self.ids, found) if self.hider else found
+
+    def groups(self, found: np.ndarray) -> np.ndarray:
+        return self.hider.groups(found) if self.hider else found
+
+
+def _write_calibration(folder: Path, cell: Cell, task: Task, hider: Hider | None) -> None:
     """What a threshold between this candidate and a fallback is chosen on."""
     folder.mkdir(parents=True, exist_ok=True)
     rows, names = np.arange(len(cell.ids)), np.array(task.classes, dtype=object)
     slices = task.calibration.slices if task.calibration else {}
+    groups = task.calibration.groups if task.calibration else None
+    shown = _Shown(dataset=cell.dataset, ids=cell.ids, hider=hider)
     write_parquet(
         folder / f"{cell.candidate}.parquet",
         {
-            "id": cell.ids,
-            "label": names[cell.labels],
-            "predicted": names[cell.predicted],
+            "id": shown.names(),
+            "label": shown.answers(names[cell.labels]),
+            "predicted": shown.answers(names[cell.predicted]),
             "correct": cell.labels == cell.predicted,
             "confidence": cell.scores[rows, cell.predicted],
+            **({} if groups is None else {"group": shown.groups(groups)}),
             **{f"slice_{name}": mask for name, mask in slices.items()},
         },
     )
@@ -300,11 +329,13 @@ def _machines(loads: Sequence[LoadProfile]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([one[name] for one in seen]) for name in seen[0]}
 
 
-def _write_ledger(path: Path, contents: Contents) -> None:
+def _write_ledger(path: Path, contents: Contents, hider: Hider | None) -> None:
     """The ledger as it is now, this run's own line included; nothing where nobody counts."""
     ledger = contents.plan.path.parent / LEDGER
     if contents.verdicts and contents.verdicts[0].use and ledger.is_file():
-        shutil.copyfile(ledger, path)
+        text = ledger.read_text(encoding="utf-8", errors="surrogateescape")
+        text = hidden_ledger(text) if hider else text
+        path.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def _write_json(path: Path, value: Any) -> None:

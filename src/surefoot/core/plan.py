@@ -227,6 +227,8 @@ class EvaluatePlan:
     """Rows per call while cells are filled."""
     processes: int | None = None
     """Processes that fill cells; by default one for each CPU, as far as memory allows."""
+    evidence: typing.Literal["rows", "hashed"] = "rows"
+    """Whether a bundle names rows by id, label and answer, or by salted hashes of them."""
     latency: LatencyPlan = field(default_factory=LatencyPlan)
     """How latency is measured."""
     envelope: list[EnvelopePlan] = field(default_factory=list)

@@ -161,6 +161,8 @@ def read_content(folder: Path, *, shown: Path | None = None) -> Content:
     data = read_verdict_json(folder)
     bundle = bundle_of(folder, data)
     plan, made = _plan(folder), read_environment(folder)
+    if not isinstance(made, dict):
+        raise BundleError("environment.json is not as surefoot writes it", where=str(folder))
     first = best(bundle.verdicts, data["costs"])
     waived = waived_of(data, bundle.verdicts, folder)
     verdicts = sorted(bundle.verdicts, key=lambda v: data["costs"].get(v.candidate, math.inf))

@@ -137,7 +137,7 @@ def test_an_unknown_candidate_is_named_with_the_nearest(bundle):
 def test_a_model_that_was_changed_is_refused(copied):
     with (copied / "models" / "same" / "model.onnx").open("ab") as stream:
         stream.write(b"x")
-    with pytest.raises(ModelError, match="model.onnx"):
+    with pytest.raises(ModelError, match=r"model\.onnx"):
         read_release(copied)
 
 
