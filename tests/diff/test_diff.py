@@ -14,7 +14,9 @@ from scipy.stats import binomtest, fisher_exact
 from surefoot.bundle import pack_bundle
 from surefoot.core.errors import BundleError, MachineError, MismatchError
 from surefoot.diff import diff_bundles
+from surefoot.plan import read_plan
 from surefoot.report.diff import diff_exit_code, diff_lines
+from surefoot.run import run_plan
 
 CLASSES = np.array(["x", "y", "z"], np.dtypes.StringDType())
 
@@ -219,6 +221,25 @@ def test_without_a_shared_id_the_interval_is_wider_and_it_is_said(then, now, cel
     assert grouped.p > 0.5
     assert grouped.difference.low < 0 < grouped.difference.high
     assert any("rows are not paired" in line for line in diff_lines(found))
+
+
+def test_hashed_evidence_pairs_by_its_salt(made, tmp_path):
+    """Two runs of one folder have one salt; without it, nothing pairs."""
+    home = made.parents[1]
+    for name in ("linear.onnx", "main.csv", "talks.csv", "surefoot.toml"):
+        shutil.copy(home / name, tmp_path / name)
+    found = []
+    for i, batch in enumerate((32, 16)):
+        plan = read_plan(
+            tmp_path / "surefoot.toml",
+            ['evaluate.evidence="hashed"', f"evaluate.batch={batch}", "evaluate.shifts=[]"],
+        )
+        found.append(run_plan(plan, tmp_path / f"run-{i}")[0].path)
+    moves = answers(diff_bundles(*found), metric="accuracy")
+    assert {m.paired for m in moves} == {True}
+    # Dynamic int8 may depend on the batch; the others do not.
+    assert {m.status for m in moves if m.candidate != "int8"} == {"same"}
+    assert {m.paired for m in diff_bundles(made, found[0]).answers} == {False}
 
 
 def test_a_slice_that_was_redrawn_keeps_the_rows_of_both(then, now, cell):

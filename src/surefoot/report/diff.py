@@ -206,7 +206,9 @@ def _remarks(found: Diff) -> Iterator[str]:
             " of answers row by row by the exact McNemar test, of groups by the sign test"
         )
     if any(change.what == USE for change in found.plan):
-        yield "a later use of the test sets is allowed less error: an outcome may move for that alone"
+        yield (
+            "a later use of the test sets is allowed less error: an outcome may move for that alone"
+        )
     if any(not m.paired for m in tested):
         yield "where no id is shared, the change has a wider interval: rows are not paired"
     if any(m.status == "undecided" for m in found.answers):
