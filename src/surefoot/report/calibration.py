@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from surefoot.core.evidence import place
-from surefoot.report.terminal import table
+from surefoot.report.tables import Table, as_table, table_lines
 
 KEPT = 0.8
 """The coverage that the table shows; verdict.json has every tenth."""
@@ -18,18 +18,27 @@ def calibration_lines(data: Mapping[str, Any] | None) -> list[str]:
     Args:
         data: The key `calibration` of verdict.json.
     """
+    return table_lines(calibration_tables(data))
+
+
+def calibration_tables(data: Mapping[str, Any] | None) -> list[Table]:
+    """The same as a table, if there is one.
+
+    Args:
+        data: The key `calibration` of verdict.json.
+    """
     if data is None:
         return []
     rows = data["rows"]
-    title = f"calibration, before -> at a temperature fitted on {rows:,} calibration rows:"
+    title = f"calibration, before -> at a temperature fitted on {rows:,} calibration rows"
     if not rows:
-        title = "calibration (no calibration rows, so no temperature: name task.calibration):"
+        title = "calibration (no calibration rows, so no temperature: name task.calibration)"
     header = ("", "candidate", "temperature", "ece", "log_loss", "aurc", "right at 80 %", "out auc")
     temperatures, places = data["temperatures"], data["places"]
     lines = [_row(one, temperatures[one["candidate"]]) for one in _by_place(places)]
     shifted = sum(bool(one["shift"]) for one in places)
     more = [f"verdict.json has {shifted} more, under shifts"] if shifted else []
-    return [title, *table(header, lines), *more]
+    return [as_table(title, header, lines, more)]
 
 
 def _by_place(places: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from surefoot.report.tables import Table, as_table
 from surefoot.report.terminal import table
 
 FIRST = 5
@@ -17,13 +18,25 @@ def check_lines(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     Args:
         entries: What `gate.check_summaries` gave.
     """
+    lines: list[str] = []
+    for one in check_tables(entries):
+        lines += [*table(one.header, one.rows), "", *one.notes]
+    return lines
+
+
+def check_tables(entries: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """The same as a table, if there is one, with the details as notes.
+
+    Args:
+        entries: What `gate.check_summaries` gave.
+    """
     if not entries:
         return []
     found = {(entry["check"], entry["candidate"]): entry for entry in entries}
     checks, names = (list(dict.fromkeys(key[i] for key in found)) for i in (0, 1))
     rows = [[check, *(_cell(found[check, name]) for name in names)] for check in checks]
-    lines = table(("rows that fail a check", *names), rows)
-    return [*lines, "", *(line for entry in entries for line in _details(entry))]
+    details = (line for entry in entries for line in _details(entry))
+    return [as_table("", ("rows that fail a check", *names), rows, details)]
 
 
 def _cell(entry: Mapping[str, Any]) -> str:

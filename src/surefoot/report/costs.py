@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from surefoot.core.model import Cost, total_cost
-from surefoot.report.terminal import table
+from surefoot.report.tables import Table, as_table, table_lines
 
 HEADER = ("what making it took", "step", "seconds", "CPU s", "rows", "peak MB", "joules")
 
@@ -20,13 +20,22 @@ def cost_lines(data: Mapping[str, Any]) -> list[str]:
     Args:
         data: As `verdict.json` holds it.
     """
+    return table_lines(cost_tables(data))
+
+
+def cost_tables(data: Mapping[str, Any]) -> list[Table]:
+    """The same as a table, if there is one.
+
+    Args:
+        data: As `verdict.json` holds it.
+    """
     made = [c for c in data["candidates"] if c["steps"] and c.get("step_costs")]
     if not made:
         return []
     rows = [line for candidate in made for line in _of_candidate(candidate)]
     if len(made) > 1:
         rows.append(_row("all, each step once", "", total_cost([*_each_once(made).values()])))
-    return table(HEADER, rows)
+    return [as_table("", HEADER, rows)]
 
 
 def _of_candidate(candidate: Mapping[str, Any]) -> Iterator[list[str]]:

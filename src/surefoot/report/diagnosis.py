@@ -12,12 +12,21 @@ def diagnosis_lines(diagnoses: Sequence[Mapping[str, Any]]) -> list[str]:
     Args:
         diagnoses: As `verdict.json` holds them.
     """
-    lines = []
-    for found in diagnoses:
-        lines += [_heading(found), *(f"  - {reason}" for reason in found["reasons"])]
-        if not found["reasons"]:
-            lines.append("  - no operator stands out")
-    return lines
+    return [
+        line
+        for heading, *reasons in diagnosis_parts(diagnoses)
+        for line in (heading, *(f"  - {reason}" for reason in reasons))
+    ]
+
+
+def diagnosis_parts(diagnoses: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """For each candidate that is not shown to be faster a heading, and the reasons.
+
+    Args:
+        diagnoses: As `verdict.json` holds them.
+    """
+    nothing = ["no operator stands out"]
+    return [[_heading(found), *(found["reasons"] or nothing)] for found in diagnoses]
 
 
 def _heading(found: Mapping[str, Any]) -> str:

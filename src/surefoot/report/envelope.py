@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from surefoot.report.terminal import table
+from surefoot.report.tables import Table, as_table, table_lines
 
 Found = Mapping[str, Any]
 """One `Envelope` as verdict.json has it."""
@@ -43,15 +43,22 @@ def envelope_lines(envelopes: Sequence[Found]) -> list[str]:
     Args:
         envelopes: Those of all axes, the baseline first along each.
     """
+    return table_lines(envelope_tables(envelopes))
+
+
+def envelope_tables(envelopes: Sequence[Found]) -> list[Table]:
+    """The same as a table, if there is one.
+
+    Args:
+        envelopes: Those of all axes, the baseline first along each.
+    """
     if not envelopes:
         return []
     header = ("", "candidate", "holds to", "fails at", "crosses near", "of the baseline", "asked")
     level = 100 * envelopes[0]["level"]
-    return [
-        f"how far each holds (all together at {level:g} %, if nothing that failed holds again):",
-        *table(header, [_row(one) for one in envelopes]),
-        *dict.fromkeys(line for one in envelopes for line in _reasons(one)),
-    ]
+    title = f"how far each holds (all together at {level:g} %, if nothing that failed holds again)"
+    reasons = dict.fromkeys(line for one in envelopes for line in _reasons(one))
+    return [as_table(title, header, map(_row, envelopes), reasons)]
 
 
 def _row(one: Found) -> list[str]:

@@ -1,213 +1,160 @@
-"""The numbers of a bundle, each with its interval: what the cells, the calls and the gate tell."""
+"""The figures of a report, from its content to plots with their tables."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
+from surefoot.report.content import Content, Front
+from surefoot.report.svg.bars import Bar, bars_plot
+from surefoot.report.svg.front import front_plot
+from surefoot.report.svg.reliability import Confidence, coverage_plot, reliability_plot
+from surefoot.report.svg.spread import Spread, spread_plot
+from surefoot.report.tables import Table, as_table
 
-from surefoot import plugins, stats
-from surefoot.bundle import cell_file
-from surefoot.core.estimate import Estimate
-from surefoot.core.evidence import Finding
-from surefoot.core.release import Figure
-from surefoot.core.within import within
-from surefoot.data.columns import read_parquet
-from surefoot.gate.samples import Rows
-
-LEVEL = 0.95
-"""Two-sided confidence of the intervals that are computed here."""
-PLACE = ("dataset", "shift", "severity", "slice")
-_TIMES = ("p50_ms", "p99_ms")
+CONFIDENCE = (
+    "Left: on the dashed diagonal confidence is true; bars are where 95 % of bins would lie if it"
+    " were. Right: accuracy if the model abstains from the answers that it is least sure of, with"
+    " 95 % intervals."
+)
+SETS = 4
+"""Test sets whose confidence is drawn; the table has all."""
 
 
-def read_figures(folder: Path, model: str, data: Mapping[str, Any]) -> tuple[Figure, ...]:
-    """What was measured of one model: metrics by place, latencies, size, memory, checks.
-
-    A metric of single rows is taken from the cells, so that it is the shipped model's own and has
-    its own interval; one of whole sets from the calibration, where that has it.
+def front_figure(front: Front) -> str:
+    """The front; empty where there is nothing to draw.
 
     Args:
-        folder: The bundle.
-        model: The candidate's name, or the baseline's.
-        data: The bundle's verdict.json.
-
-    Raises:
-        DataError: A cell cannot be read.
+        front: The candidates.
     """
-    found = [*_of_rows(folder, model, data), *_of_calibration(model, data)]
-    once = {(f.quantity, f.where): f for f in reversed(found)}
-    of_places = tuple(once[key] for key in dict.fromkeys((f.quantity, f.where) for f in found))
-    return (*of_places, *_of_calls(model, data), *_read_off(model, data), *_of_checks(model, data))
+    if len(front.points) < 2:
+        return ""
+    return front_plot(front.points, cost=front.cost, change=front.change, limit=front.limit)
 
 
-def of_findings(findings: Iterable[Finding], known: Sequence[Figure]) -> Iterator[Figure]:
-    """What only the gate gave an interval to: metrics of whole sets that have a fixed limit.
+def front_table(front: Front) -> Table:
+    """The front's numbers; a candidate's number is that of the plot.
 
     Args:
-        findings: A verdict's findings.
-        known: The figures of that candidate that there are already.
+        front: The candidates.
     """
-    there = {(f.quantity, f.where) for f in known}
-    for finding in findings:
-        rows, budget = finding.paired, finding.budget
-        if rows is None or budget.max_drop is not None or rows.metric != budget.quantity:
-            continue
-        figure = Figure(
-            model=rows.candidate,
-            quantity=rows.metric,
-            estimate=finding.estimate,
-            lower_is_better=not rows.higher_is_better,
-            dataset=rows.dataset,
-            slice=rows.slice,
-            shift=rows.shift,
-            severity=rows.severity,
-        )
-        if (figure.quantity, figure.where) not in there:
-            there.add((figure.quantity, figure.where))
-            yield figure
+    rows = []
+    for i, p in enumerate(front.points):
+        high = "none" if math.isinf(p.cost_high) else f"{p.cost_high:.3g}"
+        ends = "" if p.cost_low == p.cost_high else f" [{p.cost_low:.3g}, {high}]"
+        change = f"{p.change:+.3g} [{p.low:+.3g}, {p.high:+.3g}]" if p.outcome else ""
+        ahead = "yes" if p.on_front else ""
+        rows.append((str(i), p.name, f"{p.cost:.3g}{ends}", change, p.subject, ahead))
+    header = ("no.", "candidate", front.cost, "difference", "of", "on the front")
+    return as_table(front.change, header, rows)
 
 
-def without_interval(data: Mapping[str, Any], known: Sequence[Figure]) -> tuple[str, ...]:
-    """The metrics that were measured of a candidate and that no figure tells, each with its place.
+def speed_figures(content: Content) -> Iterator[dict[str, Any]]:
+    """How latencies are spread, a figure for each batch size and load.
 
     Args:
-        data: The bundle's verdict.json.
-        known: The candidate's figures.
+        content: The report.
     """
-    there = {(f.quantity, f.where) for f in known}
-    model = known[0].model if known else ""
-    places = (
-        Figure(
-            model=model, quantity=c["metric"], lower_is_better=False, estimate=_exact(0.0),
-            **{key: c[key] for key in PLACE},
-        )
-        for c in data["comparisons"]
-        if c["candidate"] == model
-    )  # fmt: skip
-    return tuple(
-        f"{place.quantity} on {place.where}"
-        for place in places
-        if (place.quantity, place.where) not in there
-    )
-
-
-def estimate_of(told: Mapping[str, Any]) -> Estimate:
-    """An estimate as it stands in verdict.json; what is null there is infinite."""
-    ends = {"value": math.inf, "low": -math.inf, "high": math.inf}
-    value, low, high = (ends[k] if told[k] is None else float(told[k]) for k in ends)
-    level, method, n = told["level"], told["method"], told["n"]
-    return Estimate(value=value, low=low, high=high, level=level, method=method, n=n)
-
-
-def _of_rows(folder: Path, model: str, data: Mapping[str, Any]) -> Iterator[Figure]:
-    """Metrics of single rows, from the cells."""
-    baseline = data["candidates"][0]["name"]
-    read: dict[str, dict[str, np.ndarray]] = {}
-    told = [c for c in data["comparisons"] if model in (baseline, c["candidate"])]
-    for one in {(c["metric"], *(c[key] for key in PLACE)): c for c in told}.values():
-        file = cell_file(one["dataset"], one["shift"], one["severity"])
-        path = within(folder, "cells", model, file)
-        if file not in read:
-            read[file] = read_parquet(path) if path.is_file() else {}
-        mask = f"slice_{one['slice']}"
-        # Hashed evidence holds outcomes and no metric.
-        column = "correct" if one["metric"] == "accuracy" else one["metric"]
-        if column in read[file] and (one["slice"] is None or mask in read[file]):
-            chosen = slice(None) if one["slice"] is None else read[file][mask].astype(bool)
-            groups = read[file].get("group")
-            yield Figure(
-                model=model,
-                quantity=one["metric"],
-                estimate=_mean(
-                    one["metric"],
-                    read[file][column][chosen].astype(np.float64),
-                    None if groups is None else _coded(groups[chosen]),
-                ),
-                lower_is_better=not one["higher_is_better"],
-                **{key: one[key] for key in PLACE},
-            )
-
-
-def _coded(groups: np.ndarray) -> np.ndarray:
-    """(n,) int64, the same for rows of one group, whatever groups are called."""
-    return np.unique(groups, return_inverse=True)[1].astype(np.int64)
-
-
-def _mean(metric: str, values: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
-    """The mean of a metric of rows, by the methods that budgets on it are judged by."""
-    n, right, shown = len(values), metric == "accuracy", 0.0
-    if right and groups is None:
-        found = stats.proportion_interval(values.sum(), n, level=LEVEL)
-        method = "Clopper-Pearson"
-    else:
-        # A share is taken from 1, as the gate takes one that has a lower limit.
-        shown = 1.0 if right else 0.0
-        known = metric in plugins.names("metric")  # that of a plugin may not be installed here
-        span = getattr(plugins.module("metric", metric), "SPAN", math.inf) if known else math.inf
-        rows = Rows(gain=values - shown, margin=0.0, groups=groups, span=span, answers=right)
-        found, method = rows.interval(LEVEL), rows.method.replace("paired t", "t")
-    ends = (found.value, found.low, found.high)
-    value, low, high = (float(np.ravel(end)[0]) + shown for end in ends)
-    return Estimate(value=value, low=low, high=high, level=LEVEL, method=method, n=n)
-
-
-def _of_calibration(model: str, data: Mapping[str, Any]) -> Iterator[Figure]:
-    """What confidence is worth as it came, on every test set."""
-    for place in (data["calibration"] or {}).get("places", ()):
-        if place["candidate"] != model:
+    for one in content.timings:
+        drawn = [s for s in one.spreads if math.isfinite(s.p50[0])]
+        if not drawn:
             continue
-        for name, told in place["before"]["figures"].items():
-            yield Figure(
-                model=model,
-                quantity=name,
-                estimate=estimate_of(told),
-                lower_is_better=name != "out_of_scope_auc",
-                **{key: place[key] for key in ("dataset", "shift", "severity")},
-            )
+        name = f"latency, {one.title}"
+        rows = [(s.name, _ends(s.p50), _ends(s.p99), *_shares(s), f"{s.n:,}") for s in one.spreads]
+        header = ("candidate", "p50 ms", "p99 ms", "p5", "p25", "p75", "p95", "calls")
+        limits = {f"p{key.removeprefix('p')}": value for key, value in one.limits.items()}
+        yield {
+            "name": name,
+            "caption": f"Latency, {one.title}. The dot is the median, the box the middle half, the"
+            " thin line 5 to 95 %, the upright stroke the 99th percentile with its interval"
+            + (", the dashed line the budget." if limits else "; no budget limits it."),
+            "plot": spread_plot(drawn, limits, title=name),
+            "tables": [as_table(name, header, rows)],
+        }
 
 
-def _of_calls(model: str, data: Mapping[str, Any]) -> Iterator[Figure]:
-    """Latencies, call by call and under load; a run that proves nothing gives none."""
-    calls = [{**entry, "load": None} for entry in data["latencies"]]
-    served = [entry for entry in data.get("loads", ()) if not entry["invalid"]]
-    for entry in (*calls, *served):
-        if entry["candidate"] != model:
-            continue
-        for name in _TIMES:
-            yield Figure(
-                model=model,
-                quantity=name,
-                estimate=estimate_of(entry[name]),
-                lower_is_better=True,
-                batch=entry["batch"],
-                load=entry["load"],
-            )
+def confidence_figures(content: Content) -> Iterator[dict[str, Any]]:
+    """Reliability diagram and risk-coverage curve of the baseline and the candidate.
+
+    Args:
+        content: The report.
+    """
+    found = content.data["calibration"]
+    if found is None:
+        return
+    places = {(p["candidate"], p["dataset"]): p for p in found["places"] if not p["shift"]}
+    names = (content.baseline, content.candidate)
+    sets = [d for d in dict.fromkeys(key[1] for key in places) if (names[1], d) in places]
+    for dataset in sets[:SETS]:
+        shown = [
+            _confidence(n, places[n, dataset]["before"]) for n in names if (n, dataset) in places
+        ]
+        yield {
+            "name": dataset,
+            "caption": f"{dataset}, probabilities as they came. {CONFIDENCE}",
+            "reliability": reliability_plot(shown, f"on {dataset}"),
+            "coverage": coverage_plot(shown, f"on {dataset}"),
+            "tables": [_bins(shown, dataset), _kept(shown, dataset)],
+        }
 
 
-def _read_off(model: str, data: Mapping[str, Any]) -> Iterator[Figure]:
-    """Size and memory, which nothing estimates."""
-    sizes = {c["name"]: c["size_bytes"] for c in data["candidates"]}
-    for name, known in (("size_mb", sizes), ("memory_mb", data["memory"])):
-        if model in known:
-            value = _exact(known[model] / 1e6)
-            yield Figure(model=model, quantity=name, estimate=value, lower_is_better=True)
+def ablation_figure(found: Mapping[str, Any] | None) -> str:
+    """What each change of the recommended candidate does; empty where nothing was varied.
+
+    Args:
+        found: `search` of verdict.json.
+    """
+    variants = [v for v in (found or {}).get("ablation", ()) if v["gain"] is not None]
+    if not variants:
+        return ""
+    bars = [
+        Bar(name=v["what"], **{key: 100 * v["gain"][key] for key in ("value", "low", "high")})
+        for v in variants
+    ]
+    return bars_plot(bars, name="accuracy, pp", title="accuracy after one change, difference in pp")
 
 
-def _exact(value: float) -> Estimate:
-    return Estimate(value=value, low=value, high=value, level=1.0, method="exact", n=1)
+def _confidence(name: str, found: Mapping[str, Any]) -> Confidence:
+    bins = [(b["confidence"], b["accuracy"], b["low"], b["high"], b["n"]) for b in found["bins"]]
+    curve = [
+        (k["coverage"], *(k["accuracy"][key] for key in ("value", "low", "high")))
+        for k in found["curve"]
+    ]
+    known = [
+        (at, v, 0.0 if low is None else low, 1.0 if high is None else high)
+        for at, v, low, high in curve
+    ]
+    return Confidence(name=name, bins=tuple(bins), curve=tuple(known))
 
 
-def _of_checks(model: str, data: Mapping[str, Any]) -> Iterator[Figure]:
-    """The share of rows that fail each behaviour check."""
-    for entry in data.get("checks", ()):
-        if entry["candidate"] == model and entry["rate"] is not None:
-            yield Figure(
-                model=model,
-                quantity=entry["check"],
-                estimate=estimate_of(entry["rate"]),
-                lower_is_better=True,
-            )
+def _bins(shown: list[Confidence], dataset: str) -> Table:
+    rows = [
+        (one.name, f"{b[0]:.3f}", f"{b[1]:.3f}", f"{b[2]:.3f} to {b[3]:.3f}", f"{b[4]:,}")
+        for one in shown
+        for b in one.bins
+    ]
+    header = ("candidate", "confidence", "share right", "if confidence is true", "n")
+    return as_table(f"reliability on {dataset}", header, rows)
+
+
+def _kept(shown: list[Confidence], dataset: str) -> Table:
+    rows = [
+        (one.name, f"{at:.1f}", f"{value:.3f} [{low:.3f}, {high:.3f}]")
+        for one in shown
+        for at, value, low, high in one.curve
+    ]
+    return as_table(f"accuracy by coverage on {dataset}", ("candidate", "answered", "right"), rows)
+
+
+def _ends(found: tuple[float, float, float]) -> str:
+    value, low, high = found
+    if math.isinf(high):
+        return f"at least {low:.3g}"
+    return f"{value:.3g} [{low:.3g}, {high:.3g}]"
+
+
+def _shares(spread: Spread) -> list[str]:
+    return [
+        f"{spread.quantiles[q]:.3g}" if spread.quantiles else "" for q in (0.05, 0.25, 0.75, 0.95)
+    ]

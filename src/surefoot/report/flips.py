@@ -114,9 +114,26 @@ def read_flips(
     if name not in judged:
         what = "is the baseline" if name == baseline else "was not judged"
         raise BundleError(f"'{name}' {what}", where=str(bundle), fix=nearest(name, judged))
+    return flips_in(bundle, baseline, name, _places(data, name, dataset, shift))
+
+
+def flips_in(
+    bundle: Path, baseline: str, name: str, places: Sequence[tuple[str, str, float]]
+) -> Flips:
+    """Read which answers changed in these places.
+
+    Args:
+        bundle: The folder of a bundle.
+        baseline: The baseline's name.
+        name: The candidate.
+        places: Test set, shift and severity of each.
+
+    Raises:
+        BundleError: The bundle lacks the cells.
+    """
     found: list[FlipPlace] = []
     flips: list[Flip] = []
-    for where in _places(data, name, dataset, shift):
+    for where in places:
         base, cell = (_cell(bundle / "cells" / who / cell_file(*where)) for who in (baseline, name))
         found.append(_counted(where, base, cell))
         flips += _flips(len(found) - 1, base, cell)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from surefoot.report.terminal import interval, table
+from surefoot.report.tables import Table, as_table, table_lines
+from surefoot.report.terminal import interval
 
 SCENARIO = {
     "single_stream": "one row after another",
@@ -21,17 +22,34 @@ HEADER = (
 
 def load_lines(data: Mapping[str, Any]) -> list[str]:
     """A table a load: latency from the scheduled arrival, and what else was seen."""
-    lines: list[str] = []
+    return table_lines(load_tables(data))
+
+
+def load_tables(data: Mapping[str, Any]) -> list[Table]:
+    """The same as tables.
+
+    Args:
+        data: As `verdict.json` holds it.
+    """
+    found = []
     for name in dict.fromkeys(entry["load"] for entry in data.get("loads", ())):
         entries = [entry for entry in data["loads"] if entry["load"] == name]
-        rows = [_row(entry) for entry in entries]
-        lines += [*([""] if lines else []), _title(entries[0]), *table(HEADER, rows)]
-    return lines
+        found.append(as_table(_title(entries[0]), HEADER, map(_row, entries)))
+    return found
 
 
 def deadline_lines(data: Mapping[str, Any]) -> list[str]:
     """A table a load: accuracy by deadline, late answers wrong, or given by the baseline."""
-    lines: list[str] = []
+    return table_lines(deadline_tables(data))
+
+
+def deadline_tables(data: Mapping[str, Any]) -> list[Table]:
+    """The same as tables.
+
+    Args:
+        data: As `verdict.json` holds it.
+    """
+    found = []
     entries: Sequence[Mapping[str, Any]] = data.get("deadlines", ())
     for name in dict.fromkeys(entry["load"] for entry in entries):
         rows = [
@@ -44,9 +62,8 @@ def deadline_lines(data: Mapping[str, Any]) -> list[str]:
             if entry["load"] == name
         ]
         header = ("", "deadline ms", "in time", "right in time", "or else the baseline's answer")
-        title = f"accuracy under load {name} by deadline:"
-        lines += [*([""] if lines else []), title, *table(header, rows)]
-    return lines
+        found.append(as_table(f"accuracy under load {name} by deadline", header, rows))
+    return found
 
 
 def load_remarks(data: Mapping[str, Any]) -> Iterator[str]:
@@ -69,7 +86,7 @@ def _title(entry: Mapping[str, Any]) -> str:
     threads = f"{entry['threads']} thread{'s' * (entry['threads'] != 1)}"
     place = f" at {entry['url']}" if entry["url"] else f", {threads}"
     rows = "1 row" if entry["batch"] == 1 else f"{entry['batch']} rows"
-    return f"load {entry['load']} ({entry['scenario']}: {words}, {rows} a request{place}):"
+    return f"load {entry['load']} ({entry['scenario']}: {words}, {rows} a request{place})"
 
 
 def _row(entry: Mapping[str, Any]) -> list[str]:

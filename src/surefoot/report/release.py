@@ -18,7 +18,7 @@ from surefoot.core.plan import OWN_SETS
 from surefoot.core.release import ColumnKind, DataUsed, Release, Role, Shipped
 from surefoot.core.within import within
 from surefoot.gate import best
-from surefoot.report.figures import of_findings, read_figures, without_interval
+from surefoot.report.numbers import of_findings, read_figures, without_interval
 
 _COLUMNS: Mapping[str, ColumnKind] = {
     "text": "text", "inputs": "array", "label": "label", "id": "id", "group": "group",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from surefoot.core.printable import printable
+from surefoot.report.tables import Table, as_table
 from surefoot.report.terminal import table
 
 LISTED = 25
@@ -29,32 +30,44 @@ def search_lines(found: Mapping[str, Any] | None) -> list[str]:
     """
     if not found:
         return []
+    tried, rounds, *ablation = search_tables(found)
+    return [
+        f"{tried.title}:",
+        *table(tried.header, tried.rows),
+        *tried.notes,
+        "",
+        *table(rounds.header, rounds.rows),
+        *rounds.notes[:-1],
+        *(line for one in ablation for line in ("", *table(one.header, one.rows), "")),
+        rounds.notes[-1],
+    ]
+
+
+def search_tables(found: Mapping[str, Any] | None) -> list[Table]:
+    """The same as tables: the candidates, the rounds, and the ablation where there is one.
+
+    Args:
+        found: `search` of verdict.json; None where the plan did not ask for a search.
+    """
+    if not found:
+        return []
     trials = found["trials"]
     measured = [t for t in trials if t["gain"] is not None]
     order = sorted(measured, key=lambda t: (RANK.index(t["fate"]), t["cost"]))
     head = (
         f"search on {found['rows']:,} selection rows, lean by {found['quantity']}, allowed"
-        f" {found['margin'] * 100:g} pp of {found['metric']}; chosen, not proved:"
+        f" {found['margin'] * 100:g} pp of {found['metric']}; chosen, not proved"
     )
     took = (
         f"the search took {found['wall_s']:.0f} s, {found['overhead_s']:.1f} s of them for itself;"
         f" it ended because {found['stopped']}"
     )
+    header = ("candidate", "fate", "cost", "MB", "gain pp", "rows", "flips", "")
+    spent = ("round", "tried", "wall s", "CPU s", "cost", "gained for each CPU minute")
     return [
-        head,
-        *table(
-            ("candidate", "fate", "cost", "MB", "gain pp", "rows", "flips", ""),
-            [_row(trial) for trial in order[:LISTED]],
-        ),
-        *_more(len(order) - LISTED),
-        "",
-        *table(
-            ("round", "tried", "wall s", "CPU s", "cost", "gained for each CPU minute"),
-            [_round(spent) for spent in found["rounds"]],
-        ),
-        *_untried(trials),
+        as_table(head, header, map(_row, order[:LISTED]), _more(len(order) - LISTED)),
+        as_table("", spent, map(_round, found["rounds"]), [*_untried(trials), took]),
         *_ablation(found),
-        took,
     ]
 
 
@@ -85,11 +98,10 @@ def _round(spent: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _ablation(found: Mapping[str, Any]) -> list[str]:
+def _ablation(found: Mapping[str, Any]) -> Iterator[Table]:
     """The recommended candidate with one thing changed at a time."""
-    variants = found["ablation"]
-    if not variants:
-        return []
+    if not found["ablation"]:
+        return
     rows = [
         [
             one["what"],
@@ -99,11 +111,11 @@ def _ablation(found: Mapping[str, Any]) -> list[str]:
             "" if one["gain"] is None else str(one["flips"]),
             one["reason"],
         ]
-        for one in variants
+        for one in found["ablation"]
     ]
     name = found["finalists"][0]
     header = (f"{name}, varied", "accuracy pp", "latency x", "size x", "flips", "")
-    return ["", *table(header, rows), ""]
+    yield as_table("", header, rows)
 
 
 def _points(estimate: Mapping[str, Any]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from surefoot.report.terminal import PERCENT, table
+from surefoot.report.tables import Table, as_table, table_lines
+from surefoot.report.terminal import PERCENT
 
 
 def worst_line(worst: Sequence[Mapping[str, Any]], candidate: str) -> Iterator[str]:
@@ -39,6 +40,16 @@ def found_lines(exploration: Mapping[str, Any] | None) -> list[str]:
     Args:
         exploration: Of the verdict's JSON.
     """
+    found = found_tables(exploration)
+    return [found[0].title] if found and not found[0].rows else table_lines(found)
+
+
+def found_tables(exploration: Mapping[str, Any] | None) -> list[Table]:
+    """The same as a table, if there is one; without rows where nothing was found.
+
+    Args:
+        exploration: Of the verdict's JSON.
+    """
     if exploration is None:
         return []
     slices = exploration["slices"]
@@ -48,10 +59,8 @@ def found_lines(exploration: Mapping[str, Any] | None) -> list[str]:
         f" one half of the rows; {len(slices)} lost more there than chance gives, and the other"
         f" half confirms {confirmed} of them"
     )
-    if not slices:
-        return [head]
     header = ("", "candidate", "test set", "slice", "lost/won", "lost", "elsewhere", "p (Holm)")
-    return [f"{head}:", *table(header, [_row(one) for one in slices])]
+    return [as_table(head, header, map(_row, slices))]
 
 
 def _row(one: Mapping[str, Any]) -> list[str]:

@@ -80,7 +80,7 @@ def findings_table(verdict: Verdict) -> list[str]:
             f.subject,
             amount(f),
             limit(f),
-            _flips(f),
+            changes(f),
             need(f) if f.outcome == "INCONCLUSIVE" else f.reason,
         )
         for f in verdict.findings
@@ -117,7 +117,8 @@ def limit(finding: Finding) -> str:
     return f"{words} {_number(finding.limit, finding)} {_unit(finding)}".rstrip()
 
 
-def _flips(finding: Finding) -> str:
+def changes(finding: Finding) -> str:
+    """Answers lost and won, `12/9`; empty where no rows were asked."""
     return "" if finding.paired is None else f"{finding.paired.lost}/{finding.paired.won}"
 
 

@@ -11,7 +11,7 @@ from scipy import stats
 from surefoot.bundle import read_bundle
 from surefoot.core.errors import BundleError, ModelError
 from surefoot.core.hashing import hash_file
-from surefoot.report.figures import _mean
+from surefoot.report.numbers import _mean
 from surefoot.report.release import read_release
 
 
