@@ -22,7 +22,8 @@ EVIL = '</text><script>alert("1")</script>\x1b[2J\u202e'
 def drawn(svg, tag, kind):
     """The elements of a tag and class."""
     return [
-        e for e in ET.fromstring(svg).iter(tag) if set(kind.split()) <= set(e.get("class", "").split())
+        e for e in ET.fromstring(svg).iter(tag)
+        if set(kind.split()) <= set(e.get("class", "").split())
     ]  # fmt: skip
 
 
@@ -64,7 +65,8 @@ def test_axes_are_honest():
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(0.05, "0.05"), (2000, "2,000"), (0.1 + 0.2, "0.3"), (0.00001, "1e-05"), (0, "0")]
+    ("value", "said"),
+    [(0.05, "0.05"), (2000, "2,000"), (0.1 + 0.2, "0.3"), (1e-5, "1e-05"), (0, "0")]
 )  # fmt: skip
 def test_ticks_are_labelled_shortly(value, said):
     assert number(value) == said
@@ -194,7 +196,7 @@ def test_bars_start_from_nothing():
 
 
 @pytest.mark.parametrize(
-    ("value", "low", "high", "limit"), [(-0.01, -0.02, 0.0, -0.03), (5, 4, math.inf, 9), (1, 1, 1, 2)]
+    ("value", "low", "high", "limit"), [(-0.1, -0.2, 0.0, -0.3), (5, 4, math.inf, 9), (1, 1, 1, 2)]
 )  # fmt: skip
 def test_a_small_plot_says_on_which_side_of_the_limit_an_interval_lies(value, low, high, limit):
     svg = interval_glyph(value, low, high, limit, "PASS")
