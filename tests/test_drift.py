@@ -179,7 +179,8 @@ def test_other_rows_are_not_compared(folder):
     assert cells["int8", "main"].status == "not run"
     assert "2 ids are gone, 1 new" in cells["int8", "main"].reason
     assert cells["int8", "talks"].status == "same"
-    assert drift_exit_code(found) == 0
+    assert drift_exit_code(found) == 4
+    assert drift_lines(found)[0].startswith("NOT COMPARED  0 of 6 cells moved")
 
 
 @pytest.mark.parametrize(
@@ -199,6 +200,7 @@ def test_a_shift_or_set_that_the_plan_lacks_is_not_run(folder):
     cells = measure(folder, **{"evaluate.shifts": "[]"})[1]
     assert cells["int8", "main + rounding 1"].reason == "the plan has no such data set or shift"
     assert cells["int8", "main"].status == "same"
+    assert not any(cell.other_rows for cell in cells.values())
 
 
 def test_a_bundle_alone_holds_the_baseline_and_the_winner(folder):

@@ -14,19 +14,28 @@ from typing import Any
 import numpy as np
 
 from surefoot import stats
-from surefoot.bundle import changes, environment, environment_key, read_verdict_json
-from surefoot.core.dataset import Examples, Task
-from surefoot.core.drift import CellDrift, Drift, Moved
-from surefoot.core.errors import BundleError, MachineError, ModelError, PluginError
+from surefoot.bundle import (
+    changes,
+    environment,
+    environment_key,
+    read_verdict_json,
+    recorded_environment,
+)
+from surefoot.bundle.hide import hidden_by
+from surefoot.core.dataset import ConfirmationSet, Examples, Task
+from surefoot.core.drift import CellDrift, Drift, Moved, Sample
+from surefoot.core.errors import BundleError, DataError, ModelError, PluginError
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Cell, Repeat, place
+from surefoot.core.hidden import Hider
 from surefoot.core.model import Candidate, Model, Recipe
 from surefoot.core.nested import from_json
-from surefoot.core.plan import ModelPlan, Plan
+from surefoot.core.parts import speaks_of
+from surefoot.core.plan import OWN_SETS, ModelPlan, Plan
 from surefoot.core.progress import Progress, Silent
 from surefoot.data import for_classes, read_task
 from surefoot.data.columns import read_parquet
-from surefoot.evaluate import Filling, ask_again, fill_cells, under_shifts
+from surefoot.evaluate import Filling, ask_again, fill_cells, sample_cell, under_shifts
 from surefoot.models import read_model, source_files
 from surefoot.models.formats.skops import TRUSTED
 from surefoot.models.store import TOKENIZER
@@ -45,6 +54,8 @@ COLUMNS = {
 }
 """What an earlier cell must hold, by the kinds of array."""
 
+Where = tuple[str, str, float]
+"""Data set, shift and severity."""
 Columns = Mapping[str, np.ndarray]
 """An earlier cell, as its Parquet file holds it."""
 
@@ -58,8 +69,26 @@ class _Earlier:
     rows: Mapping[str, str]
     """The fingerprints of the test sets."""
     batch: int
+    evidence: Mapping[str, str]
+    """Whether its ids are hashes, and of which salt."""
     repeat: Repeat | None
     """The noise floor of the baseline, where it was recorded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """Earlier evidence measured again, with what it was measured on."""
+
+    drift: Drift
+    """What moved."""
+    cells: Mapping[tuple[str, Where], Cell]
+    """What was measured of whole cells, by candidate and place."""
+    candidates: tuple[Candidate, ...]
+    """Whose models are at hand; the baseline first, if it is."""
+    task: Task | None
+    """The rows; None where there are none."""
+    gone: Mapping[str, str]
+    """Test sets of the plan that cannot be read here, with the reason."""
 
 
 def drift(plan: Plan, run: Path, out: Path, progress: Progress | None = None) -> Drift:
@@ -80,7 +109,45 @@ def drift(plan: Plan, run: Path, out: Path, progress: Progress | None = None) ->
         SurefootError: The data or a file is at fault.
     """
     bundle = run if (run / "verdict.json").exists() else run / "bundle"
-    then, there = _earlier(bundle), _environment(bundle)
+    return measure_again(plan, bundle, out, progress=progress).drift
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """How earlier evidence is measured again."""
+
+    sample: Sample | None = None
+    """Of each cell, these rows alone."""
+    models: tuple[Candidate, ...] = ()
+    """Who stands in for the candidates of these names, whose models are others."""
+    lenient: bool = False
+    """Whether test sets that are not at hand are left out, rather than being an error."""
+
+
+EVERYTHING = Asked()
+
+
+def measure_again(
+    plan: Plan,
+    bundle: Path,
+    out: Path,
+    *,
+    asked: Asked = EVERYTHING,
+    progress: Progress | None = None,
+) -> Again:
+    """Run the models of a bundle on the plan's rows, cell by cell.
+
+    Args:
+        plan: Says where the rows are.
+        bundle: The bundle.
+        out: Where what is measured here is kept.
+        asked: Which rows, and what to do about those that are not at hand.
+        progress: Told of every piece of work.
+
+    Raises:
+        SurefootError: As `drift` does.
+    """
+    then, there = _earlier(bundle), recorded_environment(bundle)
     differs = changes(there, environment())
     # On an equal machine the store would give the very cells that are to be checked.
     context = environment_key() if differs else f"{environment_key()} again"
@@ -92,9 +159,14 @@ def drift(plan: Plan, run: Path, out: Path, progress: Progress | None = None) ->
             _own_files(plan.model, store),
         )
         classes = [m.signature.classes for m in models.values() if isinstance(m, Model)]
-        raw = read_task(plan, watch)
+        hider, unknown = hidden_by({"evidence": then.evidence}, plan.path.parent)
+        task, gone = _rows_here(plan, classes[0] if classes else None, asked.lenient, watch)
         here = _Here(
-            task=for_classes(raw, classes[0]) if classes else raw,
+            task=task,
+            gone=gone,
+            asked=asked,
+            hider=hider,
+            unknown=unknown,
             plan=plan,
             rows=then.rows,
             batch=then.batch,
@@ -104,7 +176,10 @@ def drift(plan: Plan, run: Path, out: Path, progress: Progress | None = None) ->
         found: list[_Judged] = []
         floors: dict[str, Repeat] = {}
         for folder in sorted((bundle / "cells").glob("*"), key=_in_order(then.entries)):
-            candidate = _candidate(then.entries.get(folder.name), models)
+            stands_in = {one.name: one for one in asked.models}.get(folder.name)
+            if asked.models and stands_in is None:
+                continue
+            candidate = stands_in or _candidate(then.entries.get(folder.name), models)
             earlier = [_cell(file) for file in sorted(folder.glob("*.parquet"))]
             if isinstance(candidate, str):
                 found += [_not_run(columns, folder.name, candidate) for columns in earlier]
@@ -113,12 +188,41 @@ def drift(plan: Plan, run: Path, out: Path, progress: Progress | None = None) ->
             judged, floor = here.again(candidate, earlier, recorded)
             found += judged
             floors |= {folder.name: floor} if floor else {}
-    return Drift(
-        environment=differs,
-        batch=then.batch,
-        cells=_settled(found),
-        floors=tuple(floors.items()),
+    made = (_candidate(entry, models) for entry in then.entries.values())
+    return Again(
+        drift=Drift(
+            environment=differs,
+            batch=then.batch,
+            cells=_settled(found),
+            floors=tuple(floors.items()),
+        ),
+        cells={(j.here.candidate, j.key): j.here for j in found if j.here is not None},
+        candidates=tuple(one for one in made if isinstance(one, Candidate)),
+        task=task,
+        gone=gone,
     )
+
+
+def _rows_here(
+    plan: Plan, classes: Sequence[str] | None, lenient: bool, watch: Progress
+) -> tuple[Task | None, dict[str, str]]:
+    """The test sets, and why some cannot be read; of the other sets nothing is needed then."""
+    if not lenient:
+        raw = read_task(plan, watch)
+        return (for_classes(raw, classes) if classes else raw), {}
+    found: Task | None = None
+    gone: dict[str, str] = {}
+    own: dict[str, Any] = dict.fromkeys(OWN_SETS)
+    for name, call in plan.task.test.items():
+        only = replace(plan, task=replace(plan.task, **own, test={name: call}), budgets=())
+        try:
+            task = read_task(only, watch)
+            task = for_classes(task, classes) if classes else task
+        except (DataError, PluginError) as error:
+            gone[name] = str(error)
+            continue
+        found = replace(found, test={**found.test, **task.test}) if found else task
+    return found, gone
 
 
 def _earlier(bundle: Path) -> _Earlier:
@@ -144,6 +248,7 @@ def _told(data: Mapping[str, Any]) -> _Earlier:
         entries={entry["name"]: entry for entry in listed},
         rows={str(name): str(sha) for name, sha in data.get("rows", {}).items()},
         batch=batch,
+        evidence=dict(data.get("evidence", {})),
         repeat=told
         and Repeat(
             rows=int(told["rows"]), flips=int(told["flips"]), largest=float(told["largest"])
@@ -166,19 +271,6 @@ def _cell(file: Path) -> Columns:
             fix="take the folder as its run left it, or run its plan again",
         )
     return columns
-
-
-def _environment(bundle: Path) -> Mapping[str, Any]:
-    file = bundle / "environment.json"
-    try:
-        found = from_json(file.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise MachineError(
-            f"the environment of the evidence cannot be read: {error}", where=str(file)
-        ) from error
-    if not isinstance(found, dict) or "libraries" not in found:
-        raise MachineError("does not describe an environment", where=str(file))
-    return found
 
 
 def _own_files(model: ModelPlan, store: Store) -> frozenset[str]:
@@ -261,6 +353,10 @@ class _Judged:
     """p-value of "not more answers differ than when the same machine is asked twice"."""
     beyond: bool = False
     """Whether it moved for another reason."""
+    key: Where = ("", "", 0.0)
+    """Data set, shift and severity."""
+    here: Cell | None = None
+    """What was measured, where all rows were."""
 
 
 def _settled(found: Sequence[_Judged]) -> tuple[CellDrift, ...]:
@@ -274,28 +370,29 @@ def _settled(found: Sequence[_Judged]) -> tuple[CellDrift, ...]:
     )
 
 
-def _not_run(columns: Columns, name: str, reason: str) -> _Judged:
-    return _Judged(
-        cell=CellDrift(
-            candidate=name, place=place(*_key(columns), None), status="not run", reason=reason
-        )
+def _not_run(columns: Columns, name: str, reason: str, *, other_rows: bool = False) -> _Judged:
+    where = place(*_key(columns), None)
+    cell = CellDrift(
+        candidate=name, place=where, status="not run", reason=reason, other_rows=other_rows
     )
+    return _Judged(cell=cell)
 
 
-def _key(columns: Columns) -> tuple[str, str, float]:
+def _key(columns: Columns) -> Where:
     """Data set, shift and severity of an earlier cell."""
-    return (
-        str(columns["dataset"][0]),
-        str(columns["shift"][0]),
-        float(columns["severity"][0]),
-    )
+    return str(columns["dataset"][0]), str(columns["shift"][0]), float(columns["severity"][0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Here:
     """The rows and the machine that earlier evidence is measured again on."""
 
-    task: Task
+    task: Task | None
+    gone: Mapping[str, str]
+    asked: Asked
+    hider: Hider | None
+    unknown: str
+    """Why rows cannot be told from their hashes; empty where they can."""
     plan: Plan
     rows: Mapping[str, str]
     batch: int
@@ -309,36 +406,51 @@ class _Here:
 
         Without a floor where the candidate does not run here at all.
         """
-        shifted = under_shifts(self.task.test, self.plan.shifts)
-        known = {(d.name, d.shift, d.severity): (name, d) for name, d in shifted.items()}
+        sets = self.task.test if self.task else {}
+        known = {(d.name, d.shift, d.severity): d for d in _shifted(sets, self.plan).values()}
+        if not any(_key(columns) in known for columns in earlier):
+            return [_not_run(c, candidate.name, self._unlike(c, None)) for c in earlier], None
         try:
             floor = self._floor(candidate, recorded)
         except (ModelError, PluginError) as error:
             return [_not_run(columns, candidate.name, str(error)) for columns in earlier], None
         judged = []
         for columns in earlier:
-            name, dataset = known.get(_key(columns), ("", None))
+            dataset = known.get(_key(columns))
             reason = self._unlike(columns, dataset)
             if reason or dataset is None:
-                judged.append(_not_run(columns, candidate.name, reason))
+                other = dataset is not None
+                judged.append(_not_run(columns, candidate.name, reason, other_rows=other))
                 continue
             try:
-                (cell,) = fill_cells(
-                    candidate,
-                    {name: dataset},
-                    self.store,
-                    batch=self.batch,
-                    progress=self.progress,
-                    golden=False,
-                )
+                judged.append(self._cell(candidate, columns, dataset, floor))
             except (ModelError, PluginError) as error:
                 judged.append(_not_run(columns, candidate.name, str(error)))
-            else:
-                judged.append(_judged(columns, cell, dataset, floor))
         return judged, floor
+
+    def _cell(
+        self, candidate: Candidate, columns: Columns, dataset: Examples, floor: Repeat
+    ) -> _Judged:
+        """One earlier cell against one made here, of all rows or of a sample."""
+        hider = self.hider
+        if self.asked.sample is None:
+            (cell,) = fill_cells(
+                candidate,
+                {dataset.name: dataset},
+                self.store,
+                batch=self.batch,
+                progress=self.progress,
+                golden=False,
+            )
+            return replace(_judged(columns, cell, dataset, floor, hider), here=cell)
+        drawn = sample_cell(candidate, dataset, self.asked.sample, self.batch, self.progress)
+        part = {name: values[drawn.positions] for name, values in columns.items()}
+        judged = _judged(part, drawn.cell, drawn.rows, floor, hider)
+        return replace(judged, cell=replace(judged.cell, seen=drawn.seen))
 
     def _floor(self, candidate: Candidate, recorded: Repeat | None) -> Repeat:
         """What the candidate differs by from itself: asked twice here, and twice back then."""
+        assert self.task is not None
         name, first = next(iter(self.task.test.items()))
         how = Filling(store=self.store, batch=self.batch, golden=False)
         here = ask_again(candidate, {name: first}, how)
@@ -353,23 +465,38 @@ class _Here:
     def _unlike(self, columns: Columns, dataset: Examples | None) -> str:
         """Why the rows here are not those of an earlier cell; empty where they are."""
         if dataset is None:
-            return "the plan has no such data set or shift"
+            gone = [why for name, why in self.gone.items() if speaks_of(name, _key(columns)[0])]
+            return gone[0] if gone else "the plan has no such data set or shift"
+        hider = self.hider
+        if self.unknown:
+            return self.unknown
         here, there = dataset.ids, columns["id"]
-        if len(here) != len(there) or not np.array_equal(here, there):
-            lost, more = len(np.setdiff1d(there, here)), len(np.setdiff1d(here, there))
+        hidden = hider.ids(dataset.name, here) if hider else here
+        if len(here) != len(there) or not np.array_equal(hidden, there):
+            lost, more = len(np.setdiff1d(there, hidden)), len(np.setdiff1d(hidden, there))
             return f"the rows are others: {lost:,} ids are gone, {more:,} new, or their order is"
         labels = np.array(dataset.classes, np.dtypes.StringDType())[dataset.labels]
+        labels = hider.answers(dataset.name, here, labels) if hider else labels
         if changed := int((labels != columns["label"]).sum()):
             return f"{changed:,} labels are others"
         made_of = self.rows.get(dataset.name)
+        assert self.task is not None
         if made_of is not None and made_of != self.task.test[dataset.name].fingerprint:
             return "the inputs are others, under the same ids"
         return ""
 
 
-def _judged(columns: Columns, cell: Cell, dataset: Examples, floor: Repeat) -> _Judged:
+def _shifted(sets: Mapping[str, ConfirmationSet], plan: Plan) -> Mapping[str, Examples]:
+    return under_shifts(sets, plan.shifts)
+
+
+def _judged(
+    columns: Columns, cell: Cell, dataset: Examples, floor: Repeat, hider: Hider | None = None
+) -> _Judged:
     names = np.array(dataset.classes, np.dtypes.StringDType())
-    differ = names[cell.predicted] != columns["predicted"]
+    answers = names[cell.predicted]
+    answers = hider.answers(dataset.name, dataset.ids, answers) if hider else answers
+    differ = answers != columns["predicted"]
     before, after = columns["correct"].astype(bool), cell.predicted == cell.labels
     rows = np.arange(len(differ))
     largest = max(
@@ -393,6 +520,7 @@ def _judged(columns: Columns, cell: Cell, dataset: Examples, floor: Repeat) -> _
         p=_p(int(differ.sum()), len(differ), floor),
         # The largest of many rows is a little larger than that of the few that were asked again.
         beyond=largest > max(ROUNDING, 2 * floor.largest),
+        key=_key(columns),
     )
 
 

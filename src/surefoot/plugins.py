@@ -31,6 +31,7 @@ FOLDERS = {
     "format": "models/formats",
     "runtime": "models/runtimes",
     "source": "data/sources",
+    "export": "report/exports",
 }
 _ROOT = Path(__file__).parent
 _WORDS = {

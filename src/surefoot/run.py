@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,20 +10,27 @@ from typing import Any
 from surefoot import plugins
 from surefoot.bundle import (
     Contents,
+    changes,
     described,
+    environment,
     environment_key,
     missing_files,
     open_for_noise,
     read_bundle,
+    read_plan_json,
+    read_verdict_json,
+    recorded_environment,
     write_bundle,
 )
+from surefoot.bundle.encode import encode
 from surefoot.compress import compress_all
 from surefoot.core.dataset import Sketch, Task
-from surefoot.core.errors import BundleError
+from surefoot.core.errors import BundleError, MachineError, MismatchError
 from surefoot.core.evidence import Bundle, Use
 from surefoot.core.hashing import hash_json
 from surefoot.core.plan import TIMED_AXES, Plan
 from surefoot.core.progress import Progress, Silent
+from surefoot.core.waiver import Waiver
 from surefoot.data import for_classes, leaks, read_task, sketch
 from surefoot.evaluate import Entrants, Exploration, Measured, find_slices, hollow, measure
 from surefoot.gate import gate_evidence, worst_slices
@@ -33,6 +40,7 @@ from surefoot.models import adopt_baseline, source_files
 from surefoot.report.power import too_short_line, too_small_line
 from surefoot.search import search
 from surefoot.store import Store, check_replaceable
+from surefoot.waivers import WAIVERS, read_waivers
 
 BASELINE = "baseline"
 
@@ -57,7 +65,8 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
     watch, store = progress or Silent(), Store(out, environment_key())
     with store.locked():
         key = run_key(plan, store)
-        finished = _finished(out / "bundle", key)
+        waivers = read_waivers(plan.path.parent / WAIVERS)
+        finished = _finished(out / "bundle", key, waivers)
         if finished and not open_for_noise(finished.path):
             return finished, False
         if finished:
@@ -66,7 +75,8 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
         contents, use = _measured(plan, key, store, watch)
         tried = len(plan.recipes) + (contents.searched.tried if contents.searched else 0)
         verdicts = gate_evidence(contents.evidence, plan.budgets, use=use, tried=tried)
-        bundle = write_bundle(out / "bundle", key, replace(contents, verdicts=verdicts))
+        contents = replace(contents, verdicts=verdicts, waivers=waivers)
+        bundle = write_bundle(out / "bundle", key, contents)
         store.keep_digests()
         return bundle, True
 
@@ -140,6 +150,7 @@ def _measured(plan: Plan, key: str, store: Store, watch: Progress) -> tuple[Cont
         candidates=measured.candidates,
         failed=measured.failed,
         cells=measured.cells,
+        calibration=measured.calibration,
         evidence=measured.evidence,
         doubts=hollow(measured.cells, baseline.name),
         warnings=(
@@ -159,16 +170,40 @@ def finished_bundle(plan: Plan, out: Path) -> Bundle:
     """The bundle of a plan that was run and has not changed since.
 
     Raises:
-        BundleError: It was not, or something it depends on is another now.
+        BundleError: It was not; or it was, and the plan, its files or its waivers changed since.
+        MachineError: It was run with other libraries or on another machine.
     """
-    bundle = _finished(out / "bundle", run_key(plan, Store(out, environment_key())))
+    waivers = read_waivers(plan.path.parent / WAIVERS)
+    bundle = _finished(out / "bundle", run_key(plan, Store(out, environment_key())), waivers)
     if bundle is None:
-        raise BundleError(
-            "no finished run of this plan, these files and this machine",
-            where=str(out),
-            fix=f"run it: surefoot run {plan.path.name}",
-        )
+        raise _unfinished(plan, out, waivers)
     return bundle
+
+
+def _unfinished(plan: Plan, out: Path, waivers: Sequence[Waiver]) -> BundleError | MachineError:
+    """Why what lies in a run's folder is no finished run of this plan, these files, this machine.
+
+    What is there but was made elsewhere or of other files is evidence that does not fit, which is
+    not the same as none.
+    """
+    path, fix = out / "bundle", f"run it: surefoot run {plan.path.name}"
+    none = BundleError(
+        "no finished run of this plan, these files and this machine", where=str(out), fix=fix
+    )
+    if not (path / "verdict.json").exists():
+        return none
+    data, there = read_verdict_json(path), recorded_environment(path)
+    if missing_files(path) or hash_json(read_plan_json(path)) != hash_json(plan.resolved()):
+        return none
+    if moved := changes(there, environment()):
+        told = ", ".join(f"{one.what} {one.there} (here {one.here})" for one in moved[:3])
+        more = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
+        return MachineError(f"it was run with {told}{more}", where=str(path), fix=fix)
+    if data.get("waivers", []) != encode(waivers):
+        fix = f"take them up, which takes seconds: surefoot run {plan.path.name}"
+        return BundleError("the waivers have changed since the run", where=str(out), fix=fix)
+    what = "a file or a plugin that the plan uses has changed since the run"
+    return MismatchError(what, where=str(path), fix=fix)
 
 
 def run_key(plan: Plan, store: Store) -> str:
@@ -207,9 +242,14 @@ def _foreign_plugins(plan: Plan) -> dict[str, str]:
     }
 
 
-def _finished(path: Path, key: str) -> Bundle | None:
+def _finished(path: Path, key: str, waivers: Sequence[Waiver]) -> Bundle | None:
+    """The bundle of a key, if it holds these waivers, which are no part of the key.
+
+    Nothing that was measured depends on them: a waiver is no further use of the test sets.
+    """
     try:
-        bundle = read_bundle(path)
+        bundle, data = read_bundle(path), read_verdict_json(path)
     except BundleError:
         return None
-    return bundle if bundle.key == key and not missing_files(path) else None
+    same = bundle.key == key and data.get("waivers", []) == encode(waivers)
+    return bundle if same and not missing_files(path) else None

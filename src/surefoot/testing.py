@@ -27,6 +27,8 @@ from surefoot.core.dataset import Dataset, Task
 from surefoot.core.errors import DataError, PlanError, PluginError
 from surefoot.core.hashing import hash_arrays, hash_file, hash_json
 from surefoot.core.model import InputKind, Model
+from surefoot.core.printable import printable
+from surefoot.core.release import Release
 from surefoot.data import fingerprint, read
 from surefoot.data.fingerprint import row_hashes
 from surefoot.evaluate.checking import sound
@@ -41,6 +43,7 @@ CONSTANTS = {
     "format": ("SUFFIXES",),
     "runtime": ("FORMATS",),
     "source": (),
+    "export": (),
 }
 """What the file of a plugin must hold beside its function."""
 NOTHING: Mapping[str, Any] = {}
@@ -294,6 +297,39 @@ def _owes_an_error(
             owes("no such" in str(error), "its errors must name what is missing")
         else:
             owes(False, "it must refuse a metric and a column that it does not have")
+
+
+def check_export(name: str, release: Release, options: Mapping[str, Any] = NOTHING) -> None:
+    """Check what an export writes: inside its folder, the same twice, and nothing in the bundle.
+
+    Args:
+        name: The export.
+        release: What is exported, of a bundle with the candidate's model.
+        options: Its options, where it needs any.
+
+    Raises:
+        PluginError: It does not keep its contract.
+    """
+    owes, export = _owes("export", name), plugins.find("export", name)
+    bundle = release.cells.parent.parent
+    before = _content(bundle)
+    one, two = (export(release, **options) for _ in range(2))
+    owes(_content(bundle) == before, "it must leave the bundle as it is")
+    owes(one == two, "it must give the same twice")
+    owes(len(one.files) > 0, "it must write something")
+    owes("" not in one.files or len(one.files) == 1, "a format of one file must have one")
+    for path, content in one.files.items():
+        parts = Path(path).parts
+        owes(".." not in parts and not Path(path).is_absolute(), "it must stay in its folder")
+        if isinstance(content, Path):
+            owes(content.is_file(), "what it copies must be there")
+        else:
+            owes(content.isprintable() or _seen(content), "its texts must hide nothing")
+
+
+def _seen(text: str) -> bool:
+    """Whether a text holds no character that is not seen, ends of lines aside."""
+    return all(printable(line) == line for line in text.split("\n"))
 
 
 def check_format(name: str, path: Path, folder: Path) -> None:

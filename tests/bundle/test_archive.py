@@ -176,7 +176,7 @@ def test_a_bomb_is_refused_before_it_is_lit(tmp_path, unpacked):
     """As large as it says; 10 GB are in benchmarks/verify_hostile.py."""
     path = bomb(tmp_path / "bomb.zip", 256 << 20)
     tracemalloc.start()
-    with pytest.raises(BundleError, match="zeros.parquet unpacks to 268,435,456 bytes") as caught:
+    with pytest.raises(BundleError, match=r"zeros.parquet unpacks to 268,435,456 bytes") as caught:
         open_bundle(path).__enter__()
     assert tracemalloc.get_traced_memory()[1] < 4_000_000
     tracemalloc.stop()
@@ -244,7 +244,7 @@ def test_a_cut_zip_file_is_refused(made, tmp_path, unpacked, cut):
     pack_bundle(made / "bundle", tmp_path / "a.zip")
     content = (tmp_path / "a.zip").read_bytes()
     (tmp_path / "a.zip").write_bytes(content[:cut])
-    with pytest.raises(BundleError, match="zip file|unpacked") as caught:
+    with pytest.raises(BundleError, match=r"zip file|unpacked") as caught:
         open_bundle(tmp_path / "a.zip").__enter__()
     assert caught.value.where == str(tmp_path / "a.zip")
 
@@ -255,7 +255,7 @@ def test_a_damaged_member_is_named(made, tmp_path, unpacked):
     at = content.find((made / "bundle/models/same/model.onnx").read_bytes())
     content[at + 5] ^= 1
     (tmp_path / "a.zip").write_bytes(content)
-    with pytest.raises(BundleError, match="models/.*model.onnx cannot be unpacked: Bad CRC"):
+    with pytest.raises(BundleError, match=r"models/.*model.onnx cannot be unpacked: Bad CRC"):
         open_bundle(tmp_path / "a.zip").__enter__()
 
 

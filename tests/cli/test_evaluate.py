@@ -113,9 +113,14 @@ def test_against_a_run_exits_with_what_it_found(cli, folder):
     said = cli("evaluate", "--against", "surefoot-run")
     assert said.code == 4
     assert "does not describe an environment" in said.err
+    file = folder / "surefoot-run" / "bundle" / "verdict.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "format": 99}))
+    said = cli("evaluate", "--against", "surefoot-run")
+    assert said.code == 4
+    assert "format 99" in said.err
 
 
 def test_against_nothing_is_one_clear_line(cli, folder):
     said = cli("evaluate", "--against", "nowhere")
     assert said.code == 2
-    assert said.err.splitlines()[-1].startswith("surefoot: nowhere/bundle: no bundle")
+    assert said.err.splitlines()[-1].startswith("surefoot: nowhere: there is no bundle")

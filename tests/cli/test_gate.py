@@ -113,3 +113,33 @@ def test_a_missed_regression_is_the_first_and_last_line():
     assert lines[0] == lines[-1]
     assert lines[0] == "FAIL  gate selftest  1 of 2 not as expected: a delay: PASS"
     assert any(line.startswith("NO ") for line in lines)
+
+
+def test_evidence_that_does_not_fit_is_exit_code_4(cli, folder):
+    """Other than none at all, or that of another plan, which is a mistake of the call."""
+    assert cli("run").code in (0, 3)
+    bundle = folder / "surefoot-run" / "bundle"
+    kept = {name: (bundle / name).read_text() for name in ("environment.json", "verdict.json")}
+    text = (folder / "test.csv").read_text()
+    (folder / "test.csv").write_text(text + "1,1,1,1,x\n")
+    said = cli("gate")
+    assert said.code == 4
+    assert "a file or a plugin that the plan uses has changed since the run; run it" in said.err
+    (folder / "test.csv").write_text(text)
+    there = json.loads(kept["environment.json"])
+    there["cpu_flags"] = ["neon"]
+    there["libraries"]["onnxruntime"] = "1.2.3"
+    (bundle / "environment.json").write_text(json.dumps(there))
+    (bundle / "verdict.json").write_text(kept["verdict.json"].replace('"key": "', '"key": "f'))
+    said = cli("gate")
+    assert said.code == 4
+    assert "it was run with " in said.err
+    assert " more; run it: surefoot run surefoot.toml" in said.err
+    newer = json.dumps({**json.loads(kept["verdict.json"]), "format": 99})
+    (bundle / "verdict.json").write_text(newer)
+    said = cli("gate")
+    assert said.code == 4
+    assert "format 99 of verdict.json" in said.err
+    for name, content in kept.items():
+        (bundle / name).write_text(content)
+    assert cli("gate").code in (0, 3)

@@ -106,9 +106,10 @@ def test_the_verdict_goes_to_stdout_and_progress_to_stderr(cli, texts):
         assert stage in said.err.splitlines()
 
 
-def test_an_unchanged_plan_prints_the_same_again(cli, texts):
+def test_an_unchanged_plan_prints_its_verdict_and_no_more(cli, texts):
     first, second = cli("run"), cli("run")
-    assert second.out == first.out
+    assert second.out == first.out.splitlines()[0] + "\n"
+    assert cli("gate").out == first.out
     assert second.code == first.code
     assert second.err == ("nothing to do: the plan, its files and this machine are unchanged\n")
 
@@ -136,7 +137,7 @@ def test_what_a_noisy_machine_left_open_is_measured_again(cli, numbers, monkeypa
     assert "latency at batch 1" in third.err.splitlines()
     assert "filling" not in third.err
     assert "too noisy" not in third.out
-    assert (fourth.out, fourth.code) == (third.out, third.code)
+    assert (fourth.out, fourth.code) == (third.out.splitlines()[0] + "\n", third.code)
     assert fourth.err == "nothing to do: the plan, its files and this machine are unchanged\n"
     assert len((numbers / "surefoot-ledger.jsonl").read_text().splitlines()) == 1
 

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "surefoot"
 BELOW = ("surefoot.core", "surefoot.stats", "surefoot.plugins")
 # docs/decisions/0001: a step has to run the model that it changes, and all sources read columns.
+# A model card for the Hub is the card for people under another head.
 MAY_IMPORT = dict.fromkeys(plugins.FOLDERS, BELOW) | {
     "step": (*BELOW, "surefoot.models", "surefoot.data.scores"),
     "source": (
@@ -21,6 +22,7 @@ MAY_IMPORT = dict.fromkeys(plugins.FOLDERS, BELOW) | {
         "surefoot.data.fingerprint",
         "surefoot.data.tables",
     ),
+    "export": (*BELOW, "surefoot.report.card"),
 }
 
 

@@ -354,4 +354,4 @@ def test_the_verb(folder, cli, monkeypatch):
     shutil.rmtree(folder / "surefoot-run")
     gone = cli("flips", plan)
     assert gone.code == 2
-    assert "no finished run; run the plan: surefoot run" in gone.err
+    assert "surefoot-run: there is no bundle" in gone.err

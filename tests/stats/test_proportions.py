@@ -308,3 +308,16 @@ def test_impossible_counts_are_refused(counts: tuple[float, float, float], line:
 def test_a_limit_above_1_is_refused() -> None:
     with pytest.raises(BudgetError, match=r"a limit on a share is 1\.2"):
         stats.proportion_at_most(1, 10, 1.2)
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_the_two_sided_mcnemar_test_is_that_of_statsmodels(lost, won):
+    from statsmodels.stats.contingency_tables import mcnemar as reference
+
+    expected = reference([[10, lost], [won, 10]], exact=True).pvalue if lost + won else 1.0
+    assert stats.exact_mcnemar(lost, won) == pytest.approx(expected)
+
+
+def test_the_two_sided_mcnemar_test_takes_many_cells():
+    p = stats.exact_mcnemar([0, 5, 1], [0, 5, 9])
+    assert p.tolist() == pytest.approx([1.0, 1.0, 22 / 1024])

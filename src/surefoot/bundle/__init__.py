@@ -2,13 +2,16 @@
 
 from surefoot.bundle.archive import open_bundle, pack_bundle
 from surefoot.bundle.environment import changes, environment, environment_key
+from surefoot.bundle.intact import check_files, read_manifest
 from surefoot.bundle.read import (
     bundle_of,
     missing_files,
     open_for_noise,
     read_bundle,
     read_environment,
+    read_plan_json,
     read_verdict_json,
+    recorded_environment,
 )
 from surefoot.bundle.write import Contents, cell_file, described, write_bundle
 
@@ -17,6 +20,7 @@ __all__ = [
     "bundle_of",
     "cell_file",
     "changes",
+    "check_files",
     "described",
     "environment",
     "environment_key",
@@ -26,6 +30,9 @@ __all__ = [
     "pack_bundle",
     "read_bundle",
     "read_environment",
+    "read_manifest",
+    "read_plan_json",
     "read_verdict_json",
+    "recorded_environment",
     "write_bundle",
 ]

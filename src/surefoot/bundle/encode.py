@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from surefoot.core.estimate import Estimate
@@ -25,7 +26,7 @@ def encode(value: Any) -> Any:
         return {key: encode(item) for key, item in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def decode_verdict(data: Mapping[str, Any]) -> Verdict:

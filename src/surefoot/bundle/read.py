@@ -8,11 +8,14 @@ from typing import Any
 
 from surefoot.bundle.encode import decode_verdict
 from surefoot.bundle.write import FORMAT
-from surefoot.core.errors import BundleError
+from surefoot.core.errors import BundleError, MachineError, MismatchError
 from surefoot.core.evidence import Bundle
 from surefoot.core.nested import from_json
 from surefoot.evaluate.machine import worth_keeping
 
+READABLE = (2, FORMAT)
+"""Older layouts that are read too; docs/bundle.md says what they lack."""
+READS = ", ".join(map(str, READABLE))
 KEYS = (
     "key", "winner", "batch", "costs", "candidates", "failed", "warnings", "verdicts",
     "comparisons", "latencies", "noise", "repeat", "memory", "calibration",
@@ -30,9 +33,9 @@ def read_verdict_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"no bundle that can be read: {error}", where=str(path)) from error
     found = data.get("format") if isinstance(data, dict) else None
-    if found != FORMAT:
-        raise BundleError(
-            f"format {found} of verdict.json is not {FORMAT}, which this surefoot reads",
+    if found not in READABLE:
+        raise (MismatchError if isinstance(found, int) else BundleError)(
+            f"format {found} of verdict.json is none that this surefoot reads: {READS}",
             where=str(path),
             fix="use the surefoot that wrote it, or run the plan again",
         )
@@ -73,6 +76,45 @@ def read_environment(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BundleError(f"no environment that can be read: {error}", where=str(path)) from error
     return made
+
+
+def read_plan_json(path: Path) -> dict[str, Any]:
+    """The plan of a bundle, defaults filled in.
+
+    Args:
+        path: The bundle.
+
+    Raises:
+        BundleError: There is none that can be read.
+    """
+    try:
+        plan = from_json((path / "plan.json").read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f"no plan that can be read: {error}", where=str(path)) from error
+    if not isinstance(plan, dict):
+        raise BundleError("plan.json is not as surefoot writes it", where=str(path))
+    return plan
+
+
+def recorded_environment(path: Path) -> dict[str, Any]:
+    """What a bundle was made with, where something is to be concluded from it.
+
+    Args:
+        path: The bundle.
+
+    Raises:
+        MachineError: It does not say, so that nothing can be concluded.
+    """
+    file = path / "environment.json"
+    try:
+        found = from_json(file.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise MachineError(
+            f"the environment of the evidence cannot be read: {error}", where=str(file)
+        ) from error
+    if not isinstance(found, dict) or "libraries" not in found:
+        raise MachineError("does not describe an environment", where=str(file))
+    return found
 
 
 def missing_files(path: Path) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,20 @@ import numpy as np
 
 from surefoot.bundle.encode import encode
 from surefoot.bundle.environment import environment
+from surefoot.bundle.hide import described_hidden, hidden_check, hidden_ledger, hider_for
 from surefoot.bundle.load import write_served
 from surefoot.core.checks import CheckResult
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.evidence import Bundle, Cell, ConfirmationEvidence, Verdict
 from surefoot.core.hashing import hash_file
-from surefoot.core.load import LoadProfile
+from surefoot.core.hidden import Hider
+from surefoot.core.load import LoadProfile, Machine
 from surefoot.core.model import Candidate
 from surefoot.core.plan import Plan
 from surefoot.core.search import Searched
+from surefoot.core.waiver import Waiver
 from surefoot.data.columns import write_parquet
-from surefoot.evaluate import Exploration, by_row
+from surefoot.evaluate import Exploration, by_row, machine_columns, of_probabilities
 from surefoot.gate import (
     Worst,
     best,
@@ -33,11 +37,14 @@ from surefoot.gate import (
     noise,
     summaries,
 )
+from surefoot.ledger import LEDGER
 from surefoot.store import whole_folder
 
 HIDDEN = shutil.ignore_patterns(".*")
-FORMAT = 2
-"""The version of the bundle's layout."""
+ROWS_TOO = shutil.ignore_patterns(".*", "golden.npz")
+"""Golden vectors are rows of the data."""
+FORMAT = 3
+"""The version of the bundle's layout; docs/bundle.md says what changed in each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +69,8 @@ class Contents:
     """What a reader of the verdict should know."""
     metrics: Sequence[str]
     """The metrics that were compared, the task's own first."""
+    calibration: Sequence[Cell] = ()
+    """Every candidate on the calibration rows, where there are any."""
     worst: Sequence[Worst] = ()
     """Where each candidate lost most."""
     found_slices: Exploration | None = None
@@ -70,6 +79,8 @@ class Contents:
     """What a search for recipes found; None where none was asked for."""
     verdicts: tuple[Verdict, ...] = ()
     """One a candidate; none where nothing was judged."""
+    waivers: tuple[Waiver, ...] = ()
+    """What somebody answers for although it is not shown to hold."""
 
 
 def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
@@ -83,22 +94,31 @@ def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
     Raises:
         BundleError: The disk is full, or the folder cannot be written.
     """
-    winner = _winner(contents)
+    winner, hider = _winner(contents), hider_for(contents.plan)
+    told = {**described(key, contents), "winner": winner}
     with whole_folder(path) as folder:
         (folder / "plan.toml").write_text(contents.plan.text)
         _write_json(folder / "plan.json", contents.plan.resolved())
         _write_json(folder / "environment.json", environment())
-        _write_json(folder / "verdict.json", {**described(key, contents), "winner": winner})
+        _write_json(folder / "verdict.json", described_hidden(told, hider) if hider else told)
         for cell in contents.cells:
-            _write_cell(folder / "cells" / cell.candidate, cell, contents)
+            _write_cell(folder / "cells" / cell.candidate, cell, contents, hider)
+        for cell in contents.calibration:
+            _write_calibration(folder / "calibration", cell, contents.task, hider)
+        _write_ledger(folder / "ledger.jsonl", contents, hider)
         _write_loads(folder / "latency.parquet", contents.evidence.loads)
-        write_served(folder / "load.parquet", contents.evidence.served, contents.task)
+        write_served(folder / "load.parquet", contents.evidence.served, contents.task, hider)
         for result in contents.evidence.checks:
-            _write_check(folder / "checks" / result.candidate, result)
+            found = hidden_check(result, hider) if hider else result
+            _write_check(folder / "checks" / result.candidate, found)
         for candidate in contents.candidates:
-            if candidate.name in (contents.candidates[0].name, winner):
+            if candidate.name in (
+                contents.candidates[0].name,
+                winner,
+                contents.plan.serve.candidate,
+            ):
                 target = folder / "models" / candidate.name
-                shutil.copytree(candidate.model.path, target, ignore=HIDDEN)
+                shutil.copytree(candidate.model.path, target, ignore=ROWS_TOO if hider else HIDDEN)
         files = sorted(f for f in folder.rglob("*") if f.is_file())
         manifest = {str(f.relative_to(folder)): hash_file(f) for f in files}
         _write_json(folder / "manifest.json", manifest)
@@ -129,6 +149,9 @@ def described(key: str, contents: Contents) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "key": key,
+        "evidence": {"kind": "rows"},
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "classes": list(contents.task.classes),
         "batch": contents.plan.evaluate.batch,
         "costs": costs(contents.candidates, contents.evidence.loads),
         "candidates": [
@@ -164,6 +187,7 @@ def described(key: str, contents: Contents) -> dict[str, Any]:
         "rows": {name: d.fingerprint for name, d in contents.task.test.items()},
         "diagnoses": encode(contents.evidence.diagnoses),
         "search": _searched(contents.searched),
+        "waivers": encode(contents.waivers),
     }
 
 
@@ -181,10 +205,11 @@ def cell_file(dataset: str, shift: str, severity: float) -> str:
     return f"{dataset}{under}.parquet"
 
 
-def _write_cell(folder: Path, cell: Cell, contents: Contents) -> None:
+def _write_cell(folder: Path, cell: Cell, contents: Contents, hider: Hider | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     task = contents.task
     dataset, names = _rows_of(cell, task), np.array(task.classes, dtype=object)
+    shown = _Shown(dataset=cell.dataset, ids=cell.ids, hider=hider)
     n, rows = len(cell.ids), np.arange(len(cell.ids))
     write_parquet(
         folder / cell_file(cell.dataset, cell.shift, cell.severity),
@@ -193,17 +218,64 @@ def _write_cell(folder: Path, cell: Cell, contents: Contents) -> None:
             "dataset": np.full(n, cell.dataset, dtype=object),
             "shift": np.full(n, cell.shift, dtype=object),
             "severity": np.full(n, cell.severity),
-            "id": cell.ids,
-            "label": names[cell.labels],
-            "predicted": names[cell.predicted],
+            "id": shown.names(),
+            "label": shown.answers(names[cell.labels]),
+            "predicted": shown.answers(names[cell.predicted]),
             "correct": cell.labels == cell.predicted,
             **by_row(cell, contents.metrics),
             "score": cell.scores[rows, cell.labels],
             "confidence": cell.scores[rows, cell.predicted],
-            **({} if dataset.groups is None else {"group": dataset.groups}),
+            **({} if hider else _probabilities(cell, contents.metrics)),
+            **({} if dataset.groups is None else {"group": shown.groups(dataset.groups)}),
             **{f"slice_{name}": mask for name, mask in dataset.slices.items()},
         },
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """Rows of a test set as a bundle may name them."""
+
+    dataset: str
+    ids: np.ndarray
+    hider: Hider | None
+
+    def names(self) -> np.ndarray:
+        return self.hider.ids(self.dataset, self.ids) if self.hider else self.ids
+
+    def answers(self, found: np.ndarray) -> np.ndarray:
+        return self.hider.answers(self.dataset, self.ids, found) if self.hider else found
+
+    def groups(self, found: np.ndarray) -> np.ndarray:
+        return self.hider.groups(found) if self.hider else found
+
+
+def _write_calibration(folder: Path, cell: Cell, task: Task, hider: Hider | None) -> None:
+    """What a threshold between this candidate and a fallback is chosen on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, names = np.arange(len(cell.ids)), np.array(task.classes, dtype=object)
+    slices = task.calibration.slices if task.calibration else {}
+    groups = task.calibration.groups if task.calibration else None
+    shown = _Shown(dataset=cell.dataset, ids=cell.ids, hider=hider)
+    write_parquet(
+        folder / f"{cell.candidate}.parquet",
+        {
+            "id": shown.names(),
+            "label": shown.answers(names[cell.labels]),
+            "predicted": shown.answers(names[cell.predicted]),
+            "correct": cell.labels == cell.predicted,
+            "confidence": cell.scores[rows, cell.predicted],
+            **({} if groups is None else {"group": shown.groups(groups)}),
+            **{f"slice_{name}": mask for name, mask in slices.items()},
+        },
+    )
+
+
+def _probabilities(cell: Cell, metrics: Sequence[str]) -> dict[str, np.ndarray]:
+    """Those of every class, where a metric that only a whole set has is computed from them."""
+    if not any(of_probabilities(name) for name in metrics):
+        return {}
+    return {f"probability_{i}": column for i, column in enumerate(cell.scores.T)}
 
 
 def _rows_of(cell: Cell, task: Task) -> Dataset:
@@ -224,6 +296,8 @@ def _write_check(folder: Path, result: CheckResult) -> None:
             "id": result.checked.ids,
             "failed": result.checked.failed,
             "detail": np.array(result.checked.details, dtype=object),
+            **({} if result.groups is None else {"group": result.groups}),
+            **{f"slice_{name}": mask for name, mask in result.slices.items()},
         },
     )
 
@@ -244,8 +318,24 @@ def _write_loads(path: Path, loads: Sequence[LoadProfile]) -> None:
             "call": np.concatenate([np.arange(n) for n in calls]),
             "wall_ms": np.concatenate([load.wall_ms for load in loads]),
             "cpu_ms": np.concatenate([load.cpu_ms for load in loads]),
+            **_machines(loads),
         },
     )
+
+
+def _machines(loads: Sequence[LoadProfile]) -> dict[str, np.ndarray]:
+    nobody = Machine(steal=None, foreign=None)
+    seen = [machine_columns(load.machine or nobody, len(load.wall_ms)) for load in loads]
+    return {name: np.concatenate([one[name] for one in seen]) for name in seen[0]}
+
+
+def _write_ledger(path: Path, contents: Contents, hider: Hider | None) -> None:
+    """The ledger as it is now, this run's own line included; nothing where nobody counts."""
+    ledger = contents.plan.path.parent / LEDGER
+    if contents.verdicts and contents.verdicts[0].use and ledger.is_file():
+        text = ledger.read_text(encoding="utf-8", errors="surrogateescape")
+        text = hidden_ledger(text) if hider else text
+        path.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def _write_json(path: Path, value: Any) -> None:

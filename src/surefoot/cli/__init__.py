@@ -11,7 +11,7 @@ from typing import Any, TextIO, cast
 
 import click
 
-from surefoot.core.errors import MachineError, SurefootError
+from surefoot.core.errors import MachineError, MismatchError, SurefootError
 from surefoot.core.printable import printable
 
 VERBS = {
@@ -23,6 +23,15 @@ VERBS = {
     "report": "Write a run's report: a page, text, Markdown, JSON or JUnit XML.",
     "flips": "Show the rows whose answer a candidate changed.",
     "gate": "Show a run's verdict, or test the gate with planted faults.",
+    "cascade": "Say which answers of a lean model may stand, and at what cost.",
+    "serve": "Serve the lean model over HTTP, the fallback behind it.",
+    "diff": "Say what moved between two runs or bundles.",
+    "waive": "Sign for a budget that is not shown to hold, until a day.",
+    "export": "Write a candidate in a form that other tools read.",
+    "card": "Write a model card, or a dossier after the EU AI Act.",
+    "verify": "Look into a bundle: whole, concluded rightly, the same here?",
+    "sign": "Sign a bundle with a key of yours.",
+    "pack": "Write a bundle as one zip file.",
     "compare": "Judge a candidate from two files of predictions alone.",
     "list": "List the plugins of each kind, or the options of one.",
 }
@@ -133,7 +142,7 @@ def _exit_code() -> int:
         # What it quotes may be of others: a log, an endpoint, a file of rows.
         lines = "\n".join(map(printable, str(error).split("\n")))
         click.echo(f"surefoot: {lines}", err=True)
-        return 4 if isinstance(error, MachineError) else 2
+        return 4 if isinstance(error, MachineError | MismatchError) else 2
     except (KeyboardInterrupt, click.Abort):
         click.echo("surefoot: interrupted; the same command resumes", err=True)
         return 130

@@ -11,7 +11,9 @@ from surefoot.cli.progress import shown
 
 
 @click.command(
-    "run", help="Run PLAN: all stages up to the bundle and its verdict. Finished stages are kept."
+    "run",
+    help="Run PLAN: all stages up to the bundle and its verdict. Finished stages are kept,"
+    " and an unchanged plan prints its verdict alone: `gate` shows the rest.",
 )
 @plan_argument
 @out_option
@@ -31,5 +33,7 @@ def command(plan: Path, out: Path | None, overrides: tuple[str, ...], as_json: b
     if as_json:
         click.echo((bundle.path / "verdict.json").read_text())
     else:
-        click.echo("\n".join(bundle_lines(bundle.path)))
+        lines = bundle_lines(bundle.path)
+        # Who runs it on every commit reads one line as long as nothing changes.
+        click.echo("\n".join(lines if new else lines[:1]))
     return bundle_exit_code(bundle.path)

@@ -6,6 +6,7 @@
     ├── ModelError           a model file, its tokenizer, its outputs
     ├── PluginError          a plugin that is missing, or breaks its contract
     ├── BundleError          a run folder or a bundle that cannot be read or written
+    │   └── MismatchError    one in another format, or of other rows than those at hand
     ├── BudgetError          a budget that contradicts itself or that nothing measured
     └── MachineError         this machine cannot judge: too noisy, other instruction set
 
@@ -69,6 +70,10 @@ class PluginError(SurefootError):
 
 class BundleError(SurefootError):
     """A run folder or bundle that cannot be read or written."""
+
+
+class MismatchError(BundleError):
+    """A bundle in a format that this surefoot does not read, or of other rows than those here."""
 
 
 class BudgetError(SurefootError):

@@ -139,6 +139,22 @@ class SearchPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServePlan:
+    """The `[serve]` table: what is promised of the lean model in front of a fallback."""
+
+    candidate: str | None = None
+    """The lean model, whose weights go into the bundle; by default the one that passed."""
+    fallback: typing.Literal["baseline", "abstain"] = "baseline"
+    """Who answers where the lean model is not sure enough; `abstain`: nobody."""
+    max_error_over_fallback: float = 0.02
+    """The most requests, of all, that it may answer wrong where the fallback would be right."""
+    delta: float = 0.1
+    """How often such a promise may be broken, over all sets of calibration rows."""
+    slices: list[str] = field(default_factory=list)
+    """Slices that it is promised for as well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnvelopePlan:
     """One `[[evaluate.envelope]]` table: an axis, and what holds as far as a model holds."""
 
@@ -211,6 +227,8 @@ class EvaluatePlan:
     """Rows per call while cells are filled."""
     processes: int | None = None
     """Processes that fill cells; by default one for each CPU, as far as memory allows."""
+    evidence: typing.Literal["rows", "hashed"] = "rows"
+    """Whether a bundle names rows by id, label and answer, or by salted hashes of them."""
     latency: LatencyPlan = field(default_factory=LatencyPlan)
     """How latency is measured."""
     envelope: list[EnvelopePlan] = field(default_factory=list)
@@ -247,6 +265,8 @@ class Plan:
     """How to find more candidates; None where the plan does not ask for it."""
     search_steps: tuple[StepCall, ...] = ()
     """The steps that a search may use; empty: all."""
+    serve: ServePlan = field(default_factory=ServePlan)
+    """What is to be promised of what is served."""
 
     def resolved(self) -> Table:
         """The plan as plain JSON-able data: defaults filled in, paths as seen from its folder."""
@@ -257,7 +277,15 @@ class Plan:
             for key in ("path", "tokenizer"):
                 if table.get(key):
                     table[key] = self.shown(Path(table[key]))
+        steps = [call for recipe in plain["recipes"] for call in recipe["steps"]]
+        for call in (*steps, *plain["search_steps"]):
+            call["options"] = tuple((key, self._shown(value)) for key, value in call["options"])
         return plain
+
+    def _shown(self, value: Any) -> Any:
+        """An option of a step; one that names a file was put into the plan's folder."""
+        inside = isinstance(value, str) and value.startswith(f"{self.path.parent}{os.sep}")
+        return self.shown(Path(value)) if inside else value
 
     def metrics(self) -> tuple[str, ...]:
         """The metrics that have to be measured: the task's own first, then those of budgets."""

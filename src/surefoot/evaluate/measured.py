@@ -56,6 +56,8 @@ class Measured:
     """Every candidate on every test set, under every shift and of every seed."""
     evidence: ConfirmationEvidence
     """What a gate looks at."""
+    calibration: Sequence[Cell] = ()
+    """Every candidate on the calibration rows, where there are any."""
 
 
 def measure(
@@ -102,6 +104,12 @@ def measure(
         candidates=everyone,
         failed=failed,
         cells=[c for filled in (*cells.values(), *chain(*seeds.values())) for c in filled],
+        calibration=[
+            cell
+            for filled in beside.values()
+            for name, cell in zip(others, filled, strict=True)
+            if name == "calibration"
+        ],
         evidence=replace(
             confirmation_evidence(cells, sets, wanted, repeats=seeds),
             loads=timed,

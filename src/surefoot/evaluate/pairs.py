@@ -78,7 +78,11 @@ def _evidence(
 
 
 def pairs(
-    baseline: Cell, seeds: Sequence[Cell], dataset: Examples, metrics: Sequence[str]
+    baseline: Cell,
+    seeds: Sequence[Cell],
+    dataset: Examples,
+    metrics: Sequence[str],
+    known: Mapping[str, np.ndarray] | None = None,
 ) -> Iterator[Paired]:
     """Reduce cells of the same rows to what paired tests need: all rows, then every slice.
 
@@ -87,6 +91,8 @@ def pairs(
         seeds: The candidate's cell, and those of its further seeds.
         dataset: Its slices and groups.
         metrics: The metrics, each in every place.
+        known: (1 + seeds, n) the values of metrics that are known already, the baseline's first;
+            they are not computed from the scores again.
 
     Raises:
         DataError: The cells do not hold the same ids in the same order.
@@ -105,12 +111,16 @@ def pairs(
     places.update(dataset.slices)
     for metric in metrics:
         measure = plugins.find("metric", metric)
-        values = None if of_sets(measure) else both.values(measure)
+        values = None if of_sets(measure) else _values(metric, measure, both, known or {})
         for name, mask in places.items():
             if values is None:
                 yield both.of_set(metric, measure, name, mask)
             else:
                 yield both.by_row(metric, values, name, mask)
+
+
+def _values(metric: str, measure: Any, both: _Both, known: Mapping[str, np.ndarray]) -> np.ndarray:
+    return known[metric] if metric in known else both.values(measure)
 
 
 def by_row(cell: Cell, metrics: Sequence[str]) -> dict[str, np.ndarray]:
@@ -123,6 +133,12 @@ def by_row(cell: Cell, metrics: Sequence[str]) -> dict[str, np.ndarray]:
 def of_sets(measure: Any) -> bool:
     """Whether a metric is one of a whole set of rows."""
     return "weights" in inspect.signature(measure).parameters
+
+
+def of_probabilities(metric: str) -> bool:
+    """Whether a metric is one of a whole set of rows, and takes more than their answers."""
+    found = plugins.module("metric", metric)
+    return of_sets(plugins.find("metric", metric)) and not getattr(found, "OF_ANSWERS", False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

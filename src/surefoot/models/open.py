@@ -61,6 +61,20 @@ class Predictor:
                 progress.advance(len(positions))
         return self._probabilities(result)
 
+    def batches(self, inputs: np.ndarray, *, batch: int = 32) -> Iterator[np.ndarray]:
+        """The positions of the rows of each call, as a call with these inputs groups them.
+
+        Args:
+            inputs: (n, ...) raw inputs.
+            batch: Rows per call.
+        """
+        for start in range(0, len(inputs), WINDOW):
+            order = self._preprocessor.order(
+                self._preprocessor.rows(inputs[start : start + WINDOW])
+            )
+            for first in range(0, len(order), batch):
+                yield start + order[first : first + batch]
+
     def run_batch(self, inputs: np.ndarray, *, finite: bool = True) -> np.ndarray:
         """(n, classes) float32 probabilities of one batch by exactly one call of the runtime.
 

@@ -26,6 +26,7 @@ from surefoot.plan.problems import (
     task_problems,
 )
 from surefoot.plan.search import search_problems
+from surefoot.plan.serve import serve_problems
 from surefoot.plan.typed import File, hidden, typed
 
 SKLEARN = ("skops", "pickle")
@@ -50,7 +51,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool =
     except tomllib.TOMLDecodeError as error:
         raise PlanError(f"not valid TOML: {error}", where=str(path)) from error
     overrides = tuple(overrides)
-    found = [problem for override in overrides for problem in _set(tables, override)]
+    found = [problem for override in overrides for problem in set_key(tables, override)]
     file, broken = typed(tables)
     folder = path.resolve().parent
     recipes = [_recipe(c, folder) for c in file.candidate]
@@ -67,6 +68,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool =
         *([] if recipes or file.search else [NO_CANDIDATE]),
         *budget_problems(file, needed=judged),
         *search_problems(file, folder),
+        *serve_problems(file),
         *load_problems(file, [recipe.name for recipe in recipes], broken),
     ]
     # What stands in for a broken value has problems of its own, which nobody needs to read.
@@ -76,8 +78,8 @@ def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool =
         raise PlanError(dict.fromkeys(found), where=str(path))
     return Plan(
         path=path.resolve(),
-        task=_task_at(file.task, folder),
-        model=_model_at(file.model, folder),
+        task=task_at(file.task, folder),
+        model=model_at(file.model, folder),
         recipes=tuple(recipes),
         runtimes={c.name: c.runtime for c in file.candidate},
         evaluate=file.evaluate,
@@ -88,6 +90,7 @@ def read_plan(path: Path | str, overrides: Iterable[str] = (), *, judged: bool =
         search_steps=tuple(
             files_at(step_call(call), folder) for call in (file.search.steps if file.search else ())
         ),
+        serve=file.serve,
         text=text + "".join(f"\n# overridden: --set {override}\n" for override in overrides),
     )
 
@@ -119,7 +122,7 @@ def _text(path: Path) -> str:
         raise PlanError(f"cannot be read: {error}", where=str(path)) from error
 
 
-def _set(tables: Table, override: str) -> Iterator[str]:
+def set_key(tables: Table, override: str) -> Iterator[str]:
     """Change one value; yields what is wrong with the override, if anything is."""
     key, equals, value = override.partition("=")
     *parents, last = re.findall(r"[^.\[\]\s]+", key) or [""]
@@ -171,7 +174,14 @@ def _standard(file: File, folder: Path) -> list[Recipe]:
     return [Recipe(name=name, steps=tuple(steps)) for name, steps in recipes.items()]
 
 
-def _task_at(task: TaskPlan, folder: Path) -> TaskPlan:
+def task_at(task: TaskPlan, folder: Path) -> TaskPlan:
+    """The task with paths from a folder.
+
+    Args:
+        task: As the plan file has it.
+        folder: Where its relative paths start.
+    """
+
     def at(call: Table) -> Table:
         return {**call, "path": str(folder / call["path"])} if "path" in call else call
 
@@ -186,6 +196,12 @@ def _task_at(task: TaskPlan, folder: Path) -> TaskPlan:
     )
 
 
-def _model_at(model: ModelPlan, folder: Path) -> ModelPlan:
+def model_at(model: ModelPlan, folder: Path) -> ModelPlan:
+    """The model with paths from a folder.
+
+    Args:
+        model: As the plan file has it.
+        folder: Where its relative paths start.
+    """
     tokenizer = str(folder / model.tokenizer) if model.tokenizer else None
     return dataclasses.replace(model, path=str(folder / model.path), tokenizer=tokenizer)

@@ -21,6 +21,7 @@ from surefoot.core.plan import (
     LoadPlan,
     ModelPlan,
     SearchPlan,
+    ServePlan,
     Table,
     TaskPlan,
 )
@@ -43,6 +44,7 @@ class File:
     candidate: list[CandidatePlan] = field(default_factory=list)
     evaluate: EvaluatePlan = field(default_factory=EvaluatePlan)
     search: SearchPlan | None = None
+    serve: ServePlan = field(default_factory=ServePlan)
 
 
 def typed(tables: Table) -> tuple[File, dict[str, str]]:
@@ -53,7 +55,7 @@ def typed(tables: Table) -> tuple[File, dict[str, str]]:
     """
     from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-    called = (CandidatePlan, LatencyPlan, LoadPlan, EnvelopePlan, SearchPlan)
+    called = (CandidatePlan, LatencyPlan, LoadPlan, EnvelopePlan, SearchPlan, ServePlan)
     for kind in (TaskPlan, ModelPlan, *called, EvaluatePlan, Budget, File):
         with_config(ConfigDict(extra="forbid", strict=True))(kind)
     adapter, broken = TypeAdapter(File), dict[str, str]()

@@ -10,7 +10,7 @@ from typing import Any
 from surefoot.bundle import read_bundle, read_verdict_json
 from surefoot.core.evidence import Bundle, Use, Verdict, place
 from surefoot.core.printable import printable
-from surefoot.gate import best, exit_code
+from surefoot.gate import best, exit_code, released
 from surefoot.ledger import LEDGER
 from surefoot.report.calibration import calibration_lines
 from surefoot.report.checks import check_lines
@@ -29,6 +29,7 @@ from surefoot.report.terminal import (
     table,
     verdict_line,
 )
+from surefoot.report.waivers import waived_line, waived_of, waiver_lines
 
 
 def bundle_lines(path: Path) -> list[str]:
@@ -36,8 +37,10 @@ def bundle_lines(path: Path) -> list[str]:
     bundle, data = read_bundle(path), read_verdict_json(path)
     first = best(bundle.verdicts, data["costs"])
     order = [v.candidate for v in sorted(bundle.verdicts, key=lambda v: data["costs"][v.candidate])]
+    waived = waived_of(data, bundle.verdicts, path)
+    line = verdict_line(first) + waived_line(first, waived)
     parts = [
-        [verdict_line(first), *_doubts(data), *fails_first(data.get("envelopes", ()))],
+        [line, *_doubts(data), *fails_first(data.get("envelopes", ()))],
         table(
             ("outcome", "candidate", "MB", "made in s", "decided by"),
             list(_candidates(bundle.verdicts, data, order)),
@@ -51,10 +54,11 @@ def bundle_lines(path: Path) -> list[str]:
             *findings_table(first),
             *worst_line(data.get("worst", ()), first.candidate),
         ],
+        waiver_lines(waived),
         found_lines(data.get("found_slices")),
         cost_lines(data),
         list(remark_lines(bundle, data)),
-        [verdict_line(first)],
+        [line],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part).splitlines()
 
@@ -83,9 +87,10 @@ def evaluation_lines(data: Mapping[str, Any], use: Use) -> list[str]:
 
 
 def bundle_exit_code(path: Path) -> int:
-    """The exit code of a bundle's best verdict."""
+    """The exit code of a bundle's best verdict; 0 where all that is open is waived."""
     bundle, data = read_bundle(path), read_verdict_json(path)
-    return exit_code(best(bundle.verdicts, data["costs"]))
+    first = best(bundle.verdicts, data["costs"])
+    return 0 if released(first, waived_of(data, bundle.verdicts, path)) else exit_code(first)
 
 
 def _candidates(

@@ -22,6 +22,7 @@ from surefoot.report.places import PlaceLine, place_lines
 from surefoot.report.reproduce import reproduce_lines
 from surefoot.report.slices import worst_line
 from surefoot.report.svg.front import FrontPoint
+from surefoot.report.tables import Table
 from surefoot.report.terminal import (
     PERCENT,
     WORST_FIRST,
@@ -35,6 +36,7 @@ from surefoot.report.terminal import (
 )
 from surefoot.report.timings import Timing, timings
 from surefoot.report.untested import Gap, gaps
+from surefoot.report.waivers import waived_line, waived_of, waiver_table
 
 WHY = 5
 """Findings that are given as reasons."""
@@ -117,7 +119,9 @@ class Content:
     outcome: Outcome
     """The verdict."""
     line: str
-    """The verdict in one line."""
+    """The verdict in one line; who signed for it, where somebody did."""
+    waivers: Table
+    """Who answers for what was not shown to hold, and whether it counts; no row where nobody."""
     reasons: tuple[str, ...]
     """Why, what weighs most first."""
     doubts: tuple[str, ...]
@@ -160,6 +164,7 @@ def read_content(folder: Path, *, shown: Path | None = None) -> Content:
     if not isinstance(made, dict):
         raise BundleError("environment.json is not as surefoot writes it", where=str(folder))
     first = best(bundle.verdicts, data["costs"])
+    waived = waived_of(data, bundle.verdicts, folder)
     verdicts = sorted(bundle.verdicts, key=lambda v: data["costs"].get(v.candidate, math.inf))
     places = place_lines(data, bundle.verdicts, plan)
     standings = (_baseline(data), *(_standing(v, data) for v in verdicts))
@@ -171,7 +176,8 @@ def read_content(folder: Path, *, shown: Path | None = None) -> Content:
         candidate=first.candidate,
         baseline=data["candidates"][0]["name"],
         outcome=first.outcome,
-        line=verdict_line(first),
+        line=verdict_line(first) + waived_line(first, waived),
+        waivers=waiver_table(waived),
         reasons=tuple(_reasons(first, data)),
         doubts=tuple(data.get("doubts", ())),
         standings=standings,

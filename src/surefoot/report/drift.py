@@ -25,9 +25,11 @@ def drift_lines(found: Drift) -> list[str]:
 
 
 def drift_exit_code(found: Drift) -> int:
-    """0 if nothing moved, 1 if something did, 4 if nothing could be compared."""
+    """0 if nothing moved, 1 if something did, 4 if nothing or not the same rows were compared."""
     if any(cell.status == "moved" for cell in found.cells):
         return 1
+    if any(cell.other_rows for cell in found.cells):
+        return 4
     return 0 if any(cell.status == "same" for cell in found.cells) else 4
 
 
@@ -82,11 +84,16 @@ def _points(estimate: Estimate, sign: str = "") -> str:
     return f"{value} [{low}, {high}]"
 
 
-def _remarks(found: Drift) -> Iterator[str]:
+def floor_lines(found: Drift) -> Iterator[str]:
+    """What each model differs by from itself, a line each."""
     for name, floor in found.floors:
         yield (
             f"noise floor: asked twice, {name} gave {floor.flips} of {floor.rows:,} rows another"
             f" answer and moved no probability by more than {floor.largest:.2g}"
         )
+
+
+def _remarks(found: Drift) -> Iterator[str]:
+    yield from floor_lines(found)
     yield f"answers were taken {found.batch} rows a call, as they were there"
     yield "largest: the largest change of a probability, of the right class or of the answer"

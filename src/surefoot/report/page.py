@@ -86,7 +86,7 @@ def _parts(content: Content) -> dict[str, Any]:
     parts = {
         "title": title(content),
         "meaning": MEANING[content.outcome],
-        "waived": None,
+        "waived": content.waivers if content.waivers.rows else None,
         "version": surefoot.__version__,
         "holds": "ids and labels of changed answers, and no row's own words"
         if content.gallery.shown

@@ -17,6 +17,7 @@ from surefoot.stats.clusters import (
 )
 from surefoot.stats.crossed import Variances, crossed_mean, crossed_p_value, crossed_variances
 from surefoot.stats.excess import excess_p_value
+from surefoot.stats.independent import independent_sum
 from surefoot.stats.interval import Interval
 from surefoot.stats.means import mean_p_value, paired_mean
 from surefoot.stats.multiplicity import holm, max_t, simultaneous_level, spending
@@ -29,6 +30,7 @@ from surefoot.stats.power import (
 )
 from surefoot.stats.proportions import (
     FEW,
+    exact_mcnemar,
     inferiority,
     mcnemar,
     newcombe10,
@@ -37,6 +39,7 @@ from surefoot.stats.proportions import (
     proportion_at_least,
     proportion_at_most,
     proportion_interval,
+    wilson_interval,
 )
 from surefoot.stats.quantiles import (
     BLOCKS,
@@ -84,8 +87,10 @@ __all__ = [
     "crossed_mean",
     "crossed_p_value",
     "crossed_variances",
+    "exact_mcnemar",
     "excess_p_value",
     "holm",
+    "independent_sum",
     "inferiority",
     "last_threshold",
     "max_t",
@@ -117,4 +122,5 @@ __all__ = [
     "spending",
     "temperature_interval",
     "thresholds_passed",
+    "wilson_interval",
 ]

@@ -184,6 +184,28 @@ def mcnemar(lost: ArrayLike, won: ArrayLike) -> np.ndarray:
     return np.asarray(binom.sf(lost, flips, 0.5) + 0.5 * binom.pmf(lost, flips, 0.5))
 
 
+def exact_mcnemar(lost: ArrayLike, won: ArrayLike) -> np.ndarray:
+    """p-value of "neither is better": the exact two-sided McNemar test.
+
+    The binomial test of the changed rows, conditional on their number (McNemar 1947, "Note on the
+    sampling error of the difference between correlated proportions or percentages"). With groups
+    it is the sign test of the groups that lost and won more than the reverse.
+
+    Args:
+        lost: Rows, or groups, that got worse.
+        won: Rows, or groups, that got better.
+
+    Returns:
+        1 where nothing changed.
+    """
+    from scipy.stats import binom
+
+    lost, won = np.asarray(lost, float), np.asarray(won, float)
+    _, lost, won = counts(np.maximum(lost + won, 1), {"lost": lost, "won": won})
+    fewer = np.minimum(lost, won)
+    return np.asarray(np.minimum(2 * binom.cdf(fewer, lost + won, 0.5), 1.0))
+
+
 def newcombe10(
     lost: ArrayLike, won: ArrayLike, n: ArrayLike, right: ArrayLike, *, level: float = 0.95
 ) -> Interval:
@@ -202,7 +224,8 @@ def newcombe10(
     """
     n, lost, won, right = counts(n, {"lost": lost, "won": won, "right": right})
     wrong = n - lost - won - right
-    base, candidate = _wilson(right + lost, n, level), _wilson(right + won, n, level)
+    base = wilson_interval(right + lost, n, level)
+    candidate = wilson_interval(right + won, n, level)
     margins = (right + lost) * (won + wrong) * (right + won) * (lost + wrong)
     odds = right * wrong - lost * won
     shrunk = np.where(odds > 0, np.maximum(odds - n / 2, 0), odds)
@@ -275,9 +298,24 @@ def _largest_share(successes: np.ndarray, n: np.ndarray, alpha: float | np.ndarr
     return np.where(successes >= n, 1.0, betainccinv(successes + 1, room, alpha))
 
 
-def _wilson(successes: np.ndarray, n: np.ndarray, level: float) -> Interval:
+def wilson_interval(successes: ArrayLike, n: ArrayLike, level: float = 0.95) -> Interval:
+    """How often something happens, at its level on average: Wilson's score interval.
+
+    Wilson 1927, "Probable inference, the law of succession, and statistical inference". What two of
+    them are combined into is closer to its level than of two exact intervals.
+
+    Args:
+        successes: How often it happened.
+        n: All trials.
+        level: Two-sided confidence.
+
+    Raises:
+        DataError: No trials, or more successes than trials.
+        BudgetError: A level outside (0, 1).
+    """
     from scipy.special import ndtri
 
+    n, successes = counts(n, {"successes": successes})
     z = ndtri((1 + float(open_share(level, "level"))) / 2)
     share = successes / n
     center = (share + z**2 / (2 * n)) / (1 + z**2 / n)

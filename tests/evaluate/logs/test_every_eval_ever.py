@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from surefoot.core.errors import DataError
@@ -72,6 +74,23 @@ def test_the_aggregate_leads_to_its_samples_and_says_the_direction(write):
     assert "0.0" in log.conditions["generation_config of mmlu_physics"]
     beside = every_eval_ever(file.with_name("run_samples.jsonl"), None, [])
     assert (beside.higher_is_better, beside.settings) == (False, log.settings)
+
+
+def test_other_results_of_the_same_evaluation_have_no_say(write):
+    """An aggregate may hold a loss beside the accuracy that the samples are of."""
+    rows = [eee_record(i, i % 2, evaluation_result_id="accuracy") for i in range(4)]
+    file = write("run_samples.jsonl", rows)
+    whole = aggregate("data/mmlu/org/small/run_samples.jsonl", ("mmlu_physics", "mmlu_physics"))
+    for one, name in zip(whole["evaluation_results"], ("accuracy", "log_loss"), strict=True):
+        one["evaluation_result_id"] = name
+        one["metric_config"]["lower_is_better"] = name == "log_loss"
+    file.with_name("run.json").write_text(json.dumps(whole))
+    assert every_eval_ever(file, None, []).higher_is_better
+    for one in whole["evaluation_results"]:  # without ids all of them count
+        del one["evaluation_result_id"]
+    file.with_name("run.json").write_text(json.dumps(whole))
+    with pytest.raises(DataError, match="larger is better"):
+        every_eval_ever(file, None, [])
 
 
 def test_a_mean_over_opposite_directions_is_refused(write):

@@ -40,7 +40,9 @@ _RECORD = {
 }
 _AGGREGATE = {
     "detailed_evaluation_results": {"file_path": str},
-    "evaluation_results": [{"evaluation_name": SINGLE, "metric_config": {}}],
+    "evaluation_results": [
+        {"evaluation_name": SINGLE, "evaluation_result_id": SINGLE, "metric_config": {}}
+    ],
     "eval_library": {"name": SINGLE, "version": SINGLE},
 }
 
@@ -63,6 +65,7 @@ def every_eval_ever(path: Path, metric: str | None, columns: Sequence[str]) -> L
     """
     rows, aggregate = _files(path)
     evaluations: dict[str, None] = {}
+    results: dict[Any, None] = {}
     samples, seen, model = Samples(path, columns), dict[tuple[str, ...], str](), ""
     value, known = metric or _VALUES[0], dict.fromkeys(_VALUES)
     for line, record in records(rows):
@@ -74,6 +77,7 @@ def every_eval_ever(path: Path, metric: str | None, columns: Sequence[str]) -> L
         _check_record(record, where)
         name, model = str(record["evaluation_name"]), str(record.get("model_id") or "")
         evaluations[name] = None
+        results[record.get("evaluation_result_id")] = None
         _check_unique(record, seen, where)
         score, question = record["evaluation"], record.get("input") or {}
         metadata = record.get("metadata") or {}
@@ -95,7 +99,9 @@ def every_eval_ever(path: Path, metric: str | None, columns: Sequence[str]) -> L
         model=model,
         task=next(iter(evaluations), "") if len(evaluations) == 1 else f"{len(evaluations)} tasks",
         higher_is_better=larger_is_better(
-            _directions(aggregate, evaluations), path, "choose one evaluation with --metric"
+            _directions(aggregate, evaluations, results),
+            path,
+            "choose one evaluation with --metric",
         ),
         settings={"evaluations": ", ".join(sorted(evaluations))} | _settings(aggregate),
         conditions=_conditions(aggregate),
@@ -175,11 +181,14 @@ def _results(aggregate: Record) -> list[Mapping[str, Any]]:
 
 
 def _directions(
-    aggregate: Record, evaluations: Mapping[str, None]
+    aggregate: Record, evaluations: Mapping[str, None], results: Mapping[Any, None]
 ) -> Iterator[tuple[str, bool | None]]:
+    """Of the results that the samples are of: by their ids where both sides give them."""
     for one in _results(aggregate):
         lower = (one.get("metric_config") or {}).get("lower_is_better")
-        if one.get("evaluation_name") in evaluations:
+        known = one.get("evaluation_result_id")
+        other = None not in results and known is not None and known not in results
+        if one.get("evaluation_name") in evaluations and not other:
             yield str(one["evaluation_name"]), None if lower is None else not lower
 
 

@@ -1,0 +1,61 @@
+"""What is promised of a lean model that a bigger one stands behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from surefoot.core.estimate import Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tradeoff:
+    """What a cascade would do with one threshold, as calibration rows tell it."""
+
+    threshold: float
+    """The confidence from which the lean model's answer stands; 0 where each one does."""
+    share: Estimate
+    """The share of requests that the lean model answers."""
+    lost: Estimate
+    """The share of requests, of all, that it answers wrong and the fallback would not have."""
+    accuracy: float
+    """The share of right answers of the cascade; of abstentions none is right."""
+    shown: bool
+    """Whether `lost` is shown to be no larger than promised, here and at every stricter one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cascade:
+    """A lean model in front of a fallback, and the threshold between them."""
+
+    lean: str
+    """The candidate's name."""
+    fallback: str
+    """`baseline`, or `abstain`."""
+    max_error: float
+    """The most that `lost` may be: alpha."""
+    delta: float
+    """How often such a promise may be broken."""
+    slices: tuple[str, ...]
+    """Slices that it is promised for as well."""
+    rows: int
+    """Calibration rows; of a slice that is promised, the fewest."""
+    needed: int
+    """The fewest rows that could promise anything, without one loss."""
+    chosen: Tradeoff | None
+    """The laxest threshold that may be deployed; None where everything goes to the fallback."""
+    curve: tuple[Tradeoff, ...]
+    """From the strictest threshold to the laxest, about a tenth of the requests apart."""
+    fallback_accuracy: float
+    """The share of right answers of the fallback alone; 0 for `abstain`."""
+    lean_ms: float | None
+    """Median CPU milliseconds of the lean model at the smallest batch; None if not measured."""
+    fallback_ms: float | None
+    """The same of the fallback; None for `abstain`."""
+    fallback_slow_ms: float | None = None
+    """Milliseconds on the clock that 95 of 100 of the fallback's calls stayed below."""
+
+    def cost(self, share: float) -> float | None:
+        """CPU milliseconds of a request in the mean, where the lean model answers this share."""
+        if self.lean_ms is None:
+            return None
+        return self.lean_ms + (1 - share) * (self.fallback_ms or 0.0)

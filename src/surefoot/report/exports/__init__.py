@@ -1,0 +1,1 @@
+"""Forms of a release that other tools read; the folder is the registry."""
