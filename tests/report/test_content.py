@@ -124,16 +124,16 @@ def test_a_load_has_its_latencies_too(content):
 def test_the_front_takes_each_candidate_where_its_budget_is_most_in_doubt(content):
     points = {p.name: p for p in content.front.points}
     assert content.front.limit == pytest.approx(-5.0)
-    assert (points["baseline"].change, points["baseline"].low) == (0, 0)
+    assert (points["baseline"].gain, points["baseline"].low) == (0, 0)
     verdict = next(v for v in content.data["verdicts"] if v["candidate"] == "ruined")
     drops = [f for f in verdict["findings"] if f["budget"]["max_drop"]]
     worst = max(drops, key=lambda f: (f["p_pass"], -f["p_fail"]))
     assert points["ruined"].subject == worst["subject"]
-    assert points["ruined"].change == pytest.approx(100 * worst["estimate"]["value"])
+    assert points["ruined"].gain == pytest.approx(100 * worst["estimate"]["value"])
     for one in points.values():
         better = [
             p for p in points.values()
-            if p.cost <= one.cost and p.change >= one.change and p is not one
+            if p.cost <= one.cost and p.gain >= one.gain and p is not one
         ]  # fmt: skip
         assert one.on_front == (not better)
 

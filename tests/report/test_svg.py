@@ -91,17 +91,17 @@ def test_marks_are_where_they_are_asked_for(shape):
     assert found.get("class") == "mark PASS"
 
 
-def point(name, outcome, cost, change, *, half=0.5, front=False):
+def point(name, outcome, cost, gain, *, half=0.5, front=False):
     return FrontPoint(
         name=name, outcome=outcome, cost=cost, cost_low=cost - 0.2, cost_high=cost + 0.2,
-        change=change, low=change - half, high=change + half, on_front=front,
+        gain=gain, low=gain - half, high=gain + half, on_front=front,
     )  # fmt: skip
 
 
 def test_the_front_has_a_box_for_each_interval_and_the_limit():
     points = [point("base", None, 10, 0, half=0), point("a", "PASS", 5, -0.5, front=True)]
     points += [point(EVIL, "FAIL", 4, -4, front=True)]
-    svg = front_plot(points, cost="ms", change="accuracy, pp", limit=-2)
+    svg = front_plot(points, cost="ms", gain="accuracy, pp", limit=-2)
     boxes = {e.get("class").split()[1]: e for e in drawn(svg, "rect", "box")}
     assert set(boxes) == {"base", "PASS", "FAIL"}
     (limit,) = drawn(svg, "line", "limit")
@@ -120,7 +120,7 @@ def test_the_front_has_a_box_for_each_interval_and_the_limit():
 
 def test_with_many_candidates_the_front_shows_numbers_that_do_not_cover_each_other():
     points = [point(f"candidate-{i}", "PASS", 5, -0.5 + i / 1000) for i in range(12)]
-    svg = front_plot(points, cost="ms", change="pp", limit=None)
+    svg = front_plot(points, cost="ms", gain="pp", limit=None)
     labels = drawn(svg, "text", "name")
     assert sorted(int(e.text) for e in labels) == list(range(12))
     heights = sorted(float(e.get("y")) for e in labels)

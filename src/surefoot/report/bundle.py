@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def bundle_lines(path: Path) -> list[str]:
         list(remark_lines(bundle, data)),
         [line],
     ]
-    return "\n\n".join("\n".join(part) for part in parts if part).splitlines()
+    return [printable(line) for line in _spaced(parts)]
 
 
 def evaluation_lines(data: Mapping[str, Any], use: Use) -> list[str]:
@@ -83,7 +83,12 @@ def evaluation_lines(data: Mapping[str, Any], use: Use) -> list[str]:
         cost_lines(data),
         [*_measured(data), *_spent(use), "nothing was judged: surefoot run does that"],
     ]
-    return "\n\n".join("\n".join(part) for part in parts if part).splitlines()
+    return [printable(line) for line in _spaced(parts)]
+
+
+def _spaced(parts: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of all parts that have any, an empty line between them."""
+    return "\n\n".join("\n".join(part) for part in parts if part).split("\n")
 
 
 def bundle_exit_code(path: Path) -> int:
