@@ -97,7 +97,8 @@ def make(folder: Path, candidates: int, places: int, rows: int, *, few: bool) ->
     shifts = [("", 0.0), *(shift(i) for i in range(places - 1))]
     truth = {key: answers(sets[key[0]], 0.12, rng) for key in keys(sets, shifts)}
     cells = {n: [cell(n, *k, sets, truth, rng) for k in keys(sets, shifts)] for n in names}
-    evidence = confirmation_evidence(cells, sets, ["accuracy"])
+    under = {" ".join(map(str, key)): sets[key[0]] for key in keys(sets, shifts)}
+    evidence = confirmation_evidence(cells, under, ["accuracy"])
     evidence = replace(
         evidence,
         loads=tuple(load(n, b, rng) for b in (1, 32) for n in (*names, "baseline (again)")),

@@ -306,11 +306,9 @@ def _front(
         if held:
             found = drops[standing.name]
             points.append(_point(standing, found.estimate, found.subject, timed=timed))
-        elif standing.name in first and first[standing.name].difference is not None:
+        elif standing.name in first and first[standing.name].delta is not None:
             line = first[standing.name]
-            points.append(
-                _point(standing, line.difference, f"{metric} on {line.name}", timed=timed)
-            )
+            points.append(_point(standing, line.delta, f"{metric} on {line.name}", timed=timed))
     quantity = next(iter(drops.values())).budget.quantity if held and drops else metric
     where = "where its budget is most in doubt" if held else "on the first test set"
     scale, unit = (100, ", pp") if quantity in PERCENT else (1, "")
