@@ -36,7 +36,7 @@ def main() -> None:
             print(f"{what}: {found} of {len(files)} files named, and no other")
         (bundle / "more.txt").write_text("x")
         print(f"a file added: {[f.file for f in check_files(bundle)]}")
-        for name in ("../outside", "/tmp/outside", "C:\\outside", "cells/../../outside"):
+        for name in ("../outside", "/outside", "C:\\outside", "cells/../../outside"):
             print(f"zip with {name}: {refused(Path(place) / 'a.zip', name, 1)}")
         assert not (Path(place) / "outside").exists()
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
