@@ -315,16 +315,11 @@ def _of_finding(candidate: str, told: Finding, found: Finding, idle: str) -> Cla
     claim = replace(claim, here=shown(found))
     if found.outcome == told.outcome:
         return replace(claim, status="REPRODUCED")
-    if found.reason and found.outcome == "INCONCLUSIVE":
-        return replace(claim, why=found.reason)
-    apart = _apart(told, found)
-    return replace(claim, status="DIFFERS", why=apart)
-
-
-def _apart(told: Finding, found: Finding) -> str:
-    """How far two estimates are apart, and whether that is beyond their intervals."""
     one, other = told.estimate, found.estimate
-    moved = other.value - one.value
+    moved = f"it moved by {other.value - one.value:+.4g}"
     overlap = other.low <= one.high and one.low <= other.high
+    undecided = "INCONCLUSIVE" in (told.outcome, found.outcome)
+    if found.reason or (undecided and overlap):
+        return replace(claim, why=found.reason or f"{moved}, within what both leave open")
     beyond = "within their intervals" if overlap else "beyond their intervals"
-    return f"it moved by {moved:+.4g}, {beyond}"
+    return replace(claim, status="DIFFERS", why=f"{moved}, {beyond}")
