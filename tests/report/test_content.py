@@ -63,18 +63,18 @@ def test_every_place_has_a_difference_with_an_interval_and_an_outcome_where_it_w
     assert len(content.places) == len(content.data["comparisons"]) == 24
     for line in content.places:
         finding = findings.get((line.candidate, line.dataset, line.shift, line.slice))
-        assert line.difference is not None
-        assert line.difference.value == pytest.approx(line.value - line.baseline)
+        assert line.delta is not None
+        assert line.delta.value == pytest.approx(line.value - line.baseline)
         assert (line.outcome is None) == (finding is None)
         if finding:
             assert line.outcome == finding["outcome"]
-            assert line.difference.low == finding["estimate"]["low"]
+            assert line.delta.low == finding["estimate"]["low"]
         else:
-            assert line.difference.level == 0.95
+            assert line.delta.level == 0.95
 
 
 def test_where_nothing_was_judged_the_interval_is_tangos_or_that_of_groups(content):
-    methods = {p.dataset: p.difference.method for p in content.places if p.outcome is None}
+    methods = {p.dataset: p.delta.method for p in content.places if p.outcome is None}
     assert methods["main"] in ("Tango score", "exact, few changes")
     assert methods["far"].startswith("clustered")
     line = next(
@@ -82,7 +82,7 @@ def test_where_nothing_was_judged_the_interval_is_tangos_or_that_of_groups(conte
         if (p.dataset, p.candidate, p.shift, p.slice) == ("main", "ruined", "rounding", None)
     )  # fmt: skip
     expected = stats.paired_proportions(line.lost, line.won, line.n, level=0.95)
-    assert line.difference.low == pytest.approx(float(expected.low))
+    assert line.delta.low == pytest.approx(float(expected.low))
 
 
 def test_an_older_bundle_gives_intervals_from_its_counts_and_none_for_rows_in_groups(own, edit):
@@ -91,12 +91,10 @@ def test_an_older_bundle_gives_intervals_from_its_counts_and_none_for_rows_in_gr
     del data["differences"]
     (own / "verdict.json").write_text(json.dumps(data))
     old = {p.name: p for p in read_content(own).places if p.candidate == "ruined"}
-    assert old["main + rounding 1"].difference.high == pytest.approx(
-        new["main + rounding 1"].difference.high
-    )
-    assert old["far + rounding 1"].difference is None
+    assert old["main + rounding 1"].delta.high == pytest.approx(new["main + rounding 1"].delta.high)
+    assert old["far + rounding 1"].delta is None
     assert shown_change(old["far + rounding 1"]).endswith("(no interval)")
-    assert old["far"].difference == new["far"].difference  # the verdict's own
+    assert old["far"].delta == new["far"].delta  # the verdict's own
 
 
 def test_quantiles_of_the_calls_are_those_of_the_parquet_file(content, rich):
@@ -124,16 +122,16 @@ def test_a_load_has_its_latencies_too(content):
 def test_the_front_takes_each_candidate_where_its_budget_is_most_in_doubt(content):
     points = {p.name: p for p in content.front.points}
     assert content.front.limit == pytest.approx(-5.0)
-    assert (points["baseline"].change, points["baseline"].low) == (0, 0)
+    assert (points["baseline"].gain, points["baseline"].low) == (0, 0)
     verdict = next(v for v in content.data["verdicts"] if v["candidate"] == "ruined")
     drops = [f for f in verdict["findings"] if f["budget"]["max_drop"]]
     worst = max(drops, key=lambda f: (f["p_pass"], -f["p_fail"]))
     assert points["ruined"].subject == worst["subject"]
-    assert points["ruined"].change == pytest.approx(100 * worst["estimate"]["value"])
+    assert points["ruined"].gain == pytest.approx(100 * worst["estimate"]["value"])
     for one in points.values():
         better = [
             p for p in points.values()
-            if p.cost <= one.cost and p.change >= one.change and p is not one
+            if p.cost <= one.cost and p.gain >= one.gain and p is not one
         ]  # fmt: skip
         assert one.on_front == (not better)
 
@@ -171,12 +169,12 @@ def test_changed_answers_of_the_loser(own, edit):
 
 def test_a_bundle_without_cells_or_whose_answers_are_hashed_says_so(own, edit):
     edit(own, verdicts=[v for v in told(own, "verdicts") if v["candidate"] == "ruined"])
-    for file in own.glob("cells/*/*.parquet"):
-        duckdb.sql(
-            f"COPY (SELECT id, correct, score FROM '{file}') TO '{file}.new' (FORMAT parquet)"
-        )
-        file.with_name(f"{file.name}.new").replace(file)
-    assert "answers are hashed" in read_content(own).gallery.note
+    edit(own, evidence={"kind": "hashed", "salt": "s"})
+    found = read_content(own).gallery
+    assert (found.shown, found.counts) == ((), {})
+    assert "the evidence is hashed" in found.note
+    edit(own, evidence={"kind": "rows"})
+    assert read_content(own).gallery.shown
     for file in own.glob("cells/*/*.parquet"):
         file.unlink()
     assert "lacks the cells" in read_content(own).gallery.note

@@ -22,7 +22,8 @@ EVIL = '</text><script>alert("1")</script>\x1b[2J\u202e'
 def drawn(svg, tag, kind):
     """The elements of a tag and class."""
     return [
-        e for e in ET.fromstring(svg).iter(tag) if set(kind.split()) <= set(e.get("class", "").split())
+        e for e in ET.fromstring(svg).iter(tag)
+        if set(kind.split()) <= set(e.get("class", "").split())
     ]  # fmt: skip
 
 
@@ -64,7 +65,8 @@ def test_axes_are_honest():
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(0.05, "0.05"), (2000, "2,000"), (0.1 + 0.2, "0.3"), (0.00001, "1e-05"), (0, "0")]
+    ("value", "said"),
+    [(0.05, "0.05"), (2000, "2,000"), (0.1 + 0.2, "0.3"), (1e-5, "1e-05"), (0, "0")]
 )  # fmt: skip
 def test_ticks_are_labelled_shortly(value, said):
     assert number(value) == said
@@ -89,17 +91,17 @@ def test_marks_are_where_they_are_asked_for(shape):
     assert found.get("class") == "mark PASS"
 
 
-def point(name, outcome, cost, change, *, half=0.5, front=False):
+def point(name, outcome, cost, gain, *, half=0.5, front=False):
     return FrontPoint(
         name=name, outcome=outcome, cost=cost, cost_low=cost - 0.2, cost_high=cost + 0.2,
-        change=change, low=change - half, high=change + half, on_front=front,
+        gain=gain, low=gain - half, high=gain + half, on_front=front,
     )  # fmt: skip
 
 
 def test_the_front_has_a_box_for_each_interval_and_the_limit():
     points = [point("base", None, 10, 0, half=0), point("a", "PASS", 5, -0.5, front=True)]
     points += [point(EVIL, "FAIL", 4, -4, front=True)]
-    svg = front_plot(points, cost="ms", change="accuracy, pp", limit=-2)
+    svg = front_plot(points, cost="ms", gain="accuracy, pp", limit=-2)
     boxes = {e.get("class").split()[1]: e for e in drawn(svg, "rect", "box")}
     assert set(boxes) == {"base", "PASS", "FAIL"}
     (limit,) = drawn(svg, "line", "limit")
@@ -118,7 +120,7 @@ def test_the_front_has_a_box_for_each_interval_and_the_limit():
 
 def test_with_many_candidates_the_front_shows_numbers_that_do_not_cover_each_other():
     points = [point(f"candidate-{i}", "PASS", 5, -0.5 + i / 1000) for i in range(12)]
-    svg = front_plot(points, cost="ms", change="pp", limit=None)
+    svg = front_plot(points, cost="ms", gain="pp", limit=None)
     labels = drawn(svg, "text", "name")
     assert sorted(int(e.text) for e in labels) == list(range(12))
     heights = sorted(float(e.get("y")) for e in labels)
@@ -194,7 +196,7 @@ def test_bars_start_from_nothing():
 
 
 @pytest.mark.parametrize(
-    ("value", "low", "high", "limit"), [(-0.01, -0.02, 0.0, -0.03), (5, 4, math.inf, 9), (1, 1, 1, 2)]
+    ("value", "low", "high", "limit"), [(-0.1, -0.2, 0.0, -0.3), (5, 4, math.inf, 9), (1, 1, 1, 2)]
 )  # fmt: skip
 def test_a_small_plot_says_on_which_side_of_the_limit_an_interval_lies(value, low, high, limit):
     svg = interval_glyph(value, low, high, limit, "PASS")

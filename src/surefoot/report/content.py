@@ -94,10 +94,10 @@ class Front:
 
     cost: str
     """What the cost is."""
-    change: str
-    """What the change is."""
+    gain: str
+    """What the gain is: of a metric, below 0 where it was lost."""
     limit: float | None
-    """What the change is held against, in its unit; None where nothing is."""
+    """What the gain is held against, in its unit; None where nothing is."""
     points: tuple[FrontPoint, ...]
     """The baseline first."""
 
@@ -306,17 +306,15 @@ def _front(
         if held:
             found = drops[standing.name]
             points.append(_point(standing, found.estimate, found.subject, timed=timed))
-        elif standing.name in first and first[standing.name].difference is not None:
+        elif standing.name in first and first[standing.name].delta is not None:
             line = first[standing.name]
-            points.append(
-                _point(standing, line.difference, f"{metric} on {line.name}", timed=timed)
-            )
+            points.append(_point(standing, line.delta, f"{metric} on {line.name}", timed=timed))
     quantity = next(iter(drops.values())).budget.quantity if held and drops else metric
     where = "where its budget is most in doubt" if held else "on the first test set"
     scale, unit = (100, ", pp") if quantity in PERCENT else (1, "")
     return Front(
         cost="median milliseconds a call" if timed else "MB",
-        change=f"{quantity}, candidate minus baseline{unit}, {where}",
+        gain=f"{quantity}, candidate minus baseline{unit}, {where}",
         limit=scale * limits.pop() if held and len(limits) == 1 else None,
         points=tuple(_scaled(p, scale) for p in _marked(points)),
     )
@@ -340,7 +338,7 @@ def _point(standing: Standing, change: Estimate | None, subject: str, *, timed: 
         cost=cost[0],
         cost_low=cost[1],
         cost_high=cost[2],
-        change=ends[0],
+        gain=ends[0],
         low=ends[1],
         high=ends[2],
         subject=subject,
@@ -348,7 +346,7 @@ def _point(standing: Standing, change: Estimate | None, subject: str, *, timed: 
 
 
 def _scaled(point: FrontPoint, scale: float) -> FrontPoint:
-    ends = {key: scale * getattr(point, key) for key in ("change", "low", "high")}
+    ends = {key: scale * getattr(point, key) for key in ("gain", "low", "high")}
     return replace(point, **ends)
 
 
@@ -356,7 +354,7 @@ def _marked(points: Sequence[FrontPoint]) -> Iterator[FrontPoint]:
     """Points, with those that no other one beats in both measured numbers marked."""
     for p in points:
         beaten = any(
-            q.cost <= p.cost and q.change >= p.change and (q.cost, q.change) != (p.cost, p.change)
+            q.cost <= p.cost and q.gain >= p.gain and (q.cost, q.gain) != (p.cost, p.gain)
             for q in points
         )
         yield replace(p, on_front=not beaten)
