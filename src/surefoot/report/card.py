@@ -170,7 +170,10 @@ def _limits(release: Release) -> Iterator[str]:
     yield from (f"Warning: {warning}" for warning in evidence["warnings"])
     for entry in evidence["noise"]:
         ratio = interval(entry["ratio"])
-        yield f"Noise: the baseline against itself at batch {entry['batch']} took {ratio} x as long."
+        if None in (entry["ratio"]["low"], entry["ratio"]["high"]):
+            yield f"Noise: too few calls at batch {entry['batch']} to tell it."
+            continue
+        yield f"Noise: the baseline took {ratio} x as long as itself at batch {entry['batch']}."
     yield from not_measured(release)
     for what in release.without_interval:
         yield f"{what}: measured, but the bundle holds no interval, so no number is given."
