@@ -14,7 +14,8 @@ from surefoot.bundle import environment
 from surefoot.core.errors import BundleError, MachineError
 from surefoot.core.evidence import Repeat
 from surefoot.data.columns import read_parquet, write_parquet
-from surefoot.drift import _difference, _p, drift
+from surefoot.drift import drift
+from surefoot.evaluate.moved import against_floor, difference
 from surefoot.models import read_model, seal
 from surefoot.plan import read_plan
 from surefoot.report.drift import drift_exit_code, drift_lines
@@ -270,18 +271,18 @@ def test_nothing_is_noted_in_the_ledger(folder):
 
 def test_a_machine_that_repeats_itself_has_no_floor_and_another_one_has():
     steady = Repeat(rows=1000, flips=0, largest=0.0)
-    assert _p(0, 500, steady) == 1.0
-    assert _p(1, 500, steady) == 0.0
+    assert against_floor(0, 500, steady) == 1.0
+    assert against_floor(1, 500, steady) == 0.0
     shaky = Repeat(rows=1000, flips=10, largest=0.2)
-    assert _p(5, 500, shaky) > 0.3
-    assert _p(40, 500, shaky) < 1e-6
+    assert against_floor(5, 500, shaky) > 0.3
+    assert against_floor(40, 500, shaky) < 1e-6
 
 
 def test_an_equal_machine_is_rarely_said_to_have_moved():
     """A machine whose answers differ from themselves in 1 % of the rows, 2,000 times."""
     rng = np.random.default_rng(0)
     found = [
-        _p(differ, 2000, Repeat(rows=1000, flips=floor, largest=0.2)) <= 0.05
+        against_floor(differ, 2000, Repeat(rows=1000, flips=floor, largest=0.2)) <= 0.05
         for differ, floor in zip(
             rng.binomial(2000, 0.01, 2000).tolist(),
             rng.binomial(1000, 0.01, 2000).tolist(),
@@ -292,7 +293,7 @@ def test_an_equal_machine_is_rarely_said_to_have_moved():
 
 
 def test_rows_of_a_single_group_show_no_interval():
-    one = _difference(np.array([1, 0, -1, 0]), np.full(4, "g"))
+    one = difference(np.array([1, 0, -1, 0]), np.full(4, "g"))
     assert (one.value, one.low, one.high, one.method) == (0.0, -1.0, 1.0, "one group")
 
 

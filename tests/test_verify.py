@@ -446,6 +446,9 @@ def test_the_verbs(folder, bundle, cli):
     assert (said.code, (folder / "two.zip").exists()) == (2, False)
     assert "notes.txt: added since the bundle was written" in said.err
     assert cli("verify", folder / "nothing").code == 2
+    (folder / "cut.zip").write_bytes((folder / "one.zip").read_bytes()[:-9])
+    said = cli("verify", folder / "cut.zip")
+    assert (said.code, said.out.startswith("NOT INTACT  ")) == (1, True)
 
 
 def test_a_plan_comes_back_from_a_bundle_as_it_was(made):

@@ -25,7 +25,6 @@ from surefoot.bundle.hide import hidden_by
 from surefoot.core.dataset import ConfirmationSet, Examples, Task
 from surefoot.core.drift import CellDrift, Drift, Moved, Sample
 from surefoot.core.errors import BundleError, DataError, ModelError, PluginError
-from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Cell, Repeat, place
 from surefoot.core.hidden import Hider
 from surefoot.core.model import Candidate, Model, Recipe
@@ -36,6 +35,7 @@ from surefoot.core.progress import Progress, Silent
 from surefoot.data import for_classes, read_task
 from surefoot.data.columns import read_parquet
 from surefoot.evaluate import Filling, ask_again, fill_cells, sample_cell, under_shifts
+from surefoot.evaluate.moved import against_floor, difference, share
 from surefoot.models import read_model, source_files
 from surefoot.models.formats.skops import TRUSTED
 from surefoot.models.store import TOKENIZER
@@ -45,7 +45,6 @@ ROUNDING = 1e-4
 """Sums of floats in another order move a probability by less: no answer depends on it."""
 ALPHA = 0.05
 """How often one cell or more of an equal machine may be said to have moved."""
-LEVEL = 0.95
 
 COLUMNS = {
     "T": ("dataset", "shift", "id", "label", "predicted"),
@@ -510,65 +509,15 @@ def _judged(
             status="same",
             moved=Moved(
                 rows=len(differ),
-                differ=_share(differ, dataset.groups),
+                differ=share(differ, dataset.groups),
                 there=float(before.mean()),
                 here=float(after.mean()),
-                difference=_difference(after.astype(int) - before, dataset.groups),
+                difference=difference(after.astype(int) - before, dataset.groups),
                 largest=largest,
             ),
         ),
-        p=_p(int(differ.sum()), len(differ), floor),
+        p=against_floor(int(differ.sum()), len(differ), floor),
         # The largest of many rows is a little larger than that of the few that were asked again.
         beyond=largest > max(ROUNDING, 2 * floor.largest),
         key=_key(columns),
-    )
-
-
-def _p(differ: int, rows: int, floor: Repeat) -> float:
-    """Fisher's exact test of as many different answers as the floor has.
-
-    Fisher 1922, "On the interpretation of chi-squared from contingency tables". A machine that
-    repeats itself to the last bit has no floor: there one different answer is enough.
-    """
-    from scipy.stats import fisher_exact
-
-    if not differ:
-        return 1.0
-    if not floor.largest:
-        return 0.0
-    table = [[differ, rows - differ], [floor.flips, floor.rows - floor.flips]]
-    return float(fisher_exact(table, alternative="greater").pvalue)
-
-
-def _share(differ: np.ndarray, groups: np.ndarray | None) -> Estimate:
-    """The share of rows that differ; of grouped rows as a difference from nothing."""
-    if groups is None:
-        interval = stats.proportion_interval(differ.sum(), len(differ), level=LEVEL)
-        return _estimate(interval, "Clopper-Pearson", len(differ))
-    found = _difference(differ.astype(int), groups)
-    return replace(found, low=max(found.low, 0.0))
-
-
-def _difference(gain: np.ndarray, groups: np.ndarray | None) -> Estimate:
-    """The mean of -1, 0 and 1 per row."""
-    if groups is None:
-        lost, won = (gain < 0).sum(), (gain > 0).sum()
-        interval = stats.paired_proportions(lost, won, len(gain), level=LEVEL)
-        return _estimate(interval, "Tango score", len(gain))
-    clusters = np.unique(groups, return_inverse=True)[1]
-    if not clusters.any():
-        unknown = stats.Interval(value=gain.mean(), low=np.array(-1.0), high=np.array(1.0))
-        return _estimate(unknown, "one group", len(gain))
-    interval = stats.clustered_proportions(gain, clusters, level=LEVEL)
-    return _estimate(interval, "clustered score", len(gain))
-
-
-def _estimate(interval: stats.Interval, method: str, n: int) -> Estimate:
-    return Estimate(
-        value=float(interval.value),
-        low=float(interval.low),
-        high=float(interval.high),
-        level=LEVEL,
-        method=method,
-        n=n,
     )

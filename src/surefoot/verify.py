@@ -26,7 +26,7 @@ from surefoot.core.budget import TIMED
 from surefoot.core.claims import Claim, Fault, Status, Verification
 from surefoot.core.drift import CellDrift, Sample
 from surefoot.core.errors import BundleError, SurefootError
-from surefoot.core.evidence import Finding, Verdict
+from surefoot.core.evidence import Finding, Repeat, Verdict
 from surefoot.core.load import LoadProfile
 from surefoot.core.model import Candidate, Recipe
 from surefoot.core.nested import from_json
@@ -104,7 +104,8 @@ def verify(bundle: Path, wanted: Wanted, progress: Progress | None = None) -> Ve
             asked=Asked(sample=wanted.sample, lenient=True),
             progress=progress,
         )
-        claims += map(_of_cell, again.drift.cells)
+        floors = dict(again.drift.floors)
+        claims += (_of_cell(cell, floors.get(cell.candidate)) for cell in again.drift.cells)
         claims += work.findings(again, whole=wanted.sample is None)
         if wanted.from_scratch:
             claims += work.from_scratch(again)
@@ -152,7 +153,7 @@ def _clock(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"it says that it was written at {when.isoformat()}, which is still to come"
 
 
-def _of_cell(cell: CellDrift) -> Claim:
+def _of_cell(cell: CellDrift, floor: Repeat | None = None) -> Claim:
     """The accuracy of one cell."""
     claim = Claim(
         basis="again",
@@ -168,6 +169,8 @@ def _of_cell(cell: CellDrift) -> Claim:
     status: Status = "DIFFERS" if cell.status == "moved" else "REPRODUCED"
     parts = f"{differ:,} of {moved.rows:,} answers are others"
     why = f"{parts}, a probability moved by {moved.largest:.2g}" if differ or moved.largest else ""
+    if status == "DIFFERS" and floor is not None:
+        why += f"; asked twice here, {floor.flips} of {floor.rows:,} and {floor.largest:.2g}"
     return replace(
         claim, status=status, there=f"{moved.there:.4f}", here=f"{moved.here:.4f}", why=why
     )
@@ -312,16 +315,11 @@ def _of_finding(candidate: str, told: Finding, found: Finding, idle: str) -> Cla
     claim = replace(claim, here=shown(found))
     if found.outcome == told.outcome:
         return replace(claim, status="REPRODUCED")
-    if found.reason and found.outcome == "INCONCLUSIVE":
-        return replace(claim, why=found.reason)
-    apart = _apart(told, found)
-    return replace(claim, status="DIFFERS", why=apart)
-
-
-def _apart(told: Finding, found: Finding) -> str:
-    """How far two estimates are apart, and whether that is beyond their intervals."""
     one, other = told.estimate, found.estimate
-    moved = other.value - one.value
+    moved = f"it moved by {other.value - one.value:+.4g}"
     overlap = other.low <= one.high and one.low <= other.high
+    undecided = "INCONCLUSIVE" in (told.outcome, found.outcome)
+    if found.reason or (undecided and overlap):
+        return replace(claim, why=found.reason or f"{moved}, within what both leave open")
     beyond = "within their intervals" if overlap else "beyond their intervals"
-    return f"it moved by {moved:+.4g}, {beyond}"
+    return replace(claim, status="DIFFERS", why=f"{moved}, {beyond}")

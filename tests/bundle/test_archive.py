@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from surefoot.bundle import archive, open_bundle, pack_bundle, read_bundle, write_bundle
-from surefoot.core.errors import BundleError
+from surefoot.core.errors import BundleError, DamageError
 
 DECLARED = 10_000_000_000
 """Bytes that the bomb unpacks to."""
@@ -144,7 +144,7 @@ def hostile(path, *members):
 )
 def test_a_name_that_no_bundle_holds_is_refused(tmp_path, unpacked, members, named, why):
     path = hostile(tmp_path / "a.zip", *members)
-    with pytest.raises(BundleError, match=why) as caught, open_bundle(path):
+    with pytest.raises(DamageError, match=why) as caught, open_bundle(path):
         pass
     assert caught.value.what.startswith(f"{named} ")
     assert caught.value.where == str(path)

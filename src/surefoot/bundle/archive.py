@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from surefoot.core.errors import BundleError
+from surefoot.core.errors import BundleError, DamageError
 from surefoot.core.printable import printable
 from surefoot.store import whole_file
 
@@ -54,8 +54,8 @@ def open_bundle(path: Path) -> Iterator[Path]:
         say, and whether this surefoot can read them for `read_verdict_json`.
 
     Raises:
-        BundleError: There is no bundle, it was not written to its end, or the zip file is damaged
-            or holds what no bundle holds.
+        BundleError: There is no bundle, or it was not written to its end.
+        DamageError: The zip file is damaged, or holds what no bundle holds.
     """
     if path.is_dir():
         yield _within(path)
@@ -141,7 +141,7 @@ def _unpack(path: Path, folder: Path) -> None:
             for member in members:
                 _unpack_member(archive, member, folder, path)
     except _BROKEN as error:
-        raise BundleError(
+        raise DamageError(
             f"is no zip file that can be read: {printable(str(error))}", where=str(path), fix=_SAFE
         ) from error
 
@@ -174,7 +174,7 @@ def _check_directory(path: Path) -> None:
     at = tail.rfind(_END_64, 0, max(at, 0))
     sizes += struct.unpack("<Q", tail[at + 40 : at + 48]) if at >= 0 else []
     if max(sizes, default=0) > DIRECTORY:
-        raise BundleError(
+        raise DamageError(
             f"a list of members of {max(sizes):,} bytes, more than {DIRECTORY:,}",
             where=str(path),
             fix=_SAFE,
@@ -185,7 +185,7 @@ def _check_members(members: Sequence[zipfile.ZipInfo], path: Path) -> None:
     """Refuse what no bundle holds, before anything is written."""
     if len(members) > ENTRIES:
         what = f"{len(members):,} members, more than {ENTRIES:,}"
-        raise BundleError(what, where=str(path), fix=_SAFE)
+        raise DamageError(what, where=str(path), fix=_SAFE)
     total, most = 0, SMALL + RATIO * path.stat().st_size
     for member in members:
         if why := _unsafe(member):
@@ -241,5 +241,5 @@ def _unsafe(member: zipfile.ZipInfo) -> str:
     return ""
 
 
-def _refused(path: Path, member: zipfile.ZipInfo, why: str) -> BundleError:
-    return BundleError(f"{printable(member.orig_filename)} {why}", where=str(path), fix=_SAFE)
+def _refused(path: Path, member: zipfile.ZipInfo, why: str) -> DamageError:
+    return DamageError(f"{printable(member.orig_filename)} {why}", where=str(path), fix=_SAFE)

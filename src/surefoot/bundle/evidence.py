@@ -25,7 +25,7 @@ from surefoot.core.nested import from_json
 from surefoot.data.columns import read_parquet
 from surefoot.evaluate import by_row, machine_of, of_probabilities, of_sets, pairs
 
-SEED = re.compile(r"(.*) \(seed -?\d+\)")
+SEED = re.compile(r"(.*) \(seed (-?\d+)\)")
 """The name of the cells of a further seed."""
 SLICE, PROBABILITY = "slice_", "probability_"
 
@@ -260,12 +260,16 @@ def _numbers(hashes: np.ndarray) -> np.ndarray:
 def _folders(folder: Path, said: Recorded) -> dict[str, list[Path]]:
     """By candidate the folder of its cells, then those of its further seeds."""
     found = {name: [folder / "cells" / name] for name in said.judged}
-    more = [p for p in (folder / "cells").iterdir() if p.name not in (*said.judged, said.baseline)]
-    for path in sorted(more, key=lambda p: int(p.name.rpartition(" ")[2].rstrip(")") or 0)):
+    more: list[tuple[int, str, Path]] = []
+    for path in (folder / "cells").iterdir():
         seeded = SEED.fullmatch(path.name)
+        if path.name in (*said.judged, said.baseline):
+            continue
         if seeded is None or seeded[1] not in found:
-            raise BundleError("the cells of no candidate", where=str(path))
-        found[seeded[1]].append(path)
+            raise BundleError("holds the cells of no candidate", where=str(path))
+        more.append((int(seeded[2]), seeded[1], path))
+    for _, name, path in sorted(more):
+        found[name].append(path)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -54,11 +55,19 @@ def command(  # size: one argument per option of the verb
     from surefoot.bundle import open_bundle
     from surefoot.bundle.encode import encode
     from surefoot.core.drift import Sample
+    from surefoot.core.errors import DamageError
+    from surefoot.core.printable import printable
     from surefoot.report.verify import verification_exit_code, verification_lines
     from surefoot.verify import Wanted, verify
 
     drawn = secrets.randbelow(1 << 31) if seed is None else seed
-    with open_bundle(bundle) as folder, shown() as progress:
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(open_bundle(bundle))
+        except DamageError as error:
+            click.echo(f"NOT INTACT  {printable(str(error))}")
+            return 1
+        progress = stack.enter_context(shown())
         wanted = Wanted(
             data=data or _beside(bundle, folder),
             sample=None if rows is None else Sample(rows=rows, seed=drawn),

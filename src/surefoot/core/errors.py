@@ -6,6 +6,7 @@
     ├── ModelError           a model file, its tokenizer, its outputs
     ├── PluginError          a plugin that is missing, or breaks its contract
     ├── BundleError          a run folder or a bundle that cannot be read or written
+    │   └── DamageError      a bundle's zip file that is damaged, or made to do harm
     │   └── MismatchError    one in another format, or of other rows than those at hand
     ├── BudgetError          a budget that contradicts itself or that nothing measured
     └── MachineError         this machine cannot judge: too noisy, other instruction set
@@ -74,6 +75,10 @@ class BundleError(SurefootError):
 
 class MismatchError(BundleError):
     """A bundle in a format that this surefoot does not read, or of other rows than those here."""
+
+
+class DamageError(BundleError):
+    """A bundle's zip file that is damaged, or that holds what no bundle holds."""
 
 
 class BudgetError(SurefootError):

@@ -82,7 +82,7 @@ class Service:
             last = status in _BROKEN_OFF
         except SurefootError as error:
             status, kind, body = 500, JSON, _said(error.what)
-        except Exception as error:  # noqa: BLE001 - the outermost line: nobody else would answer
+        except Exception as error:  # size: the outermost line, nobody else would answer
             sys.stderr.write(f"surefoot: {type(error).__name__}: {printable(str(error))}\n")
             status, kind, body = 500, JSON, _said("internal error")
         self.meters.answered(scope["path"] in self._calls, status, time.monotonic() - began)
