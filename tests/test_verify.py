@@ -45,7 +45,7 @@ evidence = "{evidence}"
 shifts = [{{ use = "rounding", severity = 2 }}]
 slices = {{ high = "a > 0" }}
 checks = ["batch_invariance"]
-latency = {{ batch = [4], calls = 60, seconds = 5 }}
+latency = {{ batch = [4], calls = 200, seconds = 5 }}
 load.peak = {{ scenario = "server", target_qps = 100, seconds = 1 }}
 [[budget]]
 quantity = "accuracy"
@@ -94,6 +94,15 @@ def make(folder, linear, evidence="rows", more=MORE):
     (folder / "surefoot.toml").write_text(PLAN.format(evidence=evidence) + more)
     run_plan(read_plan(folder / "surefoot.toml"), folder / "surefoot-run")
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def calm():
+    """No machine counts as noisy, neither when the runs are made nor when they are looked into."""
+    with pytest.MonkeyPatch.context() as patched:
+        for limit in ("NOISIEST", "MOST_STEAL", "MOST_FOREIGN"):
+            patched.setattr(f"surefoot.evaluate.machine.{limit}", float("inf"))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +239,7 @@ def test_a_bundle_of_format_2_is_read_as_far_as_it_goes(bundle):
     assert {claim.status for claim in claims} == {"REPRODUCED"}
 
 
-def test_every_claim_holds_where_it_was_made(folder, bundle, quiet):
+def test_every_claim_holds_where_it_was_made(folder, bundle):
     found = verify(bundle, Wanted(data=folder, from_scratch=True))
     assert differing(found.claims) == []
     assert verification_exit_code(found) == 0
