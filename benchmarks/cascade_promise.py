@@ -116,5 +116,7 @@ def real(path: Path, candidate: str, dataset: str) -> None:
 if __name__ == "__main__":
     if len(sys.argv) == 4:
         real(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
-    else:
+    elif len(sys.argv) == 1:
         simulated()
+    else:
+        sys.exit(__doc__)

@@ -2,8 +2,8 @@
 
     python benchmarks/export_round_trips.py BUNDLE [--schemas FOLDER] [--mlflow URI]
 
-It needs what it tries: huggingface_hub, cyclonedx-python-lib[json-validation], mlcroissant, mlflow with
-onnx. FOLDER holds `eval.schema.json` and `instance_level_eval.schema.json` as the package
+It needs what it tries: huggingface_hub, cyclonedx-python-lib[json-validation], mlcroissant, mlflow
+with onnx. FOLDER holds `eval.schema.json` and `instance_level_eval.schema.json` as the package
 every-eval-ever ships them (its wheel is a zip file); URI is an MLflow server that runs. What is not
 there is said, and the exit code is 1 if anything that was tried did not fit.
 """
@@ -20,7 +20,7 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-from surefoot.bundle import open_bundle
+from surefoot.bundle import open_bundle, read_bundle
 from surefoot.core.release import Release
 from surefoot.evaluate.outputs.logged import compare_outputs
 from surefoot.report.export import write_export
@@ -30,7 +30,7 @@ Tried = tuple[str, str]
 """What read it, and what came back."""
 
 
-class Absent(Exception):
+class AbsentError(Exception):
     """What is tried is not here."""
 
 
@@ -59,7 +59,7 @@ def every_eval_ever(release: Release, folder: Path, given: argparse.Namespace) -
     import jsonschema
 
     if given.schemas is None:
-        raise Absent("--schemas")
+        raise AbsentError("--schemas")
     write_export("every_eval_ever", release, folder, {"samples": True})
     names = ("eval", "instance_level_eval")
     aggregate, instance = (
@@ -77,10 +77,12 @@ def every_eval_ever(release: Release, folder: Path, given: argparse.Namespace) -
 
 
 def compare(release: Release, folder: Path, given: argparse.Namespace) -> Tried:
-    """The records of two candidates, read by `surefoot compare`, against the bundle's own counts."""
-    others = [v.candidate for v in read_verdicts(given) if v.candidate != release.candidate.name]
+    """The records of two candidates, read by `surefoot compare`, against the bundle's cells."""
+    with open_bundle(given.bundle) as bundle:
+        names = [verdict.candidate for verdict in read_bundle(bundle).verdicts]
+    others = [name for name in names if name != release.candidate.name]
     if not others:
-        raise Absent("a second candidate")
+        raise AbsentError("a second candidate")
     with open_bundle(given.bundle) as bundle:
         other = read_release(bundle, others[0])
         for one in (release, other):
@@ -96,13 +98,6 @@ def compare(release: Release, folder: Path, given: argparse.Namespace) -> Tried:
         ]
         assert abs(sum(shares) - value * paired.n) < 1e-6
     return "surefoot compare", f"{paired.n:,} rows, {paired.lost} lost, {paired.won} won"
-
-
-def read_verdicts(given: argparse.Namespace) -> tuple:
-    from surefoot.bundle import read_bundle
-
-    with open_bundle(given.bundle) as bundle:
-        return read_bundle(bundle).verdicts
 
 
 def cyclonedx(release: Release, folder: Path, _: argparse.Namespace) -> Tried:
@@ -149,7 +144,7 @@ def mlflow_server(release: Release, folder: Path, given: argparse.Namespace) -> 
     import mlflow.onnx
 
     if given.mlflow is None:
-        raise Absent("--mlflow")
+        raise AbsentError("--mlflow")
     export = write_export("mlflow", release, folder, {"tracking_uri": given.mlflow})
     run = next(n.split()[3] for n in export.notes if n.startswith("logged as run"))
     mlflow.set_tracking_uri(given.mlflow)
@@ -202,7 +197,7 @@ def rows(given: argparse.Namespace) -> Iterator[tuple[str, str, str]]:
         for number, (name, trial) in enumerate(TRIALS.items()):
             try:
                 reader, found = trial(release, Path(place) / str(number), given)
-            except (Absent, ImportError, metadata.PackageNotFoundError) as error:
+            except (AbsentError, ImportError, metadata.PackageNotFoundError) as error:
                 reader, found = "", f"not tried: {error}"
             except Exception:  # noqa: BLE001  a row for what did not fit, whatever it was
                 reader, found = "", f"FAILED: {traceback.format_exc(limit=3)}"

@@ -370,24 +370,16 @@ def _settled(found: Sequence[_Judged]) -> tuple[CellDrift, ...]:
 
 
 def _not_run(columns: Columns, name: str, reason: str, *, other_rows: bool = False) -> _Judged:
-    return _Judged(
-        cell=CellDrift(
-            candidate=name,
-            place=place(*_key(columns), None),
-            status="not run",
-            reason=reason,
-            other_rows=other_rows,
-        )
+    where = place(*_key(columns), None)
+    cell = CellDrift(
+        candidate=name, place=where, status="not run", reason=reason, other_rows=other_rows
     )
+    return _Judged(cell=cell)
 
 
 def _key(columns: Columns) -> Where:
     """Data set, shift and severity of an earlier cell."""
-    return (
-        str(columns["dataset"][0]),
-        str(columns["shift"][0]),
-        float(columns["severity"][0]),
-    )
+    return str(columns["dataset"][0]), str(columns["shift"][0]), float(columns["severity"][0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

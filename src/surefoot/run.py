@@ -40,7 +40,7 @@ from surefoot.models import adopt_baseline, source_files
 from surefoot.report.power import too_short_line, too_small_line
 from surefoot.search import search
 from surefoot.store import Store, check_replaceable
-from surefoot.waivers import WAIVERS, read_waivers, today
+from surefoot.waivers import WAIVERS, read_waivers
 
 BASELINE = "baseline"
 
@@ -75,7 +75,7 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
         contents, use = _measured(plan, key, store, watch)
         tried = len(plan.recipes) + (contents.searched.tried if contents.searched else 0)
         verdicts = gate_evidence(contents.evidence, plan.budgets, use=use, tried=tried)
-        contents = replace(contents, verdicts=verdicts, waivers=waivers, judged=today())
+        contents = replace(contents, verdicts=verdicts, waivers=waivers)
         bundle = write_bundle(out / "bundle", key, contents)
         store.keep_digests()
         return bundle, True

@@ -60,7 +60,7 @@ def test_from_a_plan_to_what_may_be_deployed(cli, folder):
     # The candidate is the baseline once more, so nothing is ever lost and all may stand.
     assert first == last
     assert first == (
-        "PROMISED  same answers 100.0% of requests from confidence 0: at most 5.00% of requests"
+        "PROMISED  same answers 100.0% of requests from confidence 0: at most 5% of requests"
         " lost to baseline (delta 10%, n = 300)"
     )
     assert "deployed" in said.out

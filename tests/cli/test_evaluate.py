@@ -114,7 +114,7 @@ def test_against_a_run_exits_with_what_it_found(cli, folder):
     assert said.code == 4
     assert "does not describe an environment" in said.err
     file = folder / "surefoot-run" / "bundle" / "verdict.json"
-    file.write_text(file.read_text().replace('"format": 2', '"format": 99'))
+    file.write_text(json.dumps({**json.loads(file.read_text()), "format": 99}))
     said = cli("evaluate", "--against", "surefoot-run")
     assert said.code == 4
     assert "format 99" in said.err

@@ -105,7 +105,7 @@ def test_the_road_from_a_failure_to_a_signed_release(cli, folder):
     # A clock that was set back.
     data = verdict_of(folder)
     file = folder / "surefoot-run" / "bundle" / "verdict.json"
-    file.write_text(json.dumps({**data, "judged": "2999-01-01"}))
+    file.write_text(json.dumps({**data, "written": "2999-01-01T00:00:00+00:00"}))
     assert "and the verdict is dated 2999-01-01: one of them is wrong" in cli("gate").out
 
 

@@ -14,7 +14,9 @@ from scipy.stats import binomtest, fisher_exact
 from surefoot.bundle import pack_bundle
 from surefoot.core.errors import BundleError, MachineError, MismatchError
 from surefoot.diff import diff_bundles
+from surefoot.plan import read_plan
 from surefoot.report.diff import diff_exit_code, diff_lines
+from surefoot.run import run_plan
 
 CLASSES = np.array(["x", "y", "z"], np.dtypes.StringDType())
 
@@ -221,6 +223,25 @@ def test_without_a_shared_id_the_interval_is_wider_and_it_is_said(then, now, cel
     assert any("rows are not paired" in line for line in diff_lines(found))
 
 
+def test_hashed_evidence_pairs_by_its_salt(made, tmp_path):
+    """Two runs of one folder have one salt; without it, nothing pairs."""
+    home = made.parents[1]
+    for name in ("linear.onnx", "main.csv", "talks.csv", "surefoot.toml"):
+        shutil.copy(home / name, tmp_path / name)
+    found = []
+    for i, batch in enumerate((32, 16)):
+        plan = read_plan(
+            tmp_path / "surefoot.toml",
+            ['evaluate.evidence="hashed"', f"evaluate.batch={batch}", "evaluate.shifts=[]"],
+        )
+        found.append(run_plan(plan, tmp_path / f"run-{i}")[0].path)
+    moves = answers(diff_bundles(*found), metric="accuracy")
+    assert {m.paired for m in moves} == {True}
+    # Dynamic int8 may depend on the batch; the others do not.
+    assert {m.status for m in moves if m.candidate != "int8"} == {"same"}
+    assert {m.paired for m in diff_bundles(made, found[0]).answers} == {False}
+
+
 def test_a_slice_that_was_redrawn_keeps_the_rows_of_both(then, now, cell):
     def redraw(columns):
         columns["slice_left"][:20] = ~columns["slice_left"][:20]
@@ -339,7 +360,7 @@ def test_another_baseline_leaves_latencies_open(then, now, told):
     told(now, slower(3.0))
     moves = {m.candidate: m for m in diff_bundles(then, now).latencies}
     assert moves["int8"].status == "open"
-    assert "the baseline is another" in moves["int8"].note
+    assert "another baseline" in moves["int8"].note
 
 
 def test_latencies_of_another_machine_are_not_compared_and_do_not_pass(then, now, told):
@@ -380,6 +401,20 @@ def test_another_test_set_is_told(then, now, told):
     assert "the test set is another" in one(found).note
 
 
+def test_an_older_version_that_kept_no_fingerprint_is_compared_by_its_ids(then, now, told):
+    told(then, lambda d: d.pop("rows") and d)
+    found = diff_bundles(then, now)
+    assert found.data == ()
+    assert {m.status for m in found.answers} == {"same"}
+
+
+def test_a_later_use_of_the_test_sets_is_told(then, now, told):
+    told(now, lambda d: [v["use"].update(count=3) for v in d["verdicts"]] and None)
+    found = diff_bundles(then, now)
+    assert [(c.what, c.there, c.here) for c in found.plan] == [("use of the test sets", "1", "3")]
+    assert any("a later use of the test sets" in line for line in diff_lines(found))
+
+
 def test_nothing_in_common_is_not_comparable(then, now, told):
     told(now, lambda d: d["task"].update(kind="text-classification"), "plan.json")
     found = diff_bundles(then, now)
@@ -414,6 +449,7 @@ def test_other_formats_and_missing_environments_are_refused(then, now, told):
         ("verdict.json", lambda d: d["comparisons"][0].pop("metric") and d),
         ("verdict.json", lambda d: d["candidates"][1].update(name="../../etc") or d),
         ("plan.json", lambda d: [d]),
+        ("plan.json", lambda d: d["budgets"][0].update(max_drop="much") or d),
         ("plan.json", lambda d: d | {"task": 7}),
     ],
 )

@@ -21,7 +21,7 @@ PAGES = [
     if "decisions" not in page.parts
 ]
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LANGUAGES = {"sh", "python", "toml", "text", "json", "sql", "csv"}
+LANGUAGES = {"sh", "python", "toml", "text", "json", "sql", "csv", "yaml"}
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,8 @@ def verdict(*findings, candidate="int8"):
     return Verdict(candidate=candidate, outcome=outcome, findings=findings, share=1, tried=1)
 
 
-def held(*verdicts, waiver=WAIVER, now=NOW, judged=None):
-    return hold_waivers([waiver], verdicts, now=now, judged=judged)
+def held(*verdicts, waiver=WAIVER, now=NOW, written=None):
+    return hold_waivers([waiver], verdicts, now=now, written=written)
 
 
 def test_a_waiver_covers_the_failing_budget_that_it_names_and_changes_no_verdict():
@@ -82,7 +82,7 @@ def test_it_covers_no_other_candidate():
 
 def test_a_verdict_that_passes_needs_none():
     one = verdict(finding("PASS", 0.0))
-    assert not released(one, hold_waivers([], [one], now=NOW, judged=None))
+    assert not released(one, hold_waivers([], [one], now=NOW, written=None))
     assert held(one).standings[0].note == "the budget holds"
 
 
@@ -101,7 +101,7 @@ def test_it_expires():
 
 def test_a_clock_that_was_set_back_prolongs_nothing():
     one = verdict(finding())
-    waived = held(one, now=date(2026, 12, 1), judged=date(2027, 1, 5))
+    waived = held(one, now=date(2026, 12, 1), written=date(2027, 1, 5))
     assert waived.day == date(2027, 1, 5)
     assert waived.standings[0].state == "expired"
     assert "the clock here says 2026-12-01, and the verdict is dated 2027-01-05" in waived.note
@@ -109,7 +109,7 @@ def test_a_clock_that_was_set_back_prolongs_nothing():
 
 
 def test_an_older_verdict_says_nothing_about_the_clock():
-    waived = held(verdict(finding()), judged=date(2026, 11, 1))
+    waived = held(verdict(finding()), written=date(2026, 11, 1))
     assert (waived.day, waived.note) == (NOW, "")
 
 
@@ -161,5 +161,5 @@ def test_the_bad_end_lies_on_the_side_of_the_limit(budget, limit, kind, low):
 def test_of_two_the_one_that_lasts_longer_is_shown():
     longer = replace(WAIVER, until=date(2027, 1, 31), by="Grace")
     one = verdict(finding())
-    waived = hold_waivers([WAIVER, longer], [one], now=NOW, judged=None)
+    waived = hold_waivers([WAIVER, longer], [one], now=NOW, written=None)
     assert covering(one.findings[0], "int8", waived) is longer

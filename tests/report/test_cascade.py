@@ -35,7 +35,7 @@ def test_what_is_deployed_stands_first_last_and_in_the_table(found):
     lines = cascade_lines(found)
     assert lines[0] == lines[-1]
     assert lines[0] == (
-        "PROMISED  static answers 40.0% of requests from confidence 0.99995: at most 2.00% of"
+        "PROMISED  static answers 40.0% of requests from confidence 0.99995: at most 2% of"
         " requests lost to baseline (delta 10%, n = 500), and on short"
     )
     rows = [line.split() for line in lines if line.startswith("0.9")]

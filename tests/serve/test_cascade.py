@@ -11,7 +11,7 @@ from surefoot import stats
 from surefoot.core.errors import BudgetError, BundleError
 from surefoot.core.plan import ServePlan
 from surefoot.data.columns import write_parquet
-from surefoot.serve import GRID, Answers, asked, cascade, choose
+from surefoot.serve import GRID, Answers, cascade, choose, promised_plan
 
 
 def drawn(rng, n, *, slices=False):
@@ -131,10 +131,37 @@ def test_where_nobody_stands_behind_every_wrong_answer_counts(bundle):
     assert found.chosen.threshold >= cascade(bundle, ServePlan(), "same").chosen.threshold
 
 
-def test_a_model_that_is_wrong_wherever_it_is_sure_answers_nothing(bundle):
+def test_a_model_that_is_always_wrong_answers_next_to_nothing(bundle):
     found = cascade(bundle, ServePlan(), "turned")
-    assert found.chosen is None or found.chosen.lost.value < 0.02
+    assert found.chosen is None or found.chosen.share.value < 0.02
     assert not found.curve[-1].shown
+
+
+def test_of_rows_in_groups_one_of_each_counts(bundle):
+    from surefoot.data.columns import read_parquet
+
+    for name in ("baseline", "same"):
+        file = bundle / "calibration" / f"{name}.parquet"
+        write_parquet(file, {**read_parquet(file), "group": np.arange(2_000) // 10})
+    assert cascade(bundle, ServePlan(), "same").rows == 200
+
+
+def test_rows_in_another_order_are_no_pairs(bundle):
+    from surefoot.data.columns import read_parquet
+
+    file = bundle / "calibration" / "same.parquet"
+    write_parquet(file, {key: column[::-1].copy() for key, column in read_parquet(file).items()})
+    with pytest.raises(BundleError, match=r"other calibration rows"):
+        cascade(bundle, ServePlan(), "same")
+
+
+def test_a_slice_without_rows_is_named(bundle):
+    from surefoot.data.columns import read_parquet
+
+    file = bundle / "calibration" / "same.parquet"
+    write_parquet(file, {**read_parquet(file), "slice_odd": np.zeros(2_000, dtype=bool)})
+    with pytest.raises(BundleError, match=r"no calibration row is in slice 'odd'"):
+        cascade(bundle, ServePlan(slices=["odd"]), "same")
 
 
 def test_a_slice_is_promised_by_name(bundle):
@@ -154,12 +181,12 @@ def test_what_is_asked_is_the_plans_unless_an_option_wins(bundle):
     plan = json.loads((bundle / "plan.json").read_text())
     plan["serve"] = {"max_error_over_fallback": 0.03, "slices": ["odd"]}
     (bundle / "plan.json").write_text(json.dumps(plan))
-    found = asked(bundle, max_error=None, delta=0.2, abstain=True)
+    found = promised_plan(bundle, max_error=None, delta=0.2, abstain=True)
     assert found == ServePlan(
         fallback="abstain", max_error_over_fallback=0.03, delta=0.2, slices=["odd"]
     )
     with pytest.raises(BudgetError, match=r"max_error_over_fallback is 1.5"):
-        asked(bundle, max_error=1.5, delta=None, abstain=False)
+        promised_plan(bundle, max_error=1.5, delta=None, abstain=False)
 
 
 def test_bundles_without_what_it_takes_are_refused(bundle):

@@ -65,6 +65,17 @@ def test_confidence_is_that_at_the_temperature_of_whoever_answered(models, rows)
     assert np.allclose(said.scores, stats.apply_temperature(behind.run_batch(rows), 0.5))
 
 
+def test_the_threshold_is_compared_as_it_was_chosen(models, rows):
+    """In 32 bits many thresholds of the grid round down, and let one answer more stand."""
+    lean, behind = models
+    just = rows[:1]
+    confidence = float(lean.run_batch(just).max())
+    above = np.nextafter(confidence, 1.0)
+    assert np.float32(above) == np.float32(confidence)
+    assert Router(found(above), lean, behind, {}, "PASS").answer(just).routes == ("baseline",)
+    assert Router(found(confidence), lean, behind, {}, "PASS").answer(just).routes == ("turned",)
+
+
 def test_where_nobody_stands_behind_it_abstains(models, rows):
     said = Router(found(2.0, fallback="abstain"), models[0], None, {}, "PASS").answer(rows)
     assert set(said.routes) == {"abstain"}

@@ -111,7 +111,12 @@ def test_our_own_client_of_the_open_inference_protocol_finds_it(port, run):
     ("body", "status", "said"),
     [
         (b'{"inputs": [[1, 2, 3, NaN]]}', 400, "not JSON"),
-        (b'{"inputs": [[1, 2, 3, 1e999]]}', 400, ""),
+        (b'{"inputs": [[1, 2, 3, 1e999]]}', 400, "not JSON"),
+        (b'{"inputs": [[true, 2, 3, 4]]}', 400, "numbers alone"),
+        (b'{"inputs": [1, 2, 3, 4]}', 400, "shape"),
+        (b'{"inputs": [[1, 2, 3, 1' + b"0" * 400 + b"]]}", 400, ""),
+        (b'{"inputs": [["' + b"a" * 1_000_000 + b'"], ["b"]]}', 400, "numbers alone"),
+        (b'{"inputs": ["\xff"]}', 400, "not JSON"),
         (b'{"inputs": [[1, 2, 3, 1e300]]}', 400, "finite"),
         (b'{"inputs": [[1, 2, 3]]}', 400, "shape"),
         (b'{"inputs": [[1, 2, 3, 4], [1]]}', 400, "shape"),
@@ -146,6 +151,7 @@ def test_a_tensor_that_does_not_fit_is_refused(port, change):
 def test_paths_and_methods_that_there_are_not(port):
     assert ask(port, "GET", "/nothing")[0] == 404
     assert ask(port, "GET", "/predict")[0] == 405
+    assert ask(port, "HEAD", "/healthz") == (200, "")
     assert ask(port, "POST", "/predict", b"{}", {"X-Deadline-Ms": "soon"})[0] == 400
     assert ask(port, "GET", "/readyz") == (200, '{"ready":true}')
     assert ask(port, "GET", "/healthz")[0] == 200
@@ -194,7 +200,7 @@ def test_a_port_in_use_is_said(run, port):
         check=False,
     )
     assert said.returncode == 2
-    assert "cannot listen at 127.0.0.1" in said.stderr
+    assert "cannot listen at 127.0.0.1 port" in said.stderr
     assert "Traceback" not in said.stderr
 
 

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,6 @@ class Contents:
     """One a candidate; none where nothing was judged."""
     waivers: tuple[Waiver, ...] = ()
     """What somebody answers for although it is not shown to hold."""
-    judged: date | None = None
-    """The day of the verdicts, in UTC."""
 
 
 def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
@@ -190,7 +188,6 @@ def described(key: str, contents: Contents) -> dict[str, Any]:
         "diagnoses": encode(contents.evidence.diagnoses),
         "search": _searched(contents.searched),
         "waivers": encode(contents.waivers),
-        "judged": encode(contents.judged),
     }
 
 
@@ -258,6 +255,7 @@ def _write_calibration(folder: Path, cell: Cell, task: Task, hider: Hider | None
     folder.mkdir(parents=True, exist_ok=True)
     rows, names = np.arange(len(cell.ids)), np.array(task.classes, dtype=object)
     slices = task.calibration.slices if task.calibration else {}
+    groups = task.calibration.groups if task.calibration else None
     shown = _Shown(dataset=cell.dataset, ids=cell.ids, hider=hider)
     write_parquet(
         folder / f"{cell.candidate}.parquet",
@@ -267,6 +265,7 @@ def _write_calibration(folder: Path, cell: Cell, task: Task, hider: Hider | None
             "predicted": shown.answers(names[cell.predicted]),
             "correct": cell.labels == cell.predicted,
             "confidence": cell.scores[rows, cell.predicted],
+            **({} if groups is None else {"group": shown.groups(groups)}),
             **{f"slice_{name}": mask for name, mask in slices.items()},
         },
     )

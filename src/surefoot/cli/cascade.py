@@ -37,10 +37,10 @@ def command(
     from surefoot.bundle import open_bundle
     from surefoot.bundle.encode import encode
     from surefoot.report.cascade import cascade_lines
-    from surefoot.serve import asked, cascade
+    from surefoot.serve import cascade, promised_plan
 
     with open_bundle(bundle) as folder:
-        plan = asked(folder, max_error=max_error, delta=delta, abstain=abstain)
+        plan = promised_plan(folder, max_error=max_error, delta=delta, abstain=abstain)
         found = cascade(folder, plan, candidate)
     lines = [json.dumps(encode(found), indent=1)] if as_json else cascade_lines(found)
     click.echo("\n".join(lines))

@@ -15,19 +15,25 @@ import click
 @click.argument("bundle", type=click.Path(path_type=Path), default="surefoot-run")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", default=8080, show_default=True, help="Port; 0 takes a free one.")
-@click.option("--threads", default=1, show_default=True, help="Threads inside an operator.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Threads inside an operator.",
+)
 @click.option("--force", is_flag=True, help="Serve what did not pass; answers say so.")
 def command(bundle: Path, host: str, port: int, threads: int, *, force: bool) -> int:
     """Serve."""
     from surefoot.bundle import open_bundle
     from surefoot.core.printable import printable
     from surefoot.report.cascade import promise_line
-    from surefoot.serve import asked, cascade, open_router
+    from surefoot.serve import cascade, open_router, promised_plan
     from surefoot.serve.listen import listen
     from surefoot.serve.service import Service
 
     with open_bundle(bundle) as folder:
-        plan = asked(folder, max_error=None, delta=None, abstain=False)
+        plan = promised_plan(folder, max_error=None, delta=None, abstain=False)
         found = cascade(folder, plan)
         with open_router(folder, found, threads=threads, force=force) as router:
             service = Service(router, found.lean)

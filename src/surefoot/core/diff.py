@@ -9,6 +9,8 @@ from surefoot.core.drift import Change
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Finding, Outcome
 
+USE = "use of the test sets"
+"""What the count of looks at the test sets is called among the changes."""
 Move = Literal["same", "better", "worse", "moved", "undecided", "open", "not compared"]
 """`worse` and `better` are shown; `moved` is neither; `undecided` may be worse than is allowed;
 `open`, of latencies, is neither shown to be the same nor to be another."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from surefoot.bundle import (
     read_verdict_json,
     recorded_environment,
 )
-from surefoot.core.diff import Diff
+from surefoot.core.diff import USE, Diff
 from surefoot.core.drift import Change
 from surefoot.core.errors import BundleError
 from surefoot.diff.answers import Evidence, answers_moves
@@ -55,7 +55,7 @@ def diff_bundles(then: Path, now: Path) -> Diff:
             latencies=latency_moves(old.told, new.told, machine=machine),
             incompatible=(f"the task was {kinds[0]} and is {kinds[1]}",) if other_task else (),
         )
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise BundleError(
             f"one is not as surefoot writes it: {type(error).__name__}: {error}",
             where=f"{then}, {now}",
@@ -68,13 +68,14 @@ def _use(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
     """Which use of its test sets each was: a later one is allowed less error."""
     uses = [next(iter(side.values())).use for side in (before, after)]
     told = ["not counted" if use is None else str(use.count) for use in uses]
-    what = "use of the test sets"
-    return [Change(what=what, there=told[0], here=told[1])] if told[0] != told[1] else []
+    return [Change(what=USE, there=told[0], here=told[1])] if told[0] != told[1] else []
 
 
 def _data(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[Change, ...]:
-    """Test sets of other rows, by their number and fingerprint."""
-    old, new = (_sets(told) for told in (then, now))
+    """Test sets of other rows, by their number and, where both versions kept it, fingerprint."""
+    marks = [told.get("rows", {}) for told in (then, now)]
+    known = marks[0].keys() & marks[1].keys()
+    old, new = (_sets(told, known) for told in (then, now))
     return tuple(
         Change(what=name, there=old.get(name, "none"), here=new.get(name, "none"))
         for name in dict.fromkeys([*new, *old])
@@ -82,12 +83,12 @@ def _data(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[Change, ...]
     )
 
 
-def _sets(told: Mapping[str, Any]) -> dict[str, str]:
+def _sets(told: Mapping[str, Any], known: Collection[str]) -> dict[str, str]:
     rows = {
         c["dataset"]: c["n"] for c in told["comparisons"] if c["slice"] is None and not c["shift"]
     }
-    marks = told.get("rows", {})
-    return {name: f"{n:,} rows {marks.get(name, '')[:12]}".strip() for name, n in rows.items()}
+    marks = {name: f" {told['rows'][name][:12]}" for name in known}
+    return {name: f"{n:,} rows{marks.get(name, '')}" for name, n in rows.items()}
 
 
 def _with_reasons(found: Diff, machine: str) -> Diff:

@@ -96,20 +96,23 @@ class _Rows:
     now: Columns
     paired: bool
     groups: np.ndarray | None
+    differ: np.ndarray
+    """(n,) bool, of pairs: which answers are others."""
     note: str = ""
 
     def at(self, mask: np.ndarray, before: np.ndarray) -> _Rows:
         """The rows of a slice; of pairs, those that lie in it both times."""
         keep = (before & mask, before & mask) if self.paired else (before, mask)
         then, now = (
-            {k: v[rows] for k, v in side.items()}
+            {k: v[rows] for k, v in side.items() if not k.startswith("slice_")}
             for side, rows in zip((self.then, self.now), keep, strict=True)
         )
         note = self.note
         if self.paired and (other := int((before != mask).sum())):
             note = _joined(note, f"{other:,} rows lie in this slice in one version alone")
         groups = None if self.groups is None else self.groups[keep[1]]
-        return replace(self, then=then, now=now, groups=groups, note=note)
+        differ = self.differ[keep[1]] if self.paired else self.differ
+        return replace(self, then=then, now=now, groups=groups, differ=differ, note=note)
 
 
 def _moves(old: Path, new: Path, then: Evidence, now: Evidence) -> Iterator[AnswersMove]:
@@ -117,14 +120,14 @@ def _moves(old: Path, new: Path, then: Evidence, now: Evidence) -> Iterator[Answ
     before = _cell(old)
     after = before if filecmp.cmp(old, new, shallow=False) else _cell(new)
     name, dataset = new.parent.name, str(after["dataset"][0])
-    rows = _matched(before, after, _other_rows(dataset, then, now))
     where = (dataset, str(after["shift"][0]), float(after["severity"][0]))
     higher = {m: up for m, up in now.metrics().items() if m in then.metrics()}
+    rows = _matched(before, after, [*higher], _other_rows(dataset, then, now))
     slices = [k for k in after if k.startswith("slice_") and k in before]
     for column in (None, *slices):
         here = rows if column is None else rows.at(rows.now[column], rows.then[column])
         part = place(*where, None if column is None else column.removeprefix("slice_"))
-        if not len(here.now["id"]) or not len(here.then["id"]):
+        if not len(here.now["correct"]) or not len(here.then["correct"]):
             yield _nothing(name, part, here.note)
             continue
         for metric in ("accuracy", *(m for m in higher if m != "accuracy")):
@@ -158,11 +161,14 @@ def _cell(file: Path) -> Columns:
     return columns
 
 
-def _matched(before: Columns, after: Columns, note: str) -> _Rows:
+def _matched(before: Columns, after: Columns, metrics: Sequence[str], note: str) -> _Rows:
     """Rows of the same id and label side by side, in the order of now; all where no id is shared.
 
     A row whose label was changed would tell of the label and not of the answer: it is left out.
+    What no test needs is left out too: texts are slow to take slices of.
     """
+    kept = [k for k in after if k.startswith("slice_") or k in ("correct", "group", *metrics)]
+    kept = [k for k in kept if k in before]
     old, new = before["id"], after["id"]
     if len(old) == len(new) and np.array_equal(old, new):
         there = here = np.arange(len(new))
@@ -172,7 +178,9 @@ def _matched(before: Columns, after: Columns, note: str) -> _Rows:
         there, here = there[order], here[order]
     if not len(here):
         note = _joined(note, "no id is shared: not paired")
-        return _Rows(then=before, now=after, paired=False, groups=None, note=note)
+        then, now = ({k: side[k] for k in kept} for side in (before, after))
+        nothing = np.zeros(0, dtype=bool)
+        return _Rows(then=then, now=now, paired=False, groups=None, differ=nothing, note=note)
     same = before["label"][there] == after["label"][here]
     if left := len(new) - len(here):
         note = _joined(note, f"{left:,} rows of now are new")
@@ -181,8 +189,17 @@ def _matched(before: Columns, after: Columns, note: str) -> _Rows:
     if changed := int((~same).sum()):
         note = _joined(note, f"{changed:,} rows have another label and are left out")
     there, here = there[same], here[same]
-    then, now = {k: v[there] for k, v in before.items()}, {k: v[here] for k, v in after.items()}
-    return _Rows(then=then, now=now, paired=True, groups=_groups(now), note=note)
+    then, now = {k: before[k][there] for k in kept}, {k: after[k][here] for k in kept}
+    differ = before["predicted"][there] != after["predicted"][here]
+    groups = _groups(after)
+    return _Rows(
+        then=then,
+        now=now,
+        paired=True,
+        groups=None if groups is None else groups[here],
+        differ=differ,
+        note=note,
+    )
 
 
 def _groups(columns: Columns) -> np.ndarray | None:
@@ -227,12 +244,11 @@ def _pairs(
     """Row by row: what changed, by how much in the mean, and the chance of it by nothing."""
     answers, gain = move.metric == "accuracy", now - then
     right, still = rows.then["correct"], rows.now["correct"]
-    differ = rows.then["predicted"] != rows.now["predicted"]
     move = replace(
         move,
         lost=int((right & ~still).sum()),
         won=int((~right & still).sum()),
-        other=int((~right & ~still & differ).sum()),
+        other=int((~right & ~still & rows.differ).sum()),
     )
     if not answers:
         gain = np.where(np.abs(gain) < ROUNDING, 0.0, gain)

@@ -52,7 +52,7 @@ def _flat(value: Any, way: Sequence[str]) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for key, part in value.items():
             yield from _flat(part, (*way, str(key)))
-    elif value not in (None, [], ()):
+    elif value is not False and value not in (None, [], ()):
         yield ".".join(way), value if isinstance(value, str) else _plain(value)
 
 

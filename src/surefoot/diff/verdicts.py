@@ -189,9 +189,9 @@ def _latency_move(
     status: Move = "same" if alike else "open"
     note = ""
     if of_machine:
-        note = "tells the machine's day from the model's"
+        note = "the machine's day"
     elif alone:
-        note = "the baseline is another, so that nothing tells the machine's day from the model's"
+        note = "another baseline: the machine's day is not told apart"
     elif judged.low > NOISIEST:
         status = "worse"
     elif judged.high < 1 / NOISIEST:

@@ -126,11 +126,13 @@ def take_turns(
     rows = _rows(dataset, batch)
     wall: dict[str, list[float]] = {name: [] for name in calls}
     cpu: dict[str, list[float]] = {name: [] for name in calls}
+    least = dict.fromkeys(calls, np.inf)  # milliseconds of the quickest call
     for _, inputs in zip(range(WARM_UP), rows, strict=False):
-        for call in calls.values():
+        for name, call in calls.items():
+            started = time.perf_counter()
             call(inputs)
+            least[name] = min(least[name], (time.perf_counter() - started) * 1000)
     order, rng = list(calls), np.random.default_rng(0)
-    least = dict.fromkeys(calls, 0.0)  # milliseconds of the quickest call
     progress.start(f"latency at batch {batch}", settings.calls)
     began, told = time.perf_counter(), 0
     for number, inputs, others in zip(range(1, settings.calls + 1), rows, rows, strict=False):
@@ -143,7 +145,7 @@ def take_turns(
             calls[name](inputs)
             cpu[name].append((time.process_time() - used) * 1000)
             wall[name].append((time.perf_counter() - started) * 1000)
-            least[name] = min(wall[name][-1], least[name] or np.inf)
+            least[name] = min(least[name], wall[name][-1])
         # Whichever of the two limits is nearer says how much is left.
         spent = (time.perf_counter() - began) / max(settings.seconds, 1e-9)
         done = min(max(number, int(spent * settings.calls)), settings.calls)

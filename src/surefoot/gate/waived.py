@@ -14,7 +14,7 @@ from surefoot.gate.verdict import RANK
 
 
 def hold_waivers(
-    waivers: Sequence[Waiver], verdicts: Sequence[Verdict], *, now: date, judged: date | None
+    waivers: Sequence[Waiver], verdicts: Sequence[Verdict], *, now: date, written: date | None
 ) -> Waived:
     """Hold waivers against verdicts and a day.
 
@@ -25,14 +25,14 @@ def hold_waivers(
         waivers: The waivers.
         verdicts: What was judged.
         now: Today, in UTC.
-        judged: The day of the verdicts; None where nobody wrote it down.
+        written: The day of the verdicts; None where nobody wrote it down.
     """
     day, note = now, ""
-    if judged is not None and judged > now:
-        day = judged
+    if written is not None and written > now:
+        day = written
         note = (
-            f"the clock here says {now}, and the verdict is dated {judged}: one of them is wrong;"
-            f" waivers are held against {judged}"
+            f"the clock here says {now}, and the verdict is dated {written}: one of them is wrong;"
+            f" waivers are held against {written}"
         )
     by_name = {verdict.candidate: verdict for verdict in verdicts}
     standings = tuple(_standing(w, by_name.get(w.candidate), day) for w in waivers)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from surefoot.bundle import read_bundle, read_verdict_json
+from surefoot.bundle import bundle_of, read_verdict_json
 from surefoot.core.evidence import Bundle, Use, Verdict, place
 from surefoot.core.printable import printable
 from surefoot.gate import best, exit_code, released
@@ -32,9 +32,15 @@ from surefoot.report.terminal import (
 from surefoot.report.waivers import waived_line, waived_of, waiver_lines
 
 
-def bundle_lines(path: Path) -> list[str]:
-    """A bundle for the terminal; the first and the last line are the verdict."""
-    bundle, data = read_bundle(path), read_verdict_json(path)
+def bundle_lines(path: Path, data: Mapping[str, Any] | None = None) -> list[str]:
+    """A bundle for the terminal; the first and the last line are the verdict.
+
+    Args:
+        path: The bundle.
+        data: Its `verdict.json`, for who has read it: in a large run that takes a second.
+    """
+    data = read_verdict_json(path) if data is None else data
+    bundle = bundle_of(path, data)
     first = best(bundle.verdicts, data["costs"])
     order = [v.candidate for v in sorted(bundle.verdicts, key=lambda v: data["costs"][v.candidate])]
     waived = waived_of(data, bundle.verdicts, path)
@@ -60,7 +66,7 @@ def bundle_lines(path: Path) -> list[str]:
         list(remark_lines(bundle, data)),
         [line],
     ]
-    return "\n\n".join("\n".join(part) for part in parts if part).splitlines()
+    return [printable(line) for line in _spaced(parts)]
 
 
 def evaluation_lines(data: Mapping[str, Any], use: Use) -> list[str]:
@@ -83,12 +89,18 @@ def evaluation_lines(data: Mapping[str, Any], use: Use) -> list[str]:
         cost_lines(data),
         [*_measured(data), *_spent(use), "nothing was judged: surefoot run does that"],
     ]
-    return "\n\n".join("\n".join(part) for part in parts if part).splitlines()
+    return [printable(line) for line in _spaced(parts)]
+
+
+def _spaced(parts: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of all parts that have any, an empty line between them."""
+    return "\n\n".join("\n".join(part) for part in parts if part).split("\n")
 
 
 def bundle_exit_code(path: Path) -> int:
     """The exit code of a bundle's best verdict; 0 where all that is open is waived."""
-    bundle, data = read_bundle(path), read_verdict_json(path)
+    data = read_verdict_json(path)
+    bundle = bundle_of(path, data)
     first = best(bundle.verdicts, data["costs"])
     return 0 if released(first, waived_of(data, bundle.verdicts, path)) else exit_code(first)
 

@@ -37,10 +37,10 @@ def _lost(found: Cascade) -> str:
 def promise_line(found: Cascade) -> str:
     """One line: what may be deployed, or why nothing may."""
     told = (
-        f"at most {found.max_error:.2%} of requests {_lost(found)}"
-        f" (delta {found.delta:.0%}, n = {found.rows:,})"
+        f"at most {100 * found.max_error:g}% of requests {_lost(found)}"
+        f" (delta {100 * found.delta:g}%, n = {found.rows:,})"
     )
-    told += "".join(f", and on {name}" for name in found.slices)
+    told += "".join(printable(f", and on {name}") for name in found.slices)
     name = printable(found.lean)
     if found.chosen:
         share = f"{found.chosen.share.value:.1%} of requests"
@@ -71,7 +71,8 @@ def _sure(one: Tradeoff) -> str:
     """Confidence with as many digits as it takes to tell it from 1."""
     if one.threshold == 0:
         return "0"
-    digits = next((d for d in range(2, 8) if 1 - one.threshold >= 0.5 * 10**-d), 8)
+    near = min(one.threshold, 1 - one.threshold)
+    digits = next((d for d in range(2, 8) if near >= 0.5 * 10**-d), 8)
     return f"{one.threshold:.{digits}f}"
 
 
@@ -87,4 +88,5 @@ def _remarks(found: Cascade) -> Iterator[str]:
             alone += f" and takes {found.fallback_ms:.3g} ms of CPU time; {found.lean} takes"
             alone += f" {found.lean_ms:.3g}"
         yield printable(alone)
-    yield "it holds for requests like the calibration rows, and while the fallback can be reached"
+    while_ = "" if found.fallback == "abstain" else ", and while the fallback can be reached"
+    yield f"it holds for requests like the calibration rows{while_}"

@@ -22,6 +22,7 @@ from surefoot.report.places import PlaceLine, place_lines
 from surefoot.report.reproduce import reproduce_lines
 from surefoot.report.slices import worst_line
 from surefoot.report.svg.front import FrontPoint
+from surefoot.report.tables import Table
 from surefoot.report.terminal import (
     PERCENT,
     WORST_FIRST,
@@ -35,6 +36,7 @@ from surefoot.report.terminal import (
 )
 from surefoot.report.timings import Timing, timings
 from surefoot.report.untested import Gap, gaps
+from surefoot.report.waivers import waived_line, waived_of, waiver_table
 
 WHY = 5
 """Findings that are given as reasons."""
@@ -92,10 +94,10 @@ class Front:
 
     cost: str
     """What the cost is."""
-    change: str
-    """What the change is."""
+    gain: str
+    """What the gain is: of a metric, below 0 where it was lost."""
     limit: float | None
-    """What the change is held against, in its unit; None where nothing is."""
+    """What the gain is held against, in its unit; None where nothing is."""
     points: tuple[FrontPoint, ...]
     """The baseline first."""
 
@@ -117,7 +119,9 @@ class Content:
     outcome: Outcome
     """The verdict."""
     line: str
-    """The verdict in one line."""
+    """The verdict in one line; who signed for it, where somebody did."""
+    waivers: Table
+    """Who answers for what was not shown to hold, and whether it counts; no row where nobody."""
     reasons: tuple[str, ...]
     """Why, what weighs most first."""
     doubts: tuple[str, ...]
@@ -157,7 +161,10 @@ def read_content(folder: Path, *, shown: Path | None = None) -> Content:
     data = read_verdict_json(folder)
     bundle = bundle_of(folder, data)
     plan, made = _plan(folder), read_environment(folder)
+    if not isinstance(made, dict):
+        raise BundleError("environment.json is not as surefoot writes it", where=str(folder))
     first = best(bundle.verdicts, data["costs"])
+    waived = waived_of(data, bundle.verdicts, folder)
     verdicts = sorted(bundle.verdicts, key=lambda v: data["costs"].get(v.candidate, math.inf))
     places = place_lines(data, bundle.verdicts, plan)
     standings = (_baseline(data), *(_standing(v, data) for v in verdicts))
@@ -169,7 +176,8 @@ def read_content(folder: Path, *, shown: Path | None = None) -> Content:
         candidate=first.candidate,
         baseline=data["candidates"][0]["name"],
         outcome=first.outcome,
-        line=verdict_line(first),
+        line=verdict_line(first) + waived_line(first, waived),
+        waivers=waiver_table(waived),
         reasons=tuple(_reasons(first, data)),
         doubts=tuple(data.get("doubts", ())),
         standings=standings,
@@ -298,17 +306,15 @@ def _front(
         if held:
             found = drops[standing.name]
             points.append(_point(standing, found.estimate, found.subject, timed=timed))
-        elif standing.name in first and first[standing.name].difference is not None:
+        elif standing.name in first and first[standing.name].delta is not None:
             line = first[standing.name]
-            points.append(
-                _point(standing, line.difference, f"{metric} on {line.name}", timed=timed)
-            )
+            points.append(_point(standing, line.delta, f"{metric} on {line.name}", timed=timed))
     quantity = next(iter(drops.values())).budget.quantity if held and drops else metric
     where = "where its budget is most in doubt" if held else "on the first test set"
     scale, unit = (100, ", pp") if quantity in PERCENT else (1, "")
     return Front(
         cost="median milliseconds a call" if timed else "MB",
-        change=f"{quantity}, candidate minus baseline{unit}, {where}",
+        gain=f"{quantity}, candidate minus baseline{unit}, {where}",
         limit=scale * limits.pop() if held and len(limits) == 1 else None,
         points=tuple(_scaled(p, scale) for p in _marked(points)),
     )
@@ -332,7 +338,7 @@ def _point(standing: Standing, change: Estimate | None, subject: str, *, timed: 
         cost=cost[0],
         cost_low=cost[1],
         cost_high=cost[2],
-        change=ends[0],
+        gain=ends[0],
         low=ends[1],
         high=ends[2],
         subject=subject,
@@ -340,7 +346,7 @@ def _point(standing: Standing, change: Estimate | None, subject: str, *, timed: 
 
 
 def _scaled(point: FrontPoint, scale: float) -> FrontPoint:
-    ends = {key: scale * getattr(point, key) for key in ("change", "low", "high")}
+    ends = {key: scale * getattr(point, key) for key in ("gain", "low", "high")}
     return replace(point, **ends)
 
 
@@ -348,7 +354,7 @@ def _marked(points: Sequence[FrontPoint]) -> Iterator[FrontPoint]:
     """Points, with those that no other one beats in both measured numbers marked."""
     for p in points:
         beaten = any(
-            q.cost <= p.cost and q.change >= p.change and (q.cost, q.change) != (p.cost, p.change)
+            q.cost <= p.cost and q.gain >= p.gain and (q.cost, q.gain) != (p.cost, p.gain)
             for q in points
         )
         yield replace(p, on_front=not beaten)

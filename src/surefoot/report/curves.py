@@ -111,14 +111,14 @@ def _along(places: Sequence[PlaceLine], dataset: str, shift: str) -> list[PlaceL
 
 
 def _lowest(places: Sequence[PlaceLine]) -> float:
-    return min((p.difference.low for p in places if p.difference is not None), default=0.0)
+    return min((p.delta.low for p in places if p.delta is not None), default=0.0)
 
 
 def _series(name: str, places: Sequence[PlaceLine], scale: float) -> Curve:
     points = [
         (p.severity, scale * e.value, scale * e.low, scale * e.high)
         for p in places
-        if (e := p.difference) is not None
+        if (e := p.delta) is not None
     ]
     return Curve(name=name, points=tuple(points))
 

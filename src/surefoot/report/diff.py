@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from surefoot.core.diff import AnswersMove, BudgetMove, Diff, LatencyMove, Move, VerdictMove
+from surefoot.core.diff import USE, AnswersMove, BudgetMove, Diff, LatencyMove, Move, VerdictMove
 from surefoot.core.drift import Change
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Finding
@@ -204,6 +204,10 @@ def _remarks(found: Diff) -> Iterator[str]:
         yield (
             f"worse and better: at 5 % for all {len(tested)} places that moved together (Holm);"
             " of answers row by row by the exact McNemar test, of groups by the sign test"
+        )
+    if any(change.what == USE for change in found.plan):
+        yield (
+            "a later use of the test sets is allowed less error: an outcome may move for that alone"
         )
     if any(not m.paired for m in tested):
         yield "where no id is shared, the change has a wider interval: rows are not paired"

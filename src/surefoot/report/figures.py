@@ -30,7 +30,7 @@ def front_figure(front: Front) -> str:
     """
     if len(front.points) < 2:
         return ""
-    return front_plot(front.points, cost=front.cost, change=front.change, limit=front.limit)
+    return front_plot(front.points, cost=front.cost, gain=front.gain, limit=front.limit)
 
 
 def front_table(front: Front) -> Table:
@@ -43,11 +43,11 @@ def front_table(front: Front) -> Table:
     for i, p in enumerate(front.points):
         high = "none" if math.isinf(p.cost_high) else f"{p.cost_high:.3g}"
         ends = "" if p.cost_low == p.cost_high else f" [{p.cost_low:.3g}, {high}]"
-        change = f"{p.change:+.3g} [{p.low:+.3g}, {p.high:+.3g}]" if p.outcome else ""
+        change = f"{p.gain:+.3g} [{p.low:+.3g}, {p.high:+.3g}]" if p.outcome else ""
         ahead = "yes" if p.on_front else ""
         rows.append((str(i), p.name, f"{p.cost:.3g}{ends}", change, p.subject, ahead))
     header = ("no.", "candidate", front.cost, "difference", "of", "on the front")
-    return as_table(front.change, header, rows)
+    return as_table(front.gain, header, rows)
 
 
 def speed_figures(content: Content) -> Iterator[dict[str, Any]]:

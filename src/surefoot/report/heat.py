@@ -143,7 +143,7 @@ def _room(places: Iterable[PlaceLine], name: Any, most: int) -> list[str]:
     """The names in their order; where there are too many, those that may have lost most."""
     lowest: dict[str, float] = {}
     for p in places:
-        low = 0.0 if p.difference is None else p.difference.low
+        low = 0.0 if p.delta is None else p.delta.low
         lowest[name(p)] = min(low, lowest.get(name(p), 0.0))
     kept = set(sorted(lowest, key=lowest.__getitem__)[:most])
     return [one for one in lowest if one in kept]
@@ -155,7 +155,7 @@ def _shades(places: Sequence[PlaceLine], data: Mapping[str, Any]) -> Any:
     rises = next(
         (c["higher_is_better"] for c in data["comparisons"] if c["metric"] == metric), True
     )
-    known = [abs(p.difference.value) for p in places if p.difference is not None]
+    known = [abs(p.delta.value) for p in places if p.delta is not None]
     top = max(known, default=0.0) or 1.0
     steps = STEPS if metric in PERCENT else tuple(top * x for x in (0.1, 0.35, 0.7))
 
@@ -171,10 +171,10 @@ def _cell(line: PlaceLine | None, shade: Any) -> HeatCell | None:
     if line is None:
         return None
     sign = SIGNS[line.outcome]
-    if line.difference is None:
+    if line.delta is None:
         words = shown_change(line).removesuffix(" (no interval)")
         return HeatCell(value=words, ends="no interval", sign=sign, shade="d0")
-    e = line.difference
+    e = line.delta
     ends = f"{change_text(e.low, line.metric)} to {change_text(e.high, line.metric)}"
     value = change_text(e.value, line.metric)
     return HeatCell(value=value, ends=ends, sign=sign, shade=shade(e.value))

@@ -39,12 +39,18 @@ def markdown(content: Content) -> str:
         [head],
         [f"**Warning**: {code(doubt)}" for doubt in content.doubts],
         _folded("Why", [f"- {code(reason)}" for reason in content.reasons]),
+        _folded("Waivers", _waivers(content.waivers)) if content.waivers.rows else [],
         _folded("Budgets", table_markdown(_budgets(first.budgets))),
         _folded("Candidates", table_markdown(standings)),
         _folded("What was not tested", table_markdown(untested)),
         _folded("How to reproduce it", ["```sh", *map(_fenced, content.reproduce), "```"]),
     ]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def _waivers(found: Table) -> list[str]:
+    """Who signed for what, and what is odd about the dates."""
+    return [*table_markdown(found), "", *map(code, found.notes)]
 
 
 def table_markdown(table: Table) -> list[str]:

@@ -114,23 +114,31 @@ def _of_rows(folder: Path, model: str, data: Mapping[str, Any]) -> Iterator[Figu
         if file not in read:
             read[file] = read_parquet(path) if path.is_file() else {}
         mask = f"slice_{one['slice']}"
-        if one["metric"] in read[file] and (one["slice"] is None or mask in read[file]):
+        # Hashed evidence holds outcomes and no metric.
+        column = "correct" if one["metric"] == "accuracy" else one["metric"]
+        if column in read[file] and (one["slice"] is None or mask in read[file]):
             chosen = slice(None) if one["slice"] is None else read[file][mask].astype(bool)
-            columns = {
-                k: read[file][k][chosen] for k in (one["metric"], "group") if k in read[file]
-            }
+            groups = read[file].get("group")
             yield Figure(
                 model=model,
                 quantity=one["metric"],
-                estimate=_mean(one["metric"], columns),
+                estimate=_mean(
+                    one["metric"],
+                    read[file][column][chosen].astype(np.float64),
+                    None if groups is None else _coded(groups[chosen]),
+                ),
                 lower_is_better=not one["higher_is_better"],
                 **{key: one[key] for key in PLACE},
             )
 
 
-def _mean(metric: str, columns: Mapping[str, np.ndarray]) -> Estimate:
+def _coded(groups: np.ndarray) -> np.ndarray:
+    """(n,) int64, the same for rows of one group, whatever groups are called."""
+    return np.unique(groups, return_inverse=True)[1].astype(np.int64)
+
+
+def _mean(metric: str, values: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
     """The mean of a metric of rows, by the methods that budgets on it are judged by."""
-    values, groups = columns[metric].astype(np.float64), columns.get("group")
     n, right, shown = len(values), metric == "accuracy", 0.0
     if right and groups is None:
         found = stats.proportion_interval(values.sum(), n, level=LEVEL)
@@ -138,7 +146,8 @@ def _mean(metric: str, columns: Mapping[str, np.ndarray]) -> Estimate:
     else:
         # A share is taken from 1, as the gate takes one that has a lower limit.
         shown = 1.0 if right else 0.0
-        span = getattr(plugins.module("metric", metric), "SPAN", math.inf)
+        known = metric in plugins.names("metric")  # that of a plugin may not be installed here
+        span = getattr(plugins.module("metric", metric), "SPAN", math.inf) if known else math.inf
         rows = Rows(gain=values - shown, margin=0.0, groups=groups, span=span, answers=right)
         found, method = rows.interval(LEVEL), rows.method.replace("paired t", "t")
     ends = (found.value, found.low, found.high)

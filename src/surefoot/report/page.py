@@ -73,6 +73,7 @@ def page(content: Content) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"line": printable, "number": _numeric, "glyph": _glyph}
+    environment.filters["heading"] = _heading
     environment.globals |= {"signs": SIGNS}
     shown = _parts(content) | {"style": _markup(files["style.css"])}
     return environment.get_template("report.html").render(c=content, **shown)
@@ -85,7 +86,7 @@ def _parts(content: Content) -> dict[str, Any]:
     parts = {
         "title": title(content),
         "meaning": MEANING[content.outcome],
-        "waived": None,
+        "waived": content.waivers if content.waivers.rows else None,
         "version": surefoot.__version__,
         "holds": "ids and labels of changed answers, and no row's own words"
         if content.gallery.shown
@@ -276,6 +277,11 @@ def _numeric(table: Table, column: int) -> bool:
     """Whether a column holds numbers, so that they stand right-aligned."""
     words = [row[column] for row in table.rows if row[column]]
     return bool(words) and all(word[0] in "0123456789+-" and word[-1:].isdigit() for word in words)
+
+
+def _heading(kept: Sequence[int], table: Table) -> int:
+    """The column that names a row: the first that holds no outcomes."""
+    return next((i for i in kept if table.header[i] != "outcome"), 0)
 
 
 def _glyph(one: BudgetLine) -> Any:

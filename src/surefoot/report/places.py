@@ -45,7 +45,7 @@ class PlaceLine:
     """The baseline's metric."""
     value: float | None
     """The candidate's."""
-    difference: Estimate | None
+    delta: Estimate | None
     """Candidate minus baseline; None where it cannot be told with an interval."""
     outcome: Outcome | None
     """The worst outcome of the budgets on rows of this place; None where none speaks of it."""
@@ -91,7 +91,7 @@ def place_lines(
         lines.append(
             PlaceLine(
                 **{key: one[key] for key in (*keys, "n", "lost", "won", "baseline", "value")},
-                difference=drop or _estimate(own),
+                delta=drop or _estimate(own),
                 outcome=min((f.outcome for f in findings), key=WORST_FIRST.get, default=None),  # type: ignore[arg-type]
             )
         )
@@ -105,11 +105,11 @@ def shown_change(line: PlaceLine, *, ends: bool = True) -> str:
         line: The place.
         ends: Whether to show the interval.
     """
-    if line.difference is None:
+    if line.delta is None:
         if line.value is None or line.baseline is None:
             return "not computed"
         return f"{change_text(line.value - line.baseline, line.metric)} (no interval)"
-    e = line.difference
+    e = line.delta
     value, low, high = (change_text(v, line.metric) for v in (e.value, e.low, e.high))
     return f"{value} [{low}, {high}]" if ends else value
 

@@ -18,7 +18,7 @@ def plain_lines(folder: Path, content: Content) -> list[str]:
         folder: The bundle's.
         content: What the report says.
     """
-    *lines, last = bundle_lines(folder)
+    *lines, last = bundle_lines(folder, content.data)
     gaps: Sequence[Sequence[str]] = [(gap.what, gap.fix) for gap in content.gaps]
     return [
         *lines,

@@ -112,10 +112,12 @@ def _timing(data: Mapping[str, Any], verdicts: Sequence[Verdict]) -> Iterator[Ga
     if not data.get("loads"):
         what = "load: calls were timed one at a time, and no request waited for another"
         yield Gap(what=what, fix="evaluate.load.NAME")
-    for load in data.get("loads", ()):
-        if load["invalid"]:
-            what = f"load {load['load']} of {load['candidate']} proves nothing: {load['invalid']}"
-            yield Gap(what=what, fix="run again")
+    bad = [load for load in data.get("loads", ()) if load["invalid"]]
+    for name in dict.fromkeys(load["load"] for load in bad):
+        here = [load for load in bad if load["load"] == name]
+        who = _names([load["candidate"] for load in here])
+        what = f"load {name} proves nothing for {who}: {here[0]['invalid']}"
+        yield Gap(what=what, fix="run again")
     if not data["memory"]:
         yield Gap(what="memory was not measured", fix="a budget on memory_mb")
 

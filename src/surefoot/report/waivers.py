@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from surefoot.core.evidence import Verdict
 from surefoot.core.printable import printable
 from surefoot.core.waiver import Waived, Waiver
 from surefoot.gate import covering, hold_waivers, released
+from surefoot.report.tables import Table, as_table
 from surefoot.report.terminal import deciding, table
 from surefoot.waivers import decode_waivers, today
 
@@ -31,10 +32,10 @@ def waived_of(
     """
     waivers = decode_waivers(data.get("waivers", []), where)
     try:
-        judged = date.fromisoformat(data.get("judged") or "")
-    except (TypeError, ValueError):
-        judged = None  # an older bundle
-    return hold_waivers(waivers, verdicts, now=now or today(), judged=judged)
+        written = datetime.fromisoformat(data.get("written") or "").astimezone(UTC).date()
+    except (TypeError, ValueError, OverflowError):
+        written = None  # an older bundle
+    return hold_waivers(waivers, verdicts, now=now or today(), written=written)
 
 
 def waived_line(verdict: Verdict, waived: Waived) -> str:
@@ -55,8 +56,13 @@ def waiver_text(waiver: Waiver) -> str:
     return printable(f"waived until {waiver.until} by {waiver.by}: {waiver.reason}")
 
 
-def waiver_lines(waived: Waived) -> list[str]:
-    """A table of all waivers for the terminal; nothing where there is none."""
+def waiver_table(waived: Waived) -> Table:
+    """All waivers with their state; without rows where there is none.
+
+    Args:
+        waived: What `waived_of` gave.
+    """
+    header = ("waiver", "budget", "candidate", "until", "signed by", "signed for", "reason", "")
     rows = [
         (
             one.state,
@@ -70,7 +76,10 @@ def waiver_lines(waived: Waived) -> list[str]:
         )
         for one in waived.standings
     ]
-    if not rows:
-        return []
-    header = ("waiver", "budget", "candidate", "until", "signed by", "signed for", "reason", "")
-    return [*table(header, rows), *([f"warning: {waived.note}"] if waived.note else [])]
+    return as_table("", header, rows, [f"warning: {waived.note}"] if rows and waived.note else ())
+
+
+def waiver_lines(waived: Waived) -> list[str]:
+    """The same for the terminal; nothing where there is no waiver."""
+    found = waiver_table(waived)
+    return [*table(found.header, found.rows), *found.notes] if found.rows else []

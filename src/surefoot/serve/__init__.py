@@ -1,6 +1,6 @@
 """The lean model in front, the big one behind it."""
 
-from surefoot.serve.cascade import GRID, Answers, asked, cascade, choose
+from surefoot.serve.cascade import GRID, Answers, cascade, choose, promised_plan
 from surefoot.serve.router import open_router
 
-__all__ = ["GRID", "Answers", "asked", "cascade", "choose", "open_router"]
+__all__ = ["GRID", "Answers", "cascade", "choose", "open_router", "promised_plan"]

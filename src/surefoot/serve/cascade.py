@@ -15,10 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from surefoot import stats
-from surefoot.bundle import read_bundle
+from surefoot.bundle import read_bundle, read_plan_json
 from surefoot.core.errors import BudgetError, BundleError, nearest
 from surefoot.core.estimate import Estimate
-from surefoot.core.nested import from_json
 from surefoot.core.plan import ServePlan
 from surefoot.core.serving import Cascade, Tradeoff
 from surefoot.data.columns import read_parquet
@@ -48,7 +47,9 @@ class Answers:
     """Name to (n,) mask of those that are promised."""
 
 
-def asked(path: Path, *, max_error: float | None, delta: float | None, abstain: bool) -> ServePlan:
+def promised_plan(
+    path: Path, *, max_error: float | None, delta: float | None, abstain: bool
+) -> ServePlan:
     """What is to be promised: the `[serve]` table of the bundle's plan, and what wins over it.
 
     Args:
@@ -62,10 +63,13 @@ def asked(path: Path, *, max_error: float | None, delta: float | None, abstain: 
         BudgetError: A share outside 0 and 1.
     """
     try:
-        written = from_json((path / "plan.json").read_text()).get("serve", {})
-        plan = ServePlan(**written)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise BundleError(f"no plan that can be read: {error}", where=str(path)) from error
+        plan = ServePlan(**read_plan_json(path).get("serve", {}))
+        shares = (plan.max_error_over_fallback, plan.delta)
+        sound = all(isinstance(share, int | float) for share in shares)
+    except TypeError:
+        sound = False
+    if not sound:
+        raise BundleError("plan.json: its [serve] is none that can be read", where=str(path))
     plan = replace(
         plan,
         fallback="abstain" if abstain else plan.fallback,
@@ -81,8 +85,9 @@ def asked(path: Path, *, max_error: float | None, delta: float | None, abstain: 
 def choose(answers: Answers, *, max_error: float, delta: float) -> tuple[int, np.ndarray]:
     """How many thresholds of the grid are shown, and how many rows each of them costs.
 
-    Over several grids, all rows and each promised slice, delta is split evenly, and what is shown
-    is what all of them show.
+    A promised slice is a grid of its own beside that of all rows, and a threshold is shown where
+    all of them show it. Delta need not be shared: to deploy a threshold that breaks the promise
+    somewhere, the first that does would have to pass on the very grid that it breaks.
 
     Args:
         answers: On calibration rows.
@@ -98,7 +103,7 @@ def choose(answers: Answers, *, max_error: float, delta: float) -> tuple[int, np
     shown = min(
         int(
             stats.thresholds_passed(
-                losses[mask].sum(axis=0), int(mask.sum()), alpha=max_error, delta=delta / len(grids)
+                losses[mask].sum(axis=0), int(mask.sum()), alpha=max_error, delta=delta
             )
         )
         for mask in grids
@@ -138,13 +143,9 @@ def cascade(path: Path, plan: ServePlan, candidate: str | None = None) -> Cascad
         delta=plan.delta,
         slices=tuple(plan.slices),
         rows=min([len(answers.lost), *(int(mask.sum()) for mask in answers.slices.values())]),
-        needed=int(
-            stats.calibration_rows_needed(
-                plan.max_error_over_fallback, plan.delta / (1 + len(plan.slices))
-            )
-        ),
+        needed=int(stats.calibration_rows_needed(plan.max_error_over_fallback, plan.delta)),
         chosen=_tradeoff(answers, shown - 1, losses, shown) if shown else None,
-        curve=tuple(_tradeoff(answers, i, losses, shown) for i in _told(answers)),
+        curve=tuple(_tradeoff(answers, i, losses, shown) for i in _curve_places(answers)),
         fallback_accuracy=float(answers.fallback_right.mean()),
         lean_ms=times.get(lean),
         fallback_ms=times.get("baseline") if plan.fallback == "baseline" else None,
@@ -153,43 +154,60 @@ def cascade(path: Path, plan: ServePlan, candidate: str | None = None) -> Cascad
 
 
 def _answers(path: Path, lean: str, plan: ServePlan) -> Answers:
-    """What both say of the calibration rows."""
+    """What both say of the calibration rows; of rows that come in groups, one of each."""
     own = _calibration(path, lean)
+    behind = np.zeros(len(own["correct"]), dtype=bool)
     if plan.fallback == "baseline":
-        behind = _calibration(path, "baseline")["correct"]
-    else:
-        behind = np.zeros(len(own["correct"]), dtype=bool)
-    lost = ~own["correct"] & (behind if plan.fallback == "baseline" else True)
-    slices = {name: own[f"slice_{name}"] for name in plan.slices if f"slice_{name}" in own}
-    missing = sorted({*plan.slices} - {*slices})
-    if missing:
-        known = [name.removeprefix("slice_") for name in own if name.startswith("slice_")]
-        raise BundleError(
-            f"its calibration rows have no slice '{missing[0]}'",
-            where=str(path),
-            fix=nearest(missing[0], known) if known else "name it under evaluate.slices",
-        )
+        other = _calibration(path, "baseline")
+        if not np.array_equal(own["id"], other["id"]):
+            raise BundleError("the models answered other calibration rows", where=str(path))
+        behind = other["correct"]
+    counted = _one_of_each(own.get("group"), len(behind))
     return Answers(
-        confidence=own["confidence"],
-        right=own["correct"],
-        fallback_right=behind,
-        lost=lost,
-        slices=slices,
+        confidence=own["confidence"][counted],
+        right=own["correct"][counted],
+        fallback_right=behind[counted],
+        lost=(~own["correct"] & (behind | (plan.fallback == "abstain")))[counted],
+        slices={name: _slice(path, own, name)[counted] for name in plan.slices},
     )
+
+
+def _one_of_each(groups: np.ndarray | None, n: int) -> np.ndarray:
+    """Positions of rows that are independent: a test that counts rows takes no more."""
+    if groups is None:
+        return np.arange(n)
+    order = np.random.default_rng(0).permutation(n)
+    _, first = np.unique(groups[order], return_index=True)
+    return np.sort(order[first])
+
+
+def _slice(path: Path, own: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    known = [key.removeprefix("slice_") for key in own if key.startswith("slice_")]
+    if name not in known:
+        raise BundleError(
+            f"its calibration rows have no slice '{name}'",
+            where=str(path),
+            fix=nearest(name, known) if known else "name it under evaluate.slices",
+        )
+    if not own[f"slice_{name}"].any():
+        raise BundleError(f"no calibration row is in slice '{name}'", where=str(path))
+    return own[f"slice_{name}"]
 
 
 def _calibration(path: Path, name: str) -> Mapping[str, np.ndarray]:
     file = path / "calibration" / f"{name}.parquet"
-    if not file.is_file():
+    found = read_parquet(file) if file.is_file() else {}
+    lacks = [key for key in ("id", "correct", "confidence") if key not in found]
+    if lacks or not len(found["id"]):
         raise BundleError(
             "holds no answers to calibration rows, so nothing can be promised",
             where=str(file),
             fix="name task.calibration or task.train in the plan, and run it again",
         )
-    return read_parquet(file)
+    return found
 
 
-def _told(answers: Answers) -> Sequence[int]:
+def _curve_places(answers: Answers) -> Sequence[int]:
     """The thresholds at which the share of answers that stand crosses each part."""
     shares = (answers.confidence[:, None] >= GRID).mean(axis=0)
     marks = np.arange(1, STEPS) / STEPS
@@ -222,14 +240,14 @@ def _share(count: int, n: int) -> Estimate:
 
 
 def _times(path: Path, column: str, share: float) -> Mapping[str, float]:
-    """A quantile of each model's milliseconds at the smallest batch that was timed."""
+    """A quantile of each model's milliseconds a row, at the smallest batch that was timed."""
     file = path / "latency.parquet"
     if not file.is_file():
         return {}
     columns = read_parquet(file)
-    smallest = columns["batch"] == columns["batch"].min()
-    names = columns["candidate"]
+    batch = columns["batch"].min()
+    smallest, names = columns["batch"] == batch, columns["candidate"]
     return {
-        str(name): float(np.quantile(columns[column][smallest & (names == name)], share))
+        str(name): float(np.quantile(columns[column][smallest & (names == name)], share) / batch)
         for name in np.unique(names[smallest])
     }

@@ -1,4 +1,4 @@
-"""One process that listens: it starts ready, and ends without a dropped request."""
+"""One process that listens: it starts ready, and answers what it has before it ends."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ GRACE_S = 20
 """Seconds that requests under way have when the service is told to end."""
 LEAVE_S = 0.5
 """Seconds for which it says that it is not ready before it stops listening."""
-WAITING = 256
-"""Connections that may wait for an answer; who comes on top of them is told to come again."""
+CONNECTIONS = 256
+"""Connections that may be open, idle ones among them; who comes on top of them is sent a 503."""
 
 
 def listen(service: Service, host: str, port: int, tell: Callable[[str], None]) -> None:
@@ -35,16 +35,18 @@ def listen(service: Service, host: str, port: int, tell: Callable[[str], None]) 
     uvicorn = require("uvicorn", extra="serve", error=BundleError)
     with _bound(host, port) as listener:
         settings = uvicorn.Config(
-            service, http="httptools", lifespan="off", log_level="warning", access_log=False,
-            limit_concurrency=WAITING, timeout_graceful_shutdown=GRACE_S, server_header=False,
+            service, http="httptools", ws="none", lifespan="off", log_level="warning",
+            access_log=False, server_header=False, limit_concurrency=CONNECTIONS,
+            timeout_graceful_shutdown=GRACE_S,
         )  # fmt: skip
         server = uvicorn.Server(settings)
-        found = listener.getsockname()
-        tell(f"http://{found[0]}:{found[1]}")
-        asyncio.run(_served(server, service, listener))
+        with asyncio.Runner(loop_factory=settings.get_loop_factory()) as runner:
+            runner.run(_served(server, service, listener, tell))
 
 
-async def _served(server: Any, service: Service, listener: socket.socket) -> None:
+async def _served(
+    server: Any, service: Service, listener: socket.socket, tell: Callable[[str], None]
+) -> None:
     """Run; when told to end, say so to whoever asks for readiness before leaving."""
     loop = asyncio.get_running_loop()
 
@@ -54,16 +56,19 @@ async def _served(server: Any, service: Service, listener: socket.socket) -> Non
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, leave)
+    host, port = listener.getsockname()[:2]
+    tell(f"http://{f'[{host}]' if ':' in host else host}:{port}")
     # `serve` would put handlers of its own in their place, which stop listening at once.
     await server._serve([listener])  # noqa: SLF001
 
 
 def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
         raise BundleError(
-            f"cannot listen at {host}:{port}: {error}",
-            where="--port",
-            fix="give another one, or 0 for one that is free",
+            f"cannot listen at {host} port {port}: {error}",
+            where="--host, --port",
+            fix="give an address of this machine, and a port that is free, or 0",
         ) from error

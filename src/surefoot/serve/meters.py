@@ -25,13 +25,13 @@ class Meters:
         )
         self._void = count("surefoot_void_rows", "Rows whose promise is void.", **registry)
         self._seconds = library.Histogram(
-            "surefoot_request_seconds", "From the first byte to the answer.", buckets=SECONDS,
-            **registry,
+            "surefoot_request_seconds", "From the headers of a request to its answer.",
+            buckets=SECONDS, **registry,
         )  # fmt: skip
 
-    def answered(self, asked: bool, status: int, seconds: float) -> None:
+    def answered(self, is_call: bool, status: int, seconds: float) -> None:
         """Count a request; pages such as this one's are none."""
-        if asked:
+        if is_call:
             self._requests.labels(str(status)).inc()
             self._seconds.observe(seconds)
 

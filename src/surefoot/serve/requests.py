@@ -38,7 +38,7 @@ def decoded(body: bytes) -> Mapping[str, Any]:
 
     try:
         found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(f"not JSON: {error}") from None
     if not isinstance(found, dict):
         raise Refused("the body must be a JSON object")
@@ -85,12 +85,14 @@ def tensor_rows(body: Mapping[str, Any], signature: Signature) -> np.ndarray:
         raise Refused("data must be a list; binary tensors are not taken")
     if not shape or shape[1:] != [*_shape(signature)] or not 0 < shape[0] <= MOST_ROWS:
         inner = "".join(f", {n}" for n in _shape(signature))
-        raise Refused(f"shape must be [n{inner}], n from 1 to {MOST_ROWS}, found {shape}")
+        raise Refused(f"shape must be [n{inner}], n from 1 to {MOST_ROWS}, found {_listed(shape)}")
+    if "outputs" in body:
+        raise Refused("outputs cannot be chosen: leave them out")
     if signature.input == "text":
         if len(data) != shape[0]:
-            raise Refused(f"{len(data)} values for a shape of {shape}")
+            raise Refused(f"{len(data)} values for {shape[0]} rows")
         return _texts(data)
-    return _numbers(data, tuple(shape), signature.input)
+    return _numbers(data, (math.prod(shape),), signature.input).reshape(shape)
 
 
 def _shape(signature: Signature) -> tuple[int, ...]:
@@ -107,18 +109,25 @@ def _texts(rows: Sequence[Any]) -> np.ndarray:
 
 
 def _numbers(rows: Sequence[Any], shape: tuple[int, ...], kind: InputKind) -> np.ndarray:
-    """Numbers of one shape; `true` is none, and nothing is infinite once it is a float."""
+    """Numbers of one shape, as 32-bit floats or as pixels; `true` is none.
+
+    Args:
+        rows: Lists in lists.
+        shape: What they must be.
+        kind: What the model takes.
+
+    Raises:
+        Refused: They are not.
+    """
+    flat: list[float] = []
+    if not _flatten(rows, shape, flat):
+        raise Refused(f"inputs must be numbers alone, of shape {[*shape]}")
     try:
-        found = np.array(rows)
-    except ValueError:  # rows of different lengths
-        raise Refused(f"inputs must be of shape {list(shape)}") from None
-    if found.dtype.kind not in "iuf":
-        raise Refused("inputs must be numbers alone")
-    if found.size != math.prod(shape) or (found.ndim > 1 and found.shape != shape):
-        raise Refused(f"inputs must be of shape {list(shape)}, found {list(found.shape)}")
-    found = found.reshape(shape)
+        found = np.array(flat, dtype=np.float64).reshape(shape)
+    except OverflowError:  # of a whole number beyond any float
+        raise Refused("inputs must be finite in 32 bits") from None
     if kind == "image":
-        if found.dtype.kind == "f" or found.min() < 0 or found.max() > 255:
+        if found.min() < 0 or found.max() > 255 or (found % 1).any():
             raise Refused("pixels must be whole numbers from 0 to 255")
         return found.astype(np.uint8)
     if not (np.abs(found) <= np.finfo(np.float32).max).all():
@@ -126,8 +135,22 @@ def _numbers(rows: Sequence[Any], shape: tuple[int, ...], kind: InputKind) -> np
     return found.astype(np.float32)
 
 
+def _flatten(part: Any, shape: tuple[int, ...], into: list[float]) -> bool:
+    """Add the numbers of nested lists of a shape to `into`; False where they are not of it.
+
+    numpy would make room for texts as long as the longest one, before it finds that they are texts.
+    """
+    if not isinstance(part, list) or len(part) != shape[0]:
+        return False
+    if len(shape) > 1:
+        return all(_flatten(inner, shape[1:], into) for inner in part)
+    into.extend(part)
+    return all(type(value) in (int, float) for value in part)
+
+
 def _listed(found: Sequence[object]) -> str:
-    return ", ".join(str(one)[:40] for one in found) or "nothing"
+    """The first few of what was found, cut short: what a client sent is not sent back whole."""
+    return ", ".join(str(one)[:40] for one in found[:5]) or "nothing"
 
 
 def plain_answer(answered: Answered, classes: Sequence[str], model: str, verdict: Outcome) -> bytes:

@@ -13,7 +13,7 @@ import numpy as np
 
 from surefoot import stats
 from surefoot.bundle import read_verdict_json
-from surefoot.core.errors import BundleError, ModelError
+from surefoot.core.errors import BundleError, SurefootError
 from surefoot.core.evidence import Outcome
 from surefoot.core.model import Model, Signature
 from surefoot.core.serving import Cascade
@@ -48,6 +48,7 @@ class Router:
         fallback: The one behind it; None for `abstain`.
         temperatures: Of each model by name.
         verdict: The lean model's own, which every answer tells.
+        batch: Rows of a call, at most.
     """
 
     def __init__(
@@ -57,11 +58,13 @@ class Router:
         fallback: Predictor | None,
         temperatures: Mapping[str, float],
         verdict: Outcome,
+        batch: int = 32,
     ) -> None:
-        self.found, self.verdict = found, verdict
+        self.found, self.verdict, self._batch = found, verdict, batch
         self._lean, self._fallback = lean, fallback
         self._temperatures = temperatures
-        self._threshold = found.chosen.threshold if found.chosen else np.inf
+        # In 64 bits, as it was chosen: rounded to 32 it would let other answers stand.
+        self._threshold = np.float64(found.chosen.threshold if found.chosen else np.inf)
 
     @property
     def signature(self) -> Signature:
@@ -76,6 +79,9 @@ class Router:
     def answer(self, inputs: np.ndarray, *, until: float = np.inf) -> Answered:
         """Answer rows: the lean model where it is sure enough, the fallback where it is not.
 
+        Rows share a call as they did when the threshold was chosen: with dynamic int8 an answer
+        can depend on that.
+
         Args:
             inputs: (n, ...) raw inputs.
             until: When the answer must be there, of `time.monotonic`.
@@ -83,11 +89,11 @@ class Router:
         Raises:
             ModelError: The lean model fails on them.
         """
-        raw = self._lean.run_batch(inputs)
+        raw = self._lean(inputs, batch=self._batch)
         scores, predicted = self._warmed(raw, self.found.lean), raw.argmax(axis=1)
         routes = np.full(len(raw), self.found.lean, dtype=object)
         promises = np.full(len(raw), HELD, dtype=object)
-        unsure = np.flatnonzero(raw.max(axis=1) < self._threshold)
+        unsure = np.flatnonzero(raw.max(axis=1).astype(np.float64) < self._threshold)
         if len(unsure) and self._fallback is None:
             predicted[unsure], routes[unsure] = -1, "abstain"
         elif len(unsure):
@@ -107,11 +113,12 @@ class Router:
     ) -> str:
         """Let the fallback answer in place of the lean model; says why it could not."""
         assert self._fallback is not None
-        if time.monotonic() + (self.found.fallback_slow_ms or 0.0) / 1000 > until:
+        needed = len(unsure) * (self.found.fallback_slow_ms or 0.0) / 1000
+        if time.monotonic() + needed > until:
             return "no time for the fallback"
         try:
-            raw = self._fallback.run_batch(inputs[unsure])
-        except ModelError as error:
+            raw = self._fallback(inputs[unsure], batch=self._batch)
+        except SurefootError as error:
             return f"the fallback failed: {error.what}"
         scores, predicted, routes = into
         # The classes of all candidates are those of the task, in one order.
@@ -156,6 +163,10 @@ def open_router(path: Path, found: Cascade, *, threads: int, force: bool) -> Ite
             if not folder.is_dir():
                 raise BundleError(f"holds no model '{name}'", where=str(path))
             model = read_model(folder)
+            if model.signature.input == "numeric" and not model.signature.width:
+                raise BundleError(
+                    f"model '{name}' does not say how many numbers a row has", where=str(folder)
+                )
             return stack.enter_context(open_model(model, runtime=runtimes[name], threads=threads))
 
         yield Router(
@@ -164,6 +175,7 @@ def open_router(path: Path, found: Cascade, *, threads: int, force: bool) -> Ite
             opened(BASELINE) if found.fallback == BASELINE else None,
             _temperatures(data),
             outcome,
+            data["batch"],
         )
 
 

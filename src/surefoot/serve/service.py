@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from surefoot.core.errors import ModelError
+from surefoot.core.errors import SurefootError
+from surefoot.core.printable import printable
 from surefoot.serve.meters import Meters
 from surefoot.serve.requests import (
     Refused,
@@ -32,7 +34,11 @@ BODY_S = 10.0
 """Seconds within which a body has to be here."""
 DEADLINE = b"x-deadline-ms"
 """The header by which a client says how many milliseconds it waits."""
-JSON, TEXT = b"application/json", b"text/plain; version=0.0.4; charset=utf-8"
+QUICK_MS = 3.0
+"""A call of a row that takes no longer is made where the request is received."""
+JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"
+METERS = b"text/plain; version=0.0.4; charset=utf-8"
+_BROKEN_OFF = (408, 413)  # the rest of the body may still be under way
 
 
 class Service:
@@ -46,71 +52,87 @@ class Service:
     def __init__(self, router: Router, name: str) -> None:
         self.ready, self.meters = True, Meters()
         self._router, self._name = router, name
+        slowest = max(router.found.lean_ms or np.inf, router.found.fallback_slow_ms or 0.0)
+        # A thread for each call costs some 50 µs, and lets others be answered meanwhile.
+        self._quick, self._turn = slowest <= QUICK_MS, asyncio.Lock()
         self._pages: Mapping[str, Callable[[], tuple[int, bytes, bytes]]] = {
             "/healthz": lambda: (200, TEXT, b"alive\n"),
             "/readyz": self._readiness,
-            "/metrics": lambda: (200, TEXT, self.meters.page()),
+            "/metrics": lambda: (200, METERS, self.meters.page()),
             "/v2": lambda: (200, JSON, b'{"name":"surefoot","version":"2","extensions":[]}'),
             "/v2/health/live": lambda: (200, JSON, b'{"live":true}'),
             "/v2/health/ready": self._readiness,
             f"/v2/models/{name}": lambda: (200, JSON, metadata(router.signature, name)),
             f"/v2/models/{name}/ready": self._readiness,
         }
-        self._asked: Mapping[str, Callable[[bytes, float], bytes]] = {
+        self._calls: Mapping[str, Callable[[bytes, float], bytes]] = {
             "/predict": self._predict,
             f"/v2/models/{name}/infer": self._infer,
         }
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request; whatever goes wrong is an answer too."""
         if scope["type"] != "http":
             return
-        began, headers = time.monotonic(), dict(scope["headers"])
+        began, last = time.monotonic(), False
         try:
-            status, kind, body = await self._answer(scope, headers, receive, began)
+            status, kind, body = await self._answer(scope, receive, began)
         except Refused as refused:
             status, kind, body = refused.status, JSON, _said(str(refused))
-        except ModelError as error:
+            last = status in _BROKEN_OFF
+        except SurefootError as error:
             status, kind, body = 500, JSON, _said(error.what)
-        self.meters.answered(scope["path"] in self._asked, status, time.monotonic() - began)
+        except Exception as error:  # size: the outermost line, nobody else would answer
+            sys.stderr.write(f"surefoot: {type(error).__name__}: {printable(str(error))}\n")
+            status, kind, body = 500, JSON, _said("internal error")
+        self.meters.answered(scope["path"] in self._calls, status, time.monotonic() - began)
         fields = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
-        if status == 503:
-            fields.append((b"retry-after", b"1"))
+        if last or not self.ready:
+            fields.append((b"connection", b"close"))
+        if status == 405:
+            fields.append((b"allow", self._method(scope["path"]).encode()))
         await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body", "body": body})
 
     async def _answer(
-        self, scope: Message, headers: Mapping[bytes, bytes], receive: Receive, began: float
+        self, scope: Message, receive: Receive, began: float
     ) -> tuple[int, bytes, bytes]:
         path, method = scope["path"], scope["method"]
-        known = {**dict.fromkeys(self._pages, "GET"), **dict.fromkeys(self._asked, "POST")}
+        known = [*self._pages, *self._calls]
         if path not in known:
             raise Refused(f"no such page; there are {', '.join(sorted(known))}", 404)
-        if method != known[path]:
-            raise Refused(f"{path} takes {known[path]}", 405)
+        if method not in self._method(path).split(", "):
+            raise Refused(f"{path} takes {self._method(path)}", 405)
         if path in self._pages:
             return self._pages[path]()
+        headers = dict(scope["headers"])
         until = began + _deadline(headers)
         body = await _body(headers, receive)
-        return 200, JSON, self._asked[path](body, until)
+        if self._quick:
+            return 200, JSON, self._calls[path](body, until)
+        async with self._turn:
+            return 200, JSON, await asyncio.to_thread(self._calls[path], body, until)
+
+    def _method(self, path: str) -> str:
+        return "POST" if path in self._calls else "GET, HEAD"
 
     def _readiness(self) -> tuple[int, bytes, bytes]:
         return (200, JSON, b'{"ready":true}') if self.ready else (503, JSON, b'{"ready":false}')
 
-    def _predict(self, body: bytes, until: float) -> bytes:
-        rows = plain_rows(decoded(body), self._router.signature)
+    def _predict(self, sent: bytes, until: float) -> bytes:
+        rows = plain_rows(decoded(sent), self._router.signature)
         answered = self._router.answer(rows, until=until)
         self.meters.routed(answered)
         model, verdict = self._router.model, self._router.verdict
         return plain_answer(answered, model.signature.classes, model.fingerprint, verdict)
 
-    def _infer(self, body: bytes, until: float) -> bytes:
-        asked = decoded(body)
-        rows = tensor_rows(asked, self._router.signature)
+    def _infer(self, sent: bytes, until: float) -> bytes:
+        body = decoded(sent)
+        rows = tensor_rows(body, self._router.signature)
         answered = self._router.answer(rows, until=until)
         self.meters.routed(answered)
         classes, verdict = self._router.signature.classes, self._router.verdict
-        return tensor_answer(answered, classes, self._name, verdict, asked.get("id"))
+        return tensor_answer(answered, classes, self._name, verdict, body.get("id"))
 
 
 def _deadline(headers: Mapping[bytes, bytes]) -> float:

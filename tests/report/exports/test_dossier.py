@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 from surefoot.report.card import card_lines, not_measured
 from surefoot.report.dossier import NO_ADVICE, POINTS, dossier_lines
@@ -54,7 +55,7 @@ def test_headings_go_down_one_step_at_a_time(release):
     for lines in (card_lines(release), dossier_lines(release)):
         levels = [len(line) - len(line.lstrip("#")) for line in lines if line.startswith("#")]
         assert levels[0] == 1
-        assert all(new <= old + 1 for old, new in zip(levels, levels[1:], strict=False))
+        assert all(new <= old + 1 for old, new in pairwise(levels))
 
 
 def test_the_card_shows_both_models_and_every_budget(release):

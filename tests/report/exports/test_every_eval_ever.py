@@ -27,7 +27,10 @@ def test_every_number_has_its_interval(release, tmp_path):
         if e.method != "exact":
             assert score["uncertainty"] == {
                 "confidence_interval": {
-                    "lower": e.low, "upper": e.high, "confidence_level": e.level, "method": e.method,
+                    "lower": e.low,
+                    "upper": e.high,
+                    "confidence_level": e.level,
+                    "method": e.method,
                 },
                 "num_samples": e.n,
             }  # fmt: skip

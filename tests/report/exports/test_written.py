@@ -47,7 +47,7 @@ def test_words_that_yaml_takes_for_others_stay_texts(word):
 
 def test_a_number_that_is_none_is_refused():
     for write in (yaml_text, json_text):
-        with pytest.raises(ValueError, match="finite|JSON compliant"):
+        with pytest.raises(ValueError, match=r"finite|JSON compliant"):
             write({"a": float("nan")})
 
 

@@ -181,20 +181,20 @@ def _samples(release: Release, evaluation: str, name: str) -> Iterator[str]:
 
 def _sample(found: Mapping[str, Any], row: int, *, correct: bool) -> dict[str, Any]:
     answer = _text(found, "predicted", row)
+    attribution = {
+        "turn_idx": 0,
+        "source": "output.raw",
+        "extracted_value": answer,
+        "extraction_method": "argmax",
+        "is_terminal": True,
+    }
     return {
         "sample_id": _text(found, "id", row),
         "interaction_type": "single_turn",
         "input": {"raw": "", "reference": [_text(found, "label", row)]},
         "output": {"raw": [answer]},
-        "answer_attribution": [
-            {
-                "turn_idx": 0,
-                "source": "output.raw",
-                "extracted_value": answer,
-                "extraction_method": "argmax",
-                "is_terminal": True,
-            }
-        ],
+        # Where the bundle holds outcomes alone nobody may count answers that changed.
+        "answer_attribution": [attribution] if answer else [],
         "evaluation": {"score": float(correct), "is_correct": correct},
     }
 

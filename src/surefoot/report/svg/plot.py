@@ -67,7 +67,7 @@ def linear(values: Iterable[float], start: float, end: float, *, zero: bool = Tr
     room = 0.06 * (high - low) or 0.5 * (abs(high) or 1.0)
     return Scale(
         low=low if zero and low == 0 else low - room,
-        high=high if zero and high == 0 else high + room,
+        high=high if zero and high == 0 > low else high + room,
         start=start,
         end=end,
     )
