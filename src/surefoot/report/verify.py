@@ -50,7 +50,9 @@ def verification_exit_code(found: Verification) -> int:
     cells = [claim for claim in again if claim.subject.startswith("accuracy on ")]
     ran = any(claim.status == "REPRODUCED" for claim in cells)
     whole = all(claim.status == "REPRODUCED" for claim in cells)
-    judged = all(c.status == "REPRODUCED" for c in found.claims if c.basis == "files" and c.candidate)
+    judged = all(
+        c.status == "REPRODUCED" for c in found.claims if c.basis == "files" and c.candidate
+    )
     return 0 if ran and whole and judged else 3
 
 
