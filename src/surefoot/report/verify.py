@@ -41,7 +41,8 @@ def verification_lines(found: Verification) -> list[str]:
 def verification_exit_code(found: Verification) -> int:
     """1 where a file or a claim is not as the bundle says, 3 where too little could be run, else 0.
 
-    Too little: a cell of a model that the bundle holds was not run, or none was.
+    Too little: a cell of a model that the bundle holds was not run, or none was; or a verdict could
+    not be judged again from the bundle's files.
     """
     if found.faults or any(claim.status == "DIFFERS" for claim in found.claims):
         return 1
@@ -49,7 +50,10 @@ def verification_exit_code(found: Verification) -> int:
     cells = [claim for claim in again if claim.subject.startswith("accuracy on ")]
     ran = any(claim.status == "REPRODUCED" for claim in cells)
     whole = all(claim.status == "REPRODUCED" for claim in cells)
-    return 0 if ran and whole else 3
+    judged = all(
+        c.status == "REPRODUCED" for c in found.claims if c.basis == "files" and c.candidate
+    )
+    return 0 if ran and whole and judged else 3
 
 
 def _summary(found: Verification) -> str:
