@@ -245,7 +245,7 @@ def test_every_claim_holds_where_it_was_made(folder, bundle):
     assert verification_exit_code(found) == 0
     assert found.environment == ()
     again = [c for c in found.claims if c.basis == "again"]
-    assert {c.status for c in again if c.subject.startswith("accuracy on")} == {"REPRODUCED"}
+    assert {c.status for c in again if c.subject.startswith("answers on")} == {"REPRODUCED"}
     (recipe,) = (c for c in found.claims if c.basis == "recipe")
     assert (recipe.status, recipe.why) == ("REPRODUCED", "equal to the last bit")
     lines = verification_lines(found)
@@ -261,7 +261,7 @@ def test_answers_that_the_models_do_not_give_differ(folder, bundle):
         write_parquet(file, columns)
     sealed(bundle)
     found = verify(bundle, Wanted(data=folder))
-    assert {c.subject for c in differing(found.claims)} == {"accuracy on main"}
+    assert {c.subject for c in differing(found.claims)} == {"answers on main"}
     assert {c.basis for c in differing(found.claims)} == {"again"}
     assert "a probability moved by" in differing(found.claims)[0].why
     assert verification_exit_code(found) == 1
@@ -301,7 +301,7 @@ def test_data_that_are_not_at_hand_leave_claims_open(folder, bundle, gone):
         file.unlink()
     found = verify(bundle, Wanted(data=folder))
     assert differing(found.claims) == []
-    idle = [c.why for c in found.claims if c.subject == "accuracy on main" and c.basis == "again"]
+    idle = [c.why for c in found.claims if c.subject == "answers on main" and c.basis == "again"]
     assert "test.csv" in idle[0]
     assert verification_exit_code(found) == 3
 
@@ -320,7 +320,7 @@ def test_other_rows_are_not_taken_for_those_of_the_bundle(folder, bundle, change
     rows = (folder / "test.csv").read_text().splitlines(keepends=True)
     (folder / "test.csv").write_text("".join(change(rows)))
     found = verify(bundle, Wanted(data=folder))
-    idle = [c.why for c in found.claims if c.subject == "accuracy on main" and c.basis == "again"]
+    idle = [c.why for c in found.claims if c.subject == "answers on main" and c.basis == "again"]
     assert said in idle[0]
     assert verification_exit_code(found) == 3
 
@@ -366,7 +366,7 @@ def test_hashed_evidence_cannot_be_paired_elsewhere(hashed, tmp_path, salt, said
     found = verify(folder / "surefoot-run" / "bundle", Wanted(data=folder))
     again = [c for c in found.claims if c.basis == "again"]
     assert {c.status for c in found.claims if c.basis == "files"} == {"REPRODUCED"}
-    assert {c.status for c in again if c.subject.startswith("accuracy")} == {"NOT RUN"}
+    assert {c.status for c in again if c.subject.startswith("answers")} == {"NOT RUN"}
     assert any(said in c.why for c in again)
     assert verification_exit_code(found) == 3
 

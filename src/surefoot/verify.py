@@ -155,11 +155,11 @@ def _clock(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_cell(cell: CellDrift, floor: Repeat | None = None) -> Claim:
-    """The accuracy of one cell."""
+    """The answers of one cell, and what accuracy they come to."""
     claim = Claim(
         basis="again",
         candidate=cell.candidate,
-        subject=f"accuracy on {cell.place}",
+        subject=f"answers on {cell.place}",
         status="NOT RUN",
         why=cell.reason,
     )

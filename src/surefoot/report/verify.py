@@ -47,7 +47,7 @@ def verification_exit_code(found: Verification) -> int:
     if found.faults or any(claim.status == "DIFFERS" for claim in found.claims):
         return 1
     again = [c for c in found.claims if c.basis == "again" and c.candidate in found.models]
-    cells = [claim for claim in again if claim.subject.startswith("accuracy on ")]
+    cells = [claim for claim in again if claim.subject.startswith("answers on ")]
     ran = any(claim.status == "REPRODUCED" for claim in cells)
     whole = all(claim.status == "REPRODUCED" for claim in cells)
     judged = all(
