@@ -7,13 +7,13 @@ from itertools import pairwise
 from xml.etree import ElementTree as ET
 
 import pytest
+from tests.report.conftest import EVIL, place_line
+from tests.report.test_envelope import one
+from tests.report.test_svg import drawn, numbers
 
 from surefoot.core.envelope import Probe
 from surefoot.report.curves import envelope_plots, shift_plots
 from surefoot.report.svg.curve import SERIES
-from tests.report.conftest import EVIL, place_line
-from tests.report.test_envelope import one
-from tests.report.test_svg import drawn, numbers
 
 
 def probes(*values, start=0.0, step=1.0):

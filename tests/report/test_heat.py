@@ -6,9 +6,9 @@ import math
 from dataclasses import replace
 
 import pytest
+from tests.report.conftest import compared, place_line
 
 from surefoot.report.heat import CELLS, ROWS, SIGNS, every_place, heat_map, other_metrics
-from tests.report.conftest import compared, place_line
 
 DATA = {"comparisons": [compared()]}
 LOSS = {"comparisons": [compared(metric="log_loss", higher_is_better=False)]}

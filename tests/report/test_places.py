@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.report.conftest import EVIL, compared, place_line
+from tests.report.test_terminal import PAIRED, finding, verdict
 
 from surefoot.core.evidence import Budget
 from surefoot.report.places import change_text, place_lines, shown_change
-from tests.report.conftest import EVIL, compared, place_line
-from tests.report.test_terminal import PAIRED, finding, verdict
 
 DROP = Budget(quantity="accuracy", max_drop=0.05)
 FLIPS = Budget(quantity="flips", at_most=0.1)

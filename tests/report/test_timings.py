@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from tests.report.conftest import EVIL
+from tests.report.test_terminal import finding, verdict
 
 from surefoot.core.evidence import Budget
 from surefoot.data.columns import write_parquet
 from surefoot.report.timings import SHARES, timings
-from tests.report.conftest import EVIL
-from tests.report.test_terminal import finding, verdict
 
 ORDER = ("baseline", "int8")
 

@@ -351,7 +351,7 @@ def _scaled(point: FrontPoint, scale: float) -> FrontPoint:
     return replace(point, **ends)
 
 
-def _marked(points: Sequence[FrontPoint], rises: bool) -> Iterator[FrontPoint]:  # noqa: FBT001
+def _marked(points: Sequence[FrontPoint], rises: bool) -> Iterator[FrontPoint]:
     """Points, with those that no other one beats in both measured numbers marked."""
     sign = 1 if rises else -1
     for p in points:

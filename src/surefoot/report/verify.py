@@ -67,7 +67,7 @@ def _summary(found: Verification) -> str:
 
 
 def _fault(fault: Fault) -> str:
-    why = f": {fault.why}" if fault.why else ""
+    why = f": {printable(fault.why)}" if fault.why else ""
     return f"{fault.what}: {printable(fault.file)}{why}"
 
 
