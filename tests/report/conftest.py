@@ -13,7 +13,10 @@ from surefoot.bundle.encode import encode
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Paired
 from surefoot.plan import read_plan
+from surefoot.report.content import Content, Front
+from surefoot.report.gallery import Gallery
 from surefoot.report.places import PlaceLine
+from surefoot.report.tables import as_table
 from surefoot.run import run_plan
 
 EVIL = "<script>alert(1)</script>"
@@ -126,3 +129,17 @@ def place_line(value=-0.02, low=-0.03, high=-0.01, **changes):
         "outcome": None,
     }  # fmt: skip
     return PlaceLine(**known | changes)
+
+
+def report(**changes):
+    """What a report says of a run that measured next to nothing: one candidate, one budget."""
+    known = {
+        "task": "reviews", "kind": "text-classification", "key": "ab12", "candidate": "int8",
+        "baseline": "baseline", "outcome": "PASS", "line": "PASS  int8  1 of 1 budgets",
+        "waivers": as_table("", (), ()), "reasons": (), "doubts": (), "standings": (),
+        "places": (), "front": Front(cost="MB", gain="accuracy", limit=None, points=()),
+        "timings": (), "gallery": Gallery(shown=(), counts={}, places=(), note="none"),
+        "gaps": (), "remarks": (), "environment": {}, "reproduce": (),
+        "data": {"calibration": None},
+    }  # fmt: skip
+    return Content(**known | changes)
