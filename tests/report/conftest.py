@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from surefoot.bundle.encode import encode
 from surefoot.core.estimate import Estimate
@@ -19,6 +20,8 @@ from surefoot.report.places import PlaceLine
 from surefoot.report.tables import as_table
 from surefoot.run import run_plan
 
+QUICK = settings(deadline=None, max_examples=40)
+"""For properties: what a first call loads takes its time, and a machine may be busy."""
 EVIL = "<script>alert(1)</script>"
 CLASSES = (EVIL, "=cmd|' /C calc'!A0", "\u202etxt.exe & \x1b[31mred")
 """Markup, a formula, a mark that turns the direction of text, a control sequence."""

@@ -9,6 +9,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.report.conftest import EVIL, QUICK, report
+from tests.report.test_svg import drawn, numbers, point
 
 from surefoot.report.content import Front
 from surefoot.report.figures import (
@@ -24,8 +26,6 @@ from surefoot.report.svg.front import FrontPoint
 from surefoot.report.svg.plot import Scale, linear, number, positive
 from surefoot.report.svg.spread import Spread, spread_plot
 from surefoot.report.timings import Timing
-from tests.report.conftest import EVIL, report
-from tests.report.test_svg import drawn, numbers, point
 
 QUANTILES = {0.05: 1.0, 0.25: 2.0, 0.75: 4.0, 0.95: 6.0}
 FINITE = st.floats(-1e6, 1e6).map(lambda x: round(x, 3))
@@ -56,6 +56,7 @@ def place(candidate="int8", dataset="main", shift="", before=None):
     return {"candidate": candidate, "dataset": dataset, "shift": shift, "before": found}
 
 
+@QUICK
 @given(st.lists(FINITE, max_size=8), st.booleans())
 def test_an_axis_holds_whatever_is_drawn_on_it_in_its_order(values, zero):
     scale = linear([*values, math.inf, math.nan], 10, 210, zero=zero)
@@ -67,6 +68,7 @@ def test_an_axis_holds_whatever_is_drawn_on_it_in_its_order(values, zero):
     assert all(10 <= at <= 210 for at in places)
 
 
+@QUICK
 @given(st.lists(st.floats(1e-6, 1e9), min_size=1, max_size=8))
 def test_times_lie_from_nothing_or_by_their_ratios_and_no_tick_lies_beside_the_axis(values):
     scale = positive(values, 0, 100)
@@ -80,6 +82,7 @@ def test_times_lie_from_nothing_or_by_their_ratios_and_no_tick_lies_beside_the_a
     assert len({number(tick) for tick in ticks}) == len(ticks)
 
 
+@QUICK
 @given(FINITE, st.floats(1e-3, 1e6))
 def test_ticks_are_at_equal_steps_and_few(low, width):
     ticks = Scale(low=low, high=low + width, start=0, end=1).ticks()
@@ -89,6 +92,7 @@ def test_ticks_are_at_equal_steps_and_few(low, width):
     assert f"{steps[0]:.0e}"[0] in "125"
 
 
+@QUICK
 @given(st.lists(st.tuples(st.floats(0.1, 50), st.floats(-9, 3)), min_size=2, max_size=9))
 def test_on_the_front_dearer_lies_to_the_right_and_worse_below(pairs):
     points = [point(f"c{i}", "PASS", cost, gain) for i, (cost, gain) in enumerate(pairs)]
@@ -168,6 +172,7 @@ def test_no_latency_is_no_figure():
     assert list(speed_figures(report(timings=()))) == []
 
 
+@QUICK
 @given(st.lists(st.floats(0.01, 5000), min_size=6, max_size=6, unique=True).map(sorted))
 def test_the_parts_of_a_latency_lie_in_the_order_of_their_times(times):
     p5, p25, p50, p75, p95, p99 = times
@@ -239,6 +244,7 @@ def test_each_variant_is_a_bar_in_points_and_what_was_not_measured_is_none():
         assert ablation_figure(nothing) == ""
 
 
+@QUICK
 @given(FINITE, st.floats(0, 100), st.floats(0, 100))
 def test_a_bar_ends_inside_its_interval(value, down, up):
     bar = Bar(name="a", value=value, low=value - down, high=value + up)

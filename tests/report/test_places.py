@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from tests.report.conftest import EVIL, compared, place_line
+from tests.report.conftest import EVIL, QUICK, compared, place_line
 from tests.report.test_terminal import PAIRED, finding, verdict
 
 from surefoot.core.evidence import Budget
@@ -24,7 +24,7 @@ def lines_of(comparisons, verdicts=(), tests=None, **more):
     return place_lines({"comparisons": comparisons, **more}, verdicts, plan)
 
 
-@settings(deadline=None)  # the first call loads scipy
+@QUICK
 @given(st.integers(0, 200), st.integers(0, 200), st.integers(400, 3000))
 def test_a_difference_is_won_minus_lost_over_all_rows_and_lies_in_its_interval(lost, won, n):
     (line,) = lines_of([compared(lost=lost, won=won, n=n)])
@@ -195,6 +195,7 @@ def test_what_has_no_interval_says_so(baseline, value, words):
     assert shown_change(line) == words
 
 
+@QUICK
 @given(st.floats(-1, 1), st.sampled_from(["accuracy", "log_loss"]))
 def test_a_change_always_has_a_sign_and_never_that_of_a_negative_nothing(value, metric):
     words = change_text(value, metric)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.report.conftest import EVIL
+from tests.report.conftest import EVIL, QUICK
 
 from surefoot.report.reproduce import fingerprints, reproduce_lines
 
@@ -34,6 +34,7 @@ def test_without_versions_nothing_is_installed(made):
     assert lines[0].startswith("surefoot verify run ")
 
 
+@QUICK
 @given(TEXTS, TEXTS)
 def test_whatever_a_bundle_calls_a_library_is_one_word_of_the_shell(name, version):
     line = reproduce_lines({"libraries": {name: version, "numpy": "2"}}, Path("run"))[0]
@@ -50,6 +51,7 @@ def test_a_version_cannot_run_a_command(version):
     assert f"'numpy=={version}'" in line
 
 
+@QUICK
 @given(TEXTS)
 def test_a_bundle_may_be_called_anything(name):
     path = Path("runs") / name
