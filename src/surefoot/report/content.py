@@ -317,7 +317,7 @@ def _front(
         cost="median milliseconds a call" if timed else "MB",
         gain=f"{quantity}, candidate minus baseline{unit}, {where}",
         limit=scale * limits.pop() if held and len(limits) == 1 else None,
-        points=tuple(_scaled(p, scale) for p in _marked(points, rises)),
+        points=tuple(_scaled(p, scale) for p in _marked(points, rises=rises)),
     )
 
 
@@ -351,7 +351,7 @@ def _scaled(point: FrontPoint, scale: float) -> FrontPoint:
     return replace(point, **ends)
 
 
-def _marked(points: Sequence[FrontPoint], rises: bool) -> Iterator[FrontPoint]:
+def _marked(points: Sequence[FrontPoint], *, rises: bool) -> Iterator[FrontPoint]:
     """Points, with those that no other one beats in both measured numbers marked."""
     sign = 1 if rises else -1
     for p in points:
