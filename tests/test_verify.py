@@ -406,7 +406,6 @@ ODD = [
     lambda data: data["verdicts"][0].pop("use"),
     lambda data: data.update(rows=[1, 2]),
     lambda data: data.update(memory=3),
-    lambda data: data.update(classes=["ash"]),
     lambda data: data.update(evidence="hashed"),
     lambda data: data["checks"][0].update(check="no_such_check"),
 ]

@@ -13,8 +13,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from surefoot.bundle import check_files, read_environment, read_manifest, read_verdict_json
-from surefoot.bundle.encode import decode_verdict
+from surefoot.bundle import (
+    bundle_of,
+    check_files,
+    read_environment,
+    read_manifest,
+    read_verdict_json,
+)
 from surefoot.bundle.environment import changes, environment
 from surefoot.bundle.evidence import Recorded, recorded
 from surefoot.bundle.hide import hidden_by
@@ -78,7 +83,7 @@ def verify(bundle: Path, wanted: Wanted, progress: Progress | None = None) -> Ve
     if faults:
         return Verification(faults=faults, files=len(manifest))
     data = read_verdict_json(bundle)
-    told = tuple(map(decode_verdict, data["verdicts"]))
+    told = bundle_of(bundle, data).verdicts
     said = recorded(bundle, data)
     claims = claims_of_files(bundle, said)
     found = Verification(

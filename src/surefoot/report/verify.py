@@ -58,8 +58,8 @@ def verification_exit_code(found: Verification) -> int:
 
 def _summary(found: Verification) -> str:
     if found.faults:
-        s = "" if len(found.faults) == 1 else "s"
-        return f"NOT INTACT  {len(found.faults):,} file{s} of the bundle are not as it was written"
+        what = "file of the bundle is" if len(found.faults) == 1 else "files of the bundle are"
+        return f"NOT INTACT  {len(found.faults):,} {what} not as it was written"
     code = verification_exit_code(found)
     counts = Counter(claim.status for claim in found.claims)
     word = {0: "REPRODUCED", 1: "DIFFERS", 3: "NOT RUN"}[code]
@@ -71,7 +71,7 @@ def _summary(found: Verification) -> str:
 
 
 def _fault(fault: Fault) -> str:
-    why = f": {fault.why}" if fault.why else ""
+    why = f": {printable(fault.why)}" if fault.why else ""
     return f"{fault.what}: {printable(fault.file)}{why}"
 
 
