@@ -72,13 +72,13 @@ def test_half_a_character_is_read_as_python_reads_it():
 
 @pytest.mark.parametrize("raw", [b"\xff\xff", b'["\x80"]', b'{"a": "\xe9"}'])
 def test_bytes_that_are_no_text_are_a_value_error(raw):
-    with pytest.raises(ValueError, match="decode|codec"):
+    with pytest.raises(ValueError, match=r"decode|codec"):
         from_json(raw)
 
 
 @pytest.mark.parametrize("end", ['"', '"\\', '"\\"', '"a\\\\'])
 def test_a_text_without_an_end_is_no_json(end):
-    with pytest.raises(ValueError, match="Unterminated|Invalid"):
+    with pytest.raises(ValueError, match=r"Unterminated|Invalid"):
         from_json(f"[{'[], ' * DEEPEST}{end}")
 
 
