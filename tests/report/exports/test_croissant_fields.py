@@ -24,22 +24,13 @@ def table(name, role="test", **changes):
     return DataUsed(name=name, role=role, **(told | changes))
 
 
-def refs(part):
-    """All ids that are made, and all that are named."""
-    made, named = [], []
+def parts_of(part):
+    """Every table in a table or list, itself among them."""
     if isinstance(part, dict):
-        if "@type" in part and "@id" in part:
-            made.append(part["@id"])
-        elif set(part) == {"@id"}:
-            named.append(part["@id"])
-        for inner in part.values():
-            for mine, theirs in zip((made, named), refs(inner), strict=True):
-                mine += theirs
-    elif isinstance(part, list):
-        for inner in part:
-            for mine, theirs in zip((made, named), refs(inner), strict=True):
-                mine += theirs
-    return made, named
+        yield part
+    for inner in part.values() if isinstance(part, dict) else part:
+        if isinstance(inner, dict | list):
+            yield from parts_of(inner)
 
 
 def test_every_reference_leads_to_an_id_that_there_is_once(release):
@@ -47,7 +38,10 @@ def test_every_reference_leads_to_an_id_that_there_is_once(release):
     for data in ((), sets):
         told = meta(release, *data)
         del told["@context"]
-        made, named = refs(told)
+        tables = list(parts_of(told))
+        made = [part["@id"] for part in tables if {"@id", "@type"} <= set(part)]
+        named = [part["@id"] for part in tables if set(part) == {"@id"}]
+        assert named
         assert len(set(made)) == len(made)
         assert set(named) <= set(made)
 
@@ -123,9 +117,7 @@ def test_hostile_names_keep_their_way_to_the_column_and_are_plain_elsewhere(rele
     assert json.loads(path.removeprefix("$[").removesuffix("]")) == HOSTILE
     names = [told["name"], told["distribution"][0]["name"], told["recordSet"][1]["name"]]
     for name in [*names, field["@id"].replace("/", "")]:
-        assert set(name) <= set(
-            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
-        )
+        assert set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 
 
 @pytest.mark.parametrize("path", ["a\0b.csv", "gone.csv", ".", "x" * 5000])
