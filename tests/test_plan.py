@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from surefoot.core.errors import PlanError
 from surefoot.plan import read_plan, step
-from surefoot.plan.read import _set
+from surefoot.plan.read import set_key
 from surefoot.plan.typed import typed
 
 GOOD = """
@@ -307,7 +307,7 @@ toml = st.recursive(
 )  # fmt: skip
 def test_no_value_anywhere_breaks_the_reader(key, value):
     tables = tomllib.loads(GOOD)
-    assert not list(_set(tables, f"{key}=0"))
+    assert not list(set_key(tables, f"{key}=0"))
     place = tables
     *parents, last = (int(p) if p.isdigit() else p for p in re.findall(r"\w+", key))
     for part in parents:

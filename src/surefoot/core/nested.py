@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ BLOCK = 1 << 20
 STEPS = np.zeros(256, np.int8)
 STEPS[[ord("["), ord("{")]] = 1
 STEPS[[ord("]"), ord("}")]] = -1
+TEXT = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+"""A text of JSON, or one that has no end; brackets in it are no depth, whichever way they turn."""
 
 
 def from_json(text: str | bytes) -> Any:
@@ -28,14 +31,16 @@ def from_json(text: str | bytes) -> Any:
         ValueError: It is no JSON.
         RecursionError: It is nested too deeply.
     """
-    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    if raw.count(b"[") + raw.count(b"{") > DEEPEST and _depth(raw) > DEEPEST:
+    if isinstance(text, bytes):
+        text = text.decode(json.detect_encoding(text), "surrogatepass")
+    if text.count("[") + text.count("{") > DEEPEST and _depth(text) > DEEPEST:
         raise RecursionError(f"JSON is nested more than {DEEPEST} deep")
     return json.loads(text)
 
 
-def _depth(raw: bytes) -> int:
-    """How deep brackets stand inside each other; those in texts count, which makes it no less."""
+def _depth(text: str) -> int:
+    """How deep brackets stand inside each other, those in texts left out."""
+    raw = TEXT.sub("", text).encode("utf-8", "surrogatepass")
     depth = deepest = 0
     for start in range(0, len(raw), BLOCK):
         codes = np.frombuffer(raw, np.uint8, count=min(BLOCK, len(raw) - start), offset=start)

@@ -20,7 +20,8 @@ def within(folder: Path, *names: str) -> Path:
     path = folder.joinpath(*names)
     try:
         inside = path.resolve().is_relative_to(folder.resolve())
-    except (OSError, ValueError, RuntimeError) as error:  # a NUL in a name, a ring of links
+        path.exists()  # raises for what no file can be called
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL, a ring of links, a long name
         raise BundleError(f"names no file: {error}", where=str(folder)) from error
     if not inside:
         raise BundleError(

@@ -55,7 +55,7 @@ def diff_bundles(then: Path, now: Path) -> Diff:
             latencies=latency_moves(old.told, new.told, machine=machine),
             incompatible=(f"the task was {kinds[0]} and is {kinds[1]}",) if other_task else (),
         )
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, StopIteration) as error:
         raise BundleError(
             f"one is not as surefoot writes it: {type(error).__name__}: {error}",
             where=f"{then}, {now}",

@@ -33,8 +33,9 @@ def plan_of(resolved: Mapping[str, Any], folder: Path, text: str) -> Plan:
     try:
         tables = {"budget": resolved["budgets"]}
         tables |= {key: resolved[key] for key in ("task", "model", "evaluate")}
-        if resolved.get("search"):
-            tables["search"] = resolved["search"]
+        for key in ("search", "serve"):
+            if resolved.get(key):
+                tables[key] = resolved[key]
         file, broken = typed(copy.deepcopy(tables))
         if broken:
             raise _odd("; ".join(broken.values()))
@@ -51,6 +52,7 @@ def plan_of(resolved: Mapping[str, Any], folder: Path, text: str) -> Plan:
             budgets=tuple(file.budget),
             search=file.search,
             search_steps=tuple(files_at(_call(c), folder) for c in resolved["search_steps"]),
+            serve=file.serve,
             text=text,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -105,7 +105,9 @@ def _explain(place: Place, problem: str, found: Any) -> str:
     if isinstance(found, dict) and _holds_tables(kind):
         return f"{key}: there may be several; write [[{key}]]"
     if problem == "literal_error":
-        return f"{key}: '{found}' is not allowed; {nearest(str(found), typing.get_args(kind))}"
+        return (
+            f"{key}: '{found}' is not allowed; {nearest(str(found), typing.get_args(_bare(kind)))}"
+        )
     return f"{key}: should be {plugins.in_words(kind)}, found {found!r}"
 
 
@@ -149,7 +151,9 @@ def _kind_at(place: Place) -> Any:
 
 def _bare(kind: Any) -> Any:
     """`T` of `T | None` and of `T | Other`."""
-    return typing.get_args(kind)[0] if isinstance(kind, types.UnionType) else kind
+    # A union with a Literal is one of `typing`, whichever way it is written.
+    union = isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union
+    return typing.get_args(kind)[0] if union else kind
 
 
 def _keys(kind: Any) -> list[str]:

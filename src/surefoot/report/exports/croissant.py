@@ -92,9 +92,10 @@ def _file(used: DataUsed, folder: Path | None) -> dict[str, Any]:
         try:
             with path.open("rb") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a path of others may hold a NUL
             fix = "--set data=FOLDER names the folder of the plan"
-            raise DataError(f"{error.strerror}", where=str(path), fix=fix) from error
+            why = error.strerror if isinstance(error, OSError) else error
+            raise DataError(f"{why}", where=printable(str(path)), fix=fix) from error
         known = {"contentSize": f"{path.stat().st_size} B", "sha256": digest}
     return {
         "@type": "cr:FileObject",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from surefoot.core.printable import printable
 from surefoot.core.release import DataUsed, Export, Figure, Release, Shipped
@@ -116,7 +117,7 @@ def _libraries(environment: Mapping[str, Any]) -> list[dict[str, Any]]:
             "bom-ref": f"library:{name}",
             "name": name,
             "version": str(version),
-            "purl": f"pkg:pypi/{name}@{str(version).replace('+', '%2B')}",
+            "purl": f"pkg:pypi/{quote(name, safe='')}@{quote(str(version), safe='')}",
         }
         for name, version in known.items()
         if name != "surefoot"

@@ -18,6 +18,7 @@ _ENDS: dict[str, tuple[float, float | None]] = {
     "accuracy": (0.0, 1.0),
     "macro_f1": (0.0, 1.0),
     "auc": (0.0, 1.0),
+    "out_of_scope_auc": (0.0, 1.0),
     "ece": (0.0, 1.0),
 }
 _ENDS |= {"aurc": (0.0, 1.0), "brier": (0.0, 2.0), "log_loss": (0.0, None)}

@@ -77,7 +77,9 @@ def _described(release: Release) -> dict[str, Any]:
         "flavors": {
             "onnx": {
                 "data": model.file,
-                "onnx_version": str(release.environment["libraries"].get("onnx") or "unknown"),
+                "onnx_version": str(
+                    release.environment.get("libraries", {}).get("onnx") or "unknown"
+                ),
                 "providers": ["CPUExecutionProvider"],
             }
         },
@@ -165,13 +167,16 @@ def _log_file(client: Any, run: str, name: str, content: str | Path) -> None:
 
 def _check_reached(uri: str) -> None:
     """Say at once that nobody answers; MLflow's own retries take minutes to."""
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError as error:
+        raise PluginError(f"is no address: {error}", where=uri) from error
     if parts.scheme not in ("http", "https"):
         raise PluginError("is no http address of an MLflow server", where=uri)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         socket.create_connection((parts.hostname or "", port), timeout=10).close()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter: a name that no host can have
         raise PluginError(
             f"no MLflow server answers: {error}", where=uri, fix="start it, or correct tracking_uri"
         ) from error

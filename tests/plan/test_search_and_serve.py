@@ -1,0 +1,133 @@
+"""What is wrong with [search] and [serve], each problem with its exact key."""
+
+from __future__ import annotations
+
+import pytest
+
+from surefoot.core.errors import PlanError
+from surefoot.plan import read_plan
+
+PLAN = """
+[task]
+kind = "text-classification"
+test.main = { use = "csv", path = "test.csv", text = "body", label = "intent" }
+train = { use = "csv", path = "test.csv", text = "body", label = "intent" }
+[model]
+path = "model.onnx"
+[evaluate]
+slices = { short = "length(body) < 40", shouted = "body = upper(body)" }
+[[candidate]]
+name = "int8"
+steps = ["quantize_dynamic"]
+[[budget]]
+quantity = "accuracy"
+max_drop = 0.01
+"""
+
+
+@pytest.fixture
+def problems(tmp_path):
+    for name in ("test.csv", "model.onnx", "scores.csv"):
+        (tmp_path / name).touch()
+
+    def find(*overrides, text=PLAN):
+        (tmp_path / "p.toml").write_text(text)
+        try:
+            read_plan(tmp_path / "p.toml", overrides)
+        except PlanError as error:
+            return list(error.problems)
+        return []
+
+    return find
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("search.minutes=0.0", "search.minutes: must be above 0, found 0.0"),
+        ("search.minutes=-1.0", "search.minutes: must be above 0, found -1.0"),
+        ("search.minutes=nan", "search.minutes: must be above 0, found nan"),
+        ("search.minutes=inf", "search.minutes: must be above 0 and finite, found inf"),
+        ("search.minutes=10081.0", "search.minutes: must be at most 10,080, found 10081"),
+        ("search.worth=1.0", "search.worth: must be at least 0 and below 1, found 1.0"),
+        ("search.worth=-0.1", "search.worth: must be at least 0 and below 1, found -0.1"),
+        ("search.worth=nan", "search.worth: must be at least 0 and below 1, found nan"),
+        ("search.finalists=0", "search.finalists: must be 1 to 20, found 0"),
+        ("search.finalists=21", "search.finalists: must be 1 to 20, found 21"),
+        (
+            'search.steps=["quantise_dynamic"]',
+            "search.steps[0].use: no step called 'quantise_dynamic';"
+            " did you mean 'quantize_dynamic'?",
+        ),
+        (
+            'search.steps=["drop_layers",{use="refit_head",row=1}]',
+            "search.steps[1].row: unknown option of step 'refit_head'; did you mean 'rows'?",
+        ),
+        (
+            'search.steps=["refit_head","drop_layers","refit_head"]',
+            "search.steps[2]: 'refit_head' is given twice; leave one out",
+        ),
+        (
+            'search.steps=[{use="distill_static",outputs="score.csv"}]',
+            "search.steps[0].outputs: no such file: 'score.csv'; did you mean 'scores.csv'?",
+        ),
+        ("search.steps=[{}]", "search.steps[0].use: missing; known: "),
+    ],
+)
+def test_each_slip_of_a_search_is_one_problem(problems, change, said):
+    (found,) = problems(change)
+    assert found.startswith(said)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["search.minutes=10080.0", "search.worth=0.0", "search.finalists=20", 'search.steps=[]',
+     'search.steps=["drop_layers"]', 'search.steps=[{use="distill_static",outputs="scores.csv"}]'],
+)  # fmt: skip
+def test_what_lies_at_the_edge_is_taken_and_the_grammar_gives_what_a_step_needs(problems, change):
+    assert problems(change) == []
+
+
+def test_a_search_needs_rows_that_no_verdict_sees(problems):
+    text = "\n".join(line for line in PLAN.splitlines() if not line.startswith("train"))
+    said = "search: needs rows to choose on that no verdict sees; name task.train"
+    assert problems("search.minutes=1.0", text=text) == [said]
+    own = 'task.selection={use="csv",path="test.csv",text="body",label="intent"}'
+    assert problems("search.minutes=1.0", own, text=text) == []
+
+
+@pytest.mark.parametrize("key", ["max_error_over_fallback", "delta"])
+@pytest.mark.parametrize("value", ["0.0", "1.0", "-0.5", "nan", "inf", "2.0"])
+def test_a_share_that_is_none_is_refused(problems, key, value):
+    found = problems(f"serve.{key}={value}")
+    assert found == [f"serve.{key}: must be above 0 and below 1, found {float(value)}"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ('serve.candidate="int4"', "serve.candidate: no candidate 'int4'; did you mean 'int8'?"),
+        ('serve.slices=["shot"]', "serve.slices[0]: no slice 'shot'; did you mean 'short'?"),
+        (
+            'serve.slices=["short","zzz"]',
+            "serve.slices[1]: no slice 'zzz'; known: short, shouted",
+        ),
+        ('serve.fallback="nobody"', "serve.fallback: 'nobody' is not allowed; known: abstain, bas"),
+    ],
+)
+def test_each_slip_of_what_is_served_is_one_problem(problems, change, said):
+    (found,) = problems(change)
+    assert found.startswith(said)
+
+
+def test_all_slips_are_said_at_once(problems):
+    found = problems("serve.delta=0.0", 'serve.candidate="x"', "search.worth=2.0")
+    # A search may still give a candidate of that name.
+    assert [line.partition(":")[0] for line in found] == ["search.worth", "serve.delta"]
+
+
+def test_a_slice_of_a_plan_without_slices_is_met_with_where_to_name_one(problems):
+    text = "\n".join(line for line in PLAN.splitlines() if not line.startswith("slices"))
+    assert problems('serve.slices=["short"]', text=text) == [
+        "serve.slices[0]: no slice 'short'; name it under evaluate.slices"
+    ]
