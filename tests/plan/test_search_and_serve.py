@@ -81,7 +81,7 @@ def test_each_slip_of_a_search_is_one_problem(problems, change, said):
 
 @pytest.mark.parametrize(
     "change",
-    ["search.minutes=10080.0", "search.worth=0.0", "search.finalists=20", 'search.steps=[]',
+    ["search.minutes=10080.0", "search.worth=0.0", "search.finalists=20", "search.steps=[]",
      'search.steps=["drop_layers"]', 'search.steps=[{use="distill_static",outputs="scores.csv"}]'],
 )  # fmt: skip
 def test_what_lies_at_the_edge_is_taken_and_the_grammar_gives_what_a_step_needs(problems, change):
