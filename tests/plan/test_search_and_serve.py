@@ -56,8 +56,10 @@ def problems(tmp_path):
         ("search.finalists=21", "search.finalists: must be 1 to 20, found 21"),
         (
             'search.steps=["quantise_dynamic"]',
-            "search.steps[0].use: no step called 'quantise_dynamic';"
-            " did you mean 'quantize_dynamic'?",
+            (
+                "search.steps[0].use: no step called 'quantise_dynamic';"
+                " did you mean 'quantize_dynamic'?"
+            ),
         ),
         (
             'search.steps=["drop_layers",{use="refit_head",row=1}]',
