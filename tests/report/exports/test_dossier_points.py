@@ -1,4 +1,4 @@
-"""The dossier point by point: what each answer says, and what is left out where nothing is known."""
+"""The dossier point by point: what each answer says, and what is left out where it is unknown."""
 
 from __future__ import annotations
 
