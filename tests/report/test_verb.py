@@ -70,7 +70,7 @@ def test_what_cannot_be_is_one_clear_line(cli, run, arguments, message):
 
 
 @pytest.mark.parametrize("name", ["verdict.json", "plan.json", "environment.json"])
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 99}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 99}', '{"libraries": [1]}'])
 def test_a_broken_bundle_is_one_clear_line(cli, run, name, content):
     (run / "bundle" / name).write_text(content)
     said = cli("report", "--format", "plain")

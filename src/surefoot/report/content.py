@@ -161,7 +161,7 @@ def read_content(folder: Path, *, shown: Path | None = None) -> Content:
     data = read_verdict_json(folder)
     bundle = bundle_of(folder, data)
     plan, made = _plan(folder), read_environment(folder)
-    if not isinstance(made, dict):
+    if not isinstance(made, dict) or not isinstance(made.get("libraries") or {}, dict):
         raise BundleError("environment.json is not as surefoot writes it", where=str(folder))
     first = best(bundle.verdicts, data["costs"])
     waived = waived_of(data, bundle.verdicts, folder)
