@@ -27,6 +27,7 @@ EPOCHS, BATCH, PEAK, SEED = 20, 128, 0.2, 0
 SELECTION, HELD_OUT = 4_000, 5_000
 """Rows for selection, and rows for selection and calibration together."""
 PLAN = Path(__file__).with_name("refinery_fashion.toml")
+RECIPE = Path(__file__).with_name("refinery_fashion_recipe.toml")
 
 
 class Block(nn.Module):
@@ -143,7 +144,7 @@ def export(model: nn.Module, target: Path) -> None:
 
 
 def main(folder: str) -> None:
-    """Write FOLDER/data, FOLDER/resnet.pt2 and FOLDER/surefoot.toml."""
+    """Write FOLDER/data, FOLDER/resnet.pt2 and the two plans beside it."""
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
     out = Path(folder)
@@ -156,6 +157,7 @@ def main(folder: str) -> None:
         print(f"{name}: {accuracy(model, *read_data(out / 'data' / f'{name}.npz')):.4f}")
     export(model, out / "resnet.pt2")
     shutil.copyfile(PLAN, out / "surefoot.toml")
+    shutil.copyfile(RECIPE, out / "recipe.toml")
 
 
 if __name__ == "__main__":

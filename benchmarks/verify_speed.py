@@ -21,7 +21,7 @@ from surefoot.bundle import check_files
 from surefoot.core.hashing import hash_file
 
 FILES, SIZE = 250, 4_000_000
-ROUNDS = 5
+ROUNDS = 3
 
 
 def main() -> None:

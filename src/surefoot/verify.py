@@ -13,8 +13,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from surefoot.bundle import check_files, read_environment, read_manifest, read_verdict_json
-from surefoot.bundle.encode import decode_verdict
+from surefoot.bundle import (
+    bundle_of,
+    check_files,
+    read_environment,
+    read_manifest,
+    read_verdict_json,
+)
 from surefoot.bundle.environment import changes, environment
 from surefoot.bundle.evidence import Recorded, recorded
 from surefoot.bundle.hide import hidden_by
@@ -38,6 +43,7 @@ from surefoot.evaluate import measure_latency
 from surefoot.plan.resolved import plan_of
 from surefoot.store import Store
 
+UNTIMED = "no latency was measured here"
 CLOCK = timedelta(minutes=10)
 """So far may two clocks be apart."""
 LOADED = "it was measured under load, which is not repeated: run the plan for that"
@@ -77,7 +83,7 @@ def verify(bundle: Path, wanted: Wanted, progress: Progress | None = None) -> Ve
     if faults:
         return Verification(faults=faults, files=len(manifest))
     data = read_verdict_json(bundle)
-    told = tuple(map(decode_verdict, data["verdicts"]))
+    told = bundle_of(bundle, data).verdicts
     said = recorded(bundle, data)
     claims = claims_of_files(bundle, said)
     found = Verification(
@@ -154,11 +160,11 @@ def _clock(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_cell(cell: CellDrift, floor: Repeat | None = None) -> Claim:
-    """The accuracy of one cell."""
+    """The answers of one cell, and what accuracy they come to."""
     claim = Claim(
         basis="again",
         candidate=cell.candidate,
-        subject=f"accuracy on {cell.place}",
+        subject=f"answers on {cell.place}",
         status="NOT RUN",
         why=cell.reason,
     )
@@ -197,7 +203,7 @@ class _Work:
             yield from not_run("again", self.told, why)
             return
         here = {candidate.name for candidate in again.candidates}
-        loads = self._latencies(again)
+        loads, untimed = self._latencies(again)
         sizes = {candidate.name: candidate.model.size_bytes for candidate in again.candidates}
         said = self.said
         if again.task is not None:
@@ -213,6 +219,7 @@ class _Work:
             pairs = zip(verdict.findings, now[verdict.candidate], strict=True)
             for finding, other in pairs:
                 why = self._idle(verdict.candidate, finding, again, here, timed)
+                why = untimed if why == UNTIMED and untimed else why
                 yield _of_finding(verdict.candidate, finding, other, why)
 
     def _idle(
@@ -231,22 +238,22 @@ class _Work:
         if finding.budget.quantity == "size_mb":
             return ""
         if finding.budget.quantity in TIMED:
-            return "" if name in timed else "no latency was measured here"
+            return "" if name in timed else UNTIMED
         return f"{finding.budget.quantity} is not measured again: run the plan for that"
 
-    def _latencies(self, again: Again) -> tuple[LoadProfile, ...]:
-        """Latencies of the models at hand, at the batch sizes that a budget speaks of."""
+    def _latencies(self, again: Again) -> tuple[tuple[LoadProfile, ...], str]:
+        """Latencies of the models at hand, where a budget speaks of them; or why there are none."""
         timed = [b for b in self.said.budgets if b.quantity in TIMED and b.load is None]
         first = self.said.data["rows"]
         if not timed or len(again.candidates) < 2 or again.task is None:
-            return ()
+            return (), UNTIMED
         name = next(iter(first), "")
         if name not in again.task.test or again.candidates[0].name != self.said.baseline:
-            return ()
+            return (), "the rows or the baseline are not at hand"
         settings = self.plan.evaluate.latency
         batches = [size for size in settings.batch if size in {b.batch for b in timed}]
         try:
-            return measure_latency(
+            found = measure_latency(
                 again.candidates,
                 again.task.test[name],
                 Store(self.out, "latency"),
@@ -254,8 +261,8 @@ class _Work:
                 self.watch,
             )
         except SurefootError as error:
-            self.watch.note(f"latencies were not measured: {error}")
-            return ()
+            return (), str(error)
+        return found, ""
 
     def from_scratch(self, again: Again) -> Iterator[Claim]:
         """The winner, made anew from its recipe: the same to the last bit, or in effect."""

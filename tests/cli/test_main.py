@@ -74,7 +74,7 @@ def test_the_version_is_that_of_the_package(cli):
         (("rnu",), "no verb 'rnu'; did you mean 'run'?"),
         (
             ("xyz",),
-            "no verb 'xyz'; known: compare, demo, evaluate, flips, gate, init, list, power, run",
+            "no verb 'xyz'; known: card, cascade, compare",
         ),
         (("--jsn",), "No such option"),
         (("run", "--jsn"), "did you mean one of: '--json'"),

@@ -449,6 +449,7 @@ def test_other_formats_and_missing_environments_are_refused(then, now, told):
         ("verdict.json", lambda d: d["comparisons"][0].pop("metric") and d),
         ("verdict.json", lambda d: d["candidates"][1].update(name="../../etc") or d),
         ("plan.json", lambda d: [d]),
+        ("plan.json", lambda d: d["budgets"][0].update(max_drop="much") or d),
         ("plan.json", lambda d: d | {"task": 7}),
     ],
 )

@@ -8,10 +8,20 @@ import shutil
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
+from surefoot.bundle.encode import encode
+from surefoot.core.estimate import Estimate
+from surefoot.core.evidence import Paired
 from surefoot.plan import read_plan
+from surefoot.report.content import Content, Front
+from surefoot.report.gallery import Gallery
+from surefoot.report.places import PlaceLine
+from surefoot.report.tables import as_table
 from surefoot.run import run_plan
 
+QUICK = settings(deadline=None, max_examples=40)
+"""For properties: what a first call loads takes its time, and a machine may be busy."""
 EVIL = "<script>alert(1)</script>"
 CLASSES = (EVIL, "=cmd|' /C calc'!A0", "\u202etxt.exe & \x1b[31mred")
 """Markup, a formula, a mark that turns the direction of text, a control sequence."""
@@ -101,3 +111,38 @@ def _write(path, weight, seed):
         for i, (row, answer) in enumerate(zip(inputs.tolist(), answers.tolist(), strict=True)):
             name = f"{EVIL}|@all `{i}`"
             writer.writerow([name, *row, CLASSES[answer], i // 5])
+
+
+def compared(**changes):
+    """One entry of `comparisons` in verdict.json, as the writer makes it."""
+    known = {
+        "candidate": "int8", "dataset": "main", "slice": None, "metric": "accuracy", "n": 1000,
+        "lost": 30, "won": 10, "other": 5, "baseline": 0.9, "value": 0.88,
+    }  # fmt: skip
+    return encode(Paired(**known | changes))
+
+
+def place_line(value=-0.02, low=-0.03, high=-0.01, **changes):
+    """One candidate in one place; without a value there is no interval either."""
+    ends = {"value": value, "low": low, "high": high, "level": 0.95, "n": 1000}
+    known = {
+        "candidate": "int8", "metric": "accuracy", "dataset": "main", "shift": "", "severity": 0.0,
+        "slice": None, "n": 1000, "lost": 30, "won": 10, "baseline": 0.9, "value": 0.88,
+        "delta": None if value is None else Estimate(**ends, method="Tango score"),
+        "outcome": None,
+    }  # fmt: skip
+    return PlaceLine(**known | changes)
+
+
+def report(**changes):
+    """What a report says of a run that measured next to nothing: one candidate, one budget."""
+    known = {
+        "task": "reviews", "kind": "text-classification", "key": "ab12", "candidate": "int8",
+        "baseline": "baseline", "outcome": "PASS", "line": "PASS  int8  1 of 1 budgets",
+        "waivers": as_table("", (), ()), "reasons": (), "doubts": (), "standings": (),
+        "places": (), "front": Front(cost="MB", gain="accuracy", limit=None, points=()),
+        "timings": (), "gallery": Gallery(shown=(), counts={}, places=(), note="none"),
+        "gaps": (), "remarks": (), "environment": {}, "reproduce": (),
+        "data": {"calibration": None},
+    }  # fmt: skip
+    return Content(**known | changes)

@@ -75,7 +75,7 @@ def test_a_broken_bundle_is_one_clear_line(cli, run, name, content):
     (run / "bundle" / name).write_text(content)
     said = cli("report", "--format", "plain")
     if said.code != 0:  # a plan or an environment that says nothing leaves gaps
-        assert said.code == 2
+        assert said.code in (2, 4)  # 4: of another version
         assert str(run.name) in said.err
     assert "Traceback" not in said.err
     assert "internal error" not in said.err

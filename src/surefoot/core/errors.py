@@ -6,7 +6,7 @@
     ├── ModelError           a model file, its tokenizer, its outputs
     ├── PluginError          a plugin that is missing, or breaks its contract
     ├── BundleError          a run folder or a bundle that cannot be read or written
-    │   └── DamageError      a bundle's zip file that is damaged, or made to do harm
+    │   ├── DamageError      a bundle's zip file that is damaged, or made to do harm
     │   └── MismatchError    one in another format, or of other rows than those at hand
     ├── BudgetError          a budget that contradicts itself or that nothing measured
     └── MachineError         this machine cannot judge: too noisy, other instruction set

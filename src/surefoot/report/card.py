@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from surefoot.core.estimate import Estimate
 from surefoot.core.markdown import escaped, markdown_table
 from surefoot.core.release import Figure, Release, Shipped
-from surefoot.report.terminal import UNITS, amount, limit, need
+from surefoot.report.terminal import UNITS, amount, interval, limit, need
 
 _MEANS = {
     "PASS": "Every budget was shown to hold on data like the test sets.",
@@ -128,7 +128,7 @@ def figure_text(figure: Figure) -> str:
     if e.method == "exact":
         return f"{e.value:.4g} {unit}".rstrip()
     if math.isinf(e.low):
-        return f"{e.value:.4g} {unit}".rstrip() + ", no interval can be told"
+        return "too little was measured for an interval"
     if math.isinf(e.high):
         return f"at least {e.low:.3g} {unit}".rstrip() + ": too few calls for an upper end"
     return f"{e.value:.4g} [{e.low:.4g}, {e.high:.4g}] {unit}".rstrip()
@@ -168,6 +168,12 @@ def _limits(release: Release) -> Iterator[str]:
     yield "The verdict holds for data drawn as the test sets were; it says nothing of other data."
     yield from (f"Doubt: {doubt}" for doubt in evidence.get("doubts", ()))
     yield from (f"Warning: {warning}" for warning in evidence["warnings"])
+    for entry in evidence["noise"]:
+        ratio = interval(entry["ratio"])
+        if None in (entry["ratio"]["low"], entry["ratio"]["high"]):
+            yield f"Noise: too few calls at batch {entry['batch']} to tell it."
+            continue
+        yield f"Noise: the baseline took {ratio} x as long as itself at batch {entry['batch']}."
     yield from not_measured(release)
     for what in release.without_interval:
         yield f"{what}: measured, but the bundle holds no interval, so no number is given."

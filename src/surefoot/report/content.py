@@ -312,11 +312,12 @@ def _front(
     quantity = next(iter(drops.values())).budget.quantity if held and drops else metric
     where = "where its budget is most in doubt" if held else "on the first test set"
     scale, unit = (100, ", pp") if quantity in PERCENT else (1, "")
+    rises = next((p.higher_is_better for p in places if p.metric == quantity), True)
     return Front(
         cost="median milliseconds a call" if timed else "MB",
         gain=f"{quantity}, candidate minus baseline{unit}, {where}",
         limit=scale * limits.pop() if held and len(limits) == 1 else None,
-        points=tuple(_scaled(p, scale) for p in _marked(points)),
+        points=tuple(_scaled(p, scale) for p in _marked(points, rises=rises)),
     )
 
 
@@ -350,11 +351,14 @@ def _scaled(point: FrontPoint, scale: float) -> FrontPoint:
     return replace(point, **ends)
 
 
-def _marked(points: Sequence[FrontPoint]) -> Iterator[FrontPoint]:
+def _marked(points: Sequence[FrontPoint], *, rises: bool) -> Iterator[FrontPoint]:
     """Points, with those that no other one beats in both measured numbers marked."""
+    sign = 1 if rises else -1
     for p in points:
         beaten = any(
-            q.cost <= p.cost and q.gain >= p.gain and (q.cost, q.gain) != (p.cost, p.gain)
+            q.cost <= p.cost
+            and sign * (q.gain - p.gain) >= 0
+            and (q.cost, q.gain) != (p.cost, p.gain)
             for q in points
         )
         yield replace(p, on_front=not beaten)

@@ -88,7 +88,7 @@ def shift_plots(places: Sequence[PlaceLine], candidate: str) -> Iterator[Plotted
         sets = list(dict.fromkeys(p.dataset for p in mine if p.shift == shift))
         of = {name: _along(mine, name, shift) for name in sets}
         y_name = f"{metric}, {candidate} minus baseline, {unit}".removesuffix(", ")
-        drawn = sorted(sets, key=lambda name: _lowest(of[name]))[:SERIES]
+        drawn = sorted(sets, key=lambda name: -max(p.may_lose for p in of[name]))[:SERIES]
         rows = [[n, f"{p.severity:g}", shown_change(p), f"{p.n:,}"] for n in sets for p in of[n]]
         more = f" Drawn are the {SERIES} that may have lost most." if len(sets) > SERIES else ""
         yield Plotted(
@@ -101,17 +101,15 @@ def shift_plots(places: Sequence[PlaceLine], candidate: str) -> Iterator[Plotted
                 y_name=y_name,
                 limit=None,
             ),
-            table=as_table(shift, ("test set", "severity", f"difference, {unit}", "n"), rows),
+            table=as_table(
+                shift, ("test set", "severity", f"difference, {unit}".removesuffix(", "), "n"), rows
+            ),
         )
 
 
 def _along(places: Sequence[PlaceLine], dataset: str, shift: str) -> list[PlaceLine]:
     here = [p for p in places if p.dataset == dataset and p.shift in ("", shift)]
     return sorted(here, key=lambda p: p.severity)
-
-
-def _lowest(places: Sequence[PlaceLine]) -> float:
-    return min((p.delta.low for p in places if p.delta is not None), default=0.0)
 
 
 def _series(name: str, places: Sequence[PlaceLine], scale: float) -> Curve:

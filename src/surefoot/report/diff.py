@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -14,6 +15,7 @@ from surefoot.report.terminal import amount, limit, table
 
 WORDS = {0: "MOVED", 1: "WORSE", 3: "UNDECIDED", 4: "NOT COMPARABLE"}
 ORDER = ("worse", "undecided", "better", "moved", "open", "not compared", "same")
+_ONE = "1 budget has the outcome that it had"
 MOST_PLACES = 8
 """Places without a change that are named."""
 
@@ -120,7 +122,7 @@ def _verdicts(moves: Sequence[VerdictMove]) -> list[str]:
             for a, b in zip(old, new, strict=True)
         )
         rows.append([one.candidate, *both])
-    return table(("candidate", "verdict", "model", "MB", "runtime"), rows)
+    return table(("candidate", "verdict", "model", "MB", "runtime"), rows) if rows else []
 
 
 def _budgets(moves: Sequence[BudgetMove]) -> list[str]:
@@ -131,7 +133,8 @@ def _budgets(moves: Sequence[BudgetMove]) -> list[str]:
     ]
     same = len(moves) - len(shown)
     lines = table(("", "candidate", "budget", "then", "now", ""), rows) if rows else []
-    return [*lines, *([f"{same} budgets have the outcome that they had"] if same else [])]
+    said = f"{same} budgets have the outcome that they had" if same > 1 else _ONE
+    return [*lines, *([said] if same else [])]
 
 
 def _finding(finding: Finding | None) -> str:
@@ -181,7 +184,10 @@ def _difference(move: AnswersMove) -> str:
     if found is None:
         return ""
     scale, form, unit = (100, "+.2f", " pp") if move.metric == "accuracy" else (1, "+.3g", "")
-    value, low, high = (f"{scale * x + 0.0:{form}}" for x in (found.value, found.low, found.high))
+    value, low, high = (
+        "none" if math.isinf(x) else f"{scale * x + 0.0:{form}}"
+        for x in (found.value, found.low, found.high)
+    )
     return f"{value}{unit} [{low}, {high}]"
 
 

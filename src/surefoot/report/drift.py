@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from surefoot.core.drift import CellDrift, Drift, Moved
 from surefoot.core.estimate import Estimate
+from surefoot.core.printable import printable
 from surefoot.report.terminal import table
 
 
@@ -88,8 +89,8 @@ def floor_lines(found: Drift) -> Iterator[str]:
     """What each model differs by from itself, a line each."""
     for name, floor in found.floors:
         yield (
-            f"noise floor: asked twice, {name} gave {floor.flips} of {floor.rows:,} rows another"
-            f" answer and moved no probability by more than {floor.largest:.2g}"
+            f"noise floor: asked twice, {printable(name)} gave {floor.flips} of {floor.rows:,} rows"
+            f" another answer and moved no probability by more than {floor.largest:.2g}"
         )
 
 

@@ -43,7 +43,8 @@ def front_table(front: Front) -> Table:
     for i, p in enumerate(front.points):
         high = "none" if math.isinf(p.cost_high) else f"{p.cost_high:.3g}"
         ends = "" if p.cost_low == p.cost_high else f" [{p.cost_low:.3g}, {high}]"
-        change = f"{p.gain:+.3g} [{p.low:+.3g}, {p.high:+.3g}]" if p.outcome else ""
+        low, up = ("none" if math.isinf(v) else f"{v:+.3g}" for v in (p.low, p.high))
+        change = f"{p.gain:+.3g} [{low}, {up}]" if p.outcome else ""
         ahead = "yes" if p.on_front else ""
         rows.append((str(i), p.name, f"{p.cost:.3g}{ends}", change, p.subject, ahead))
     header = ("no.", "candidate", front.cost, "difference", "of", "on the front")

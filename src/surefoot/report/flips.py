@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -137,8 +137,39 @@ def flips_in(
         base, cell = (_cell(bundle / "cells" / who / cell_file(*where)) for who in (baseline, name))
         found.append(_counted(where, base, cell))
         flips += _flips(len(found) - 1, base, cell)
-    flips.sort(key=lambda flip: (KINDS.index(flip.kind), _furthest(flip)))
-    return Flips(candidate=name, baseline=baseline, places=tuple(found), flips=tuple(flips))
+    return Flips(
+        candidate=name, baseline=baseline, places=tuple(found), flips=tuple(furthest_first(flips))
+    )
+
+
+def changed_in(
+    bundle: Path, baseline: str, name: str, places: Sequence[tuple[str, str, float]]
+) -> list[Flip]:
+    """The same without the shares, for who only shows rows.
+
+    Args:
+        bundle: The folder of a bundle.
+        baseline: The baseline's name.
+        name: The candidate.
+        places: Test set, shift and severity of each.
+
+    Raises:
+        BundleError: The bundle lacks the cells.
+    """
+    found: list[Flip] = []
+    for i, where in enumerate(places):
+        base, cell = (_cell(bundle / "cells" / who / cell_file(*where)) for who in (baseline, name))
+        found += _flips(i, base, cell)
+    return furthest_first(found)
+
+
+def furthest_first(flips: Iterable[Flip]) -> list[Flip]:
+    """Lost answers first, then won ones, then others; of each those that moved furthest first.
+
+    Args:
+        flips: In any order.
+    """
+    return sorted(flips, key=lambda flip: (KINDS.index(flip.kind), _furthest(flip)))
 
 
 def inputs_of(

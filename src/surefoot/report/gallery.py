@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.core.errors import BundleError
-from surefoot.report.flips import KINDS, Flips, Kind, flips_in
+from surefoot.report.flips import KINDS, Flip, Kind, changed_in
 from surefoot.report.places import PlaceLine
 
 PLACES = 3
@@ -73,23 +73,23 @@ def gallery(
         note = "which answers changed is not told: the evidence is hashed"
         return Gallery(shown=(), counts={}, places=names, note=note)
     try:
-        found = flips_in(folder, data["candidates"][0]["name"], candidate, here)
+        found = changed_in(folder, data["candidates"][0]["name"], candidate, here)
     except (BundleError, KeyError):
         note = "the bundle does not tell which answers changed: it lacks the cells"
         return Gallery(shown=(), counts={}, places=names, note=note)
     return Gallery(
-        shown=tuple(_shown(found)),
-        counts={kind: len(found.of(kind)) for kind in KINDS},
+        shown=tuple(_shown(found, names)),
+        counts={kind: sum(flip.kind == kind for flip in found) for kind in KINDS},
         places=names,
         note="the rows' own inputs are not shown: surefoot flips does that, where the data are",
     )
 
 
-def _shown(flips: Flips) -> list[Shown]:
+def _shown(flips: Sequence[Flip], names: Sequence[str]) -> list[Shown]:
     return [
         Shown(
             kind=kind,
-            where=flips.places[flip.place].name,
+            where=names[flip.place],
             id=flip.id,
             label=flip.label,
             before=flip.before,
@@ -97,5 +97,5 @@ def _shown(flips: Flips) -> list[Shown]:
             moved=flip.moved,
         )
         for kind in KINDS
-        for flip in flips.of(kind)[:EACH]
+        for flip in [one for one in flips if one.kind == kind][:EACH]
     ]

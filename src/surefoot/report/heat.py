@@ -141,12 +141,11 @@ def _left_out(count: int) -> str:
 
 def _room(places: Iterable[PlaceLine], name: Any, most: int) -> list[str]:
     """The names in their order; where there are too many, those that may have lost most."""
-    lowest: dict[str, float] = {}
+    loss: dict[str, float] = {}
     for p in places:
-        low = 0.0 if p.delta is None else p.delta.low
-        lowest[name(p)] = min(low, lowest.get(name(p), 0.0))
-    kept = set(sorted(lowest, key=lowest.__getitem__)[:most])
-    return [one for one in lowest if one in kept]
+        loss[name(p)] = max(p.may_lose, loss.get(name(p), 0.0))
+    kept = set(sorted(loss, key=loss.__getitem__, reverse=True)[:most])
+    return [one for one in loss if one in kept]
 
 
 def _shades(places: Sequence[PlaceLine], data: Mapping[str, Any]) -> Any:

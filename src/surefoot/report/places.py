@@ -49,6 +49,8 @@ class PlaceLine:
     """Candidate minus baseline; None where it cannot be told with an interval."""
     outcome: Outcome | None
     """The worst outcome of the budgets on rows of this place; None where none speaks of it."""
+    higher_is_better: bool = True
+    """The direction of the metric."""
 
     @property
     def name(self) -> str:
@@ -64,6 +66,13 @@ class PlaceLine:
     def rows_of(self) -> str:
         """The test set and slice alone."""
         return place(self.dataset, "", 0.0, self.slice)
+
+    @property
+    def may_lose(self) -> float:
+        """How much worse it may be: the end of its interval on that side, 0 if it has none."""
+        if self.delta is None:
+            return 0.0
+        return -self.delta.low if self.higher_is_better else self.delta.high
 
 
 def place_lines(
@@ -92,6 +101,7 @@ def place_lines(
             PlaceLine(
                 **{key: one[key] for key in (*keys, "n", "lost", "won", "baseline", "value")},
                 delta=drop or _estimate(own),
+                higher_is_better=one["higher_is_better"],
                 outcome=min((f.outcome for f in findings), key=WORST_FIRST.get, default=None),  # type: ignore[arg-type]
             )
         )

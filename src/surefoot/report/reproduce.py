@@ -16,7 +16,7 @@ def reproduce_lines(environment: Mapping[str, Any], bundle: Path) -> tuple[str, 
         bundle: What the user called the bundle.
     """
     libraries = environment.get("libraries") or {}
-    pins = [f"{name}=={version}" for name, version in libraries.items() if version]
+    pins = [shlex.quote(f"{name}=={version}") for name, version in libraries.items() if version]
     named = shlex.quote(str(bundle))
     first = f"pip install {' '.join(pins)}  # the versions of this run" if pins else ""
     return tuple(

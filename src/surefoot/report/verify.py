@@ -41,21 +41,25 @@ def verification_lines(found: Verification) -> list[str]:
 def verification_exit_code(found: Verification) -> int:
     """1 where a file or a claim is not as the bundle says, 3 where too little could be run, else 0.
 
-    Too little: a cell of a model that the bundle holds was not run, or none was.
+    Too little: a cell of a model that the bundle holds was not run, or none was; or a verdict could
+    not be judged again from the bundle's files.
     """
     if found.faults or any(claim.status == "DIFFERS" for claim in found.claims):
         return 1
     again = [c for c in found.claims if c.basis == "again" and c.candidate in found.models]
-    cells = [claim for claim in again if claim.subject.startswith("accuracy on ")]
+    cells = [claim for claim in again if claim.subject.startswith("answers on ")]
     ran = any(claim.status == "REPRODUCED" for claim in cells)
     whole = all(claim.status == "REPRODUCED" for claim in cells)
-    return 0 if ran and whole else 3
+    judged = all(
+        c.status == "REPRODUCED" for c in found.claims if c.basis == "files" and c.candidate
+    )
+    return 0 if ran and whole and judged else 3
 
 
 def _summary(found: Verification) -> str:
     if found.faults:
-        s = "" if len(found.faults) == 1 else "s"
-        return f"NOT INTACT  {len(found.faults):,} file{s} of the bundle are not as it was written"
+        what = "file of the bundle is" if len(found.faults) == 1 else "files of the bundle are"
+        return f"NOT INTACT  {len(found.faults):,} {what} not as it was written"
     code = verification_exit_code(found)
     counts = Counter(claim.status for claim in found.claims)
     word = {0: "REPRODUCED", 1: "DIFFERS", 3: "NOT RUN"}[code]
@@ -67,7 +71,7 @@ def _summary(found: Verification) -> str:
 
 
 def _fault(fault: Fault) -> str:
-    why = f": {fault.why}" if fault.why else ""
+    why = f": {printable(fault.why)}" if fault.why else ""
     return f"{fault.what}: {printable(fault.file)}{why}"
 
 

@@ -1,10 +1,11 @@
 """The card for people, and the dossier after Annex IV of the AI Act."""
 
+import math
 import re
 from dataclasses import replace
 from itertools import pairwise
 
-from surefoot.report.card import card_lines, not_measured
+from surefoot.report.card import card_lines, figure_text, not_measured
 from surefoot.report.dossier import NO_ADVICE, POINTS, dossier_lines
 
 NUMBERS = [f"1({c})" for c in "abcdefgh"] + [f"2({c})" for c in "abcdefgh"] + list("3456789")
@@ -85,6 +86,22 @@ def test_a_doubt_and_a_warning_stand_in_the_card(release):
     text = "\n".join(card_lines(replace(release, evidence=evidence)))
     assert "- Doubt: knows nothing" in text
     assert "- Warning: 3 rows \\| odd" in text
+
+
+def test_no_number_stands_without_an_interval(release):
+    figure = next(f for f in release.figures if f.quantity == "p50_ms")
+    e = figure.estimate
+    assert figure_text(figure) == f"{e.value:.4g} [{e.low:.4g}, {e.high:.4g}] ms"
+    ends = {"low": -math.inf, "high": math.inf}
+    unknown = replace(figure, estimate=replace(e, value=123.0, **ends))
+    assert figure_text(unknown) == "too little was measured for an interval"
+    half = replace(figure, estimate=replace(e, value=123.0, low=45.0, high=math.inf))
+    assert figure_text(half) == "at least 45 ms: too few calls for an upper end"
+
+
+def test_the_noise_of_the_machine_is_told(release):
+    lines = [line for line in card_lines(release) if line.startswith("- Noise: ")]
+    assert [line.partition(" x as long as itself ")[2] for line in lines] == ["at batch 1."]
 
 
 def test_a_failed_candidate_has_a_dossier_too(ruined):
