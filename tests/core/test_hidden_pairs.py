@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surefoot.core.hidden import LENGTH, TEXT, Hider
@@ -20,6 +20,7 @@ def column(values):
     return np.array(list(values), TEXT)
 
 
+@settings(deadline=None)
 @given(texts, columns)
 def test_ids_are_equal_exactly_where_the_rows_are(dataset, ids):
     hidden = HIDER.ids(dataset, column(ids)).tolist()
@@ -28,6 +29,7 @@ def test_ids_are_equal_exactly_where_the_rows_are(dataset, ids):
             assert (one == other) == (its == that)
 
 
+@settings(deadline=None)
 @given(texts, texts, texts, texts)
 def test_where_a_name_ends_and_an_id_begins_matters(dataset, one, other, id_):
     pairs = [(dataset, id_), (dataset + one, id_), (dataset, one + id_), (other, id_)]
@@ -37,6 +39,7 @@ def test_where_a_name_ends_and_an_id_begins_matters(dataset, one, other, id_):
             assert (pair == that) == (hidden[i] == hidden[j])
 
 
+@settings(deadline=None)
 @given(columns, st.randoms())
 def test_rows_in_another_order_keep_their_hash(ids, random):
     order = list(range(len(ids)))
@@ -45,6 +48,7 @@ def test_rows_in_another_order_keep_their_hash(ids, random):
     assert HIDER.ids("main", column(ids[i] for i in order)).tolist() == hidden[order].tolist()
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(texts, texts, texts), min_size=1, max_size=8))
 def test_an_answer_equals_a_label_exactly_where_the_classes_are_equal(rows):
     ids, labels, answers = (column(part) for part in zip(*rows, strict=True))
@@ -52,6 +56,7 @@ def test_an_answer_equals_a_label_exactly_where_the_classes_are_equal(rows):
     assert equal.tolist() == [label == answer for _, label, answer in rows]
 
 
+@settings(deadline=None)
 @given(texts)
 def test_a_text_has_another_hash_as_an_id_an_answer_or_a_group(text):
     one = column([text])
@@ -64,6 +69,7 @@ def test_a_text_has_another_hash_as_an_id_an_answer_or_a_group(text):
     assert len(hidden) == 4
 
 
+@settings(deadline=None)
 @given(texts, columns)
 def test_a_hash_is_hexadecimal_of_one_length_whatever_is_hidden(dataset, values):
     found = [
@@ -74,6 +80,7 @@ def test_a_hash_is_hexadecimal_of_one_length_whatever_is_hidden(dataset, values)
     assert all(re.fullmatch(rf"[0-9a-f]{{{LENGTH}}}", one) for one in found)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40), st.binary(max_size=40), texts)
 def test_another_salt_gives_another_hash_and_another_name(one, other, text):
     # A salt is filled with zeros to the length of a block, by the standard.

@@ -69,6 +69,7 @@ def test_a_table_has_as_many_cells_as_it_was_given(rows):
     assert lines[-1] == ""
 
 
+@settings(deadline=None)
 @given(ANY)
 def test_an_escaped_text_is_one_line_without_anything_hidden(text):
     safe = escaped(text)
@@ -77,11 +78,13 @@ def test_an_escaped_text_is_one_line_without_anything_hidden(text):
     assert not set(safe) & set("<>@")
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(categories=["L", "N", "Zs"])))
 def test_letters_digits_and_blanks_stay_as_they_are(text):
     assert escaped(text) == text
 
 
+@settings(deadline=None)
 @given(ANY)
 def test_escaping_is_character_by_character_on_one_line(text):
     """Nothing that can be seen is lost: without the escapes the text is there again."""
@@ -91,6 +94,7 @@ def test_escaping_is_character_by_character_on_one_line(text):
     assert bare.split() == ("x" + printable(text) + "x").split()
 
 
+@settings(deadline=None)
 @given(st.characters())
 def test_printable_is_one_character_or_its_escape(character):
     shown = printable(character)
@@ -103,11 +107,13 @@ def test_printable_is_one_character_or_its_escape(character):
         assert shown == character
 
 
+@settings(deadline=None)
 @given(ANY)
 def test_printable_of_printable_changes_nothing(text):
     assert printable(printable(text)) == printable(text)
 
 
+@settings(deadline=None)
 @given(ANY, ANY)
 def test_printable_goes_part_by_part(one, other):
     assert printable(one + other) == printable(one) + printable(other)

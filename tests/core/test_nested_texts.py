@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surefoot.core.nested import DEEPEST, from_json
@@ -23,6 +23,7 @@ def nested(depth, texts):
     return json.dumps(value, ensure_ascii=False)
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=5))
 def test_no_text_hides_depth_or_adds_to_it(texts):
     assert from_json(nested(DEEPEST, texts)) == json.loads(nested(DEEPEST, texts))

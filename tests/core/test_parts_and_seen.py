@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surefoot.core.parts import is_part, part_name, speaks_of
@@ -13,6 +13,7 @@ from surefoot.core.seen import rows_counted, saw
 NAMES = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=5)
 
 
+@settings(deadline=None)
 @given(NAMES, NAMES, st.text())
 def test_a_part_is_one_of_its_source_whatever_its_value(source, column, value):
     name = part_name(source, column, value)
@@ -24,6 +25,7 @@ def test_a_part_is_one_of_its_source_whatever_its_value(source, column, value):
     assert not speaks_of(name, source)
 
 
+@settings(deadline=None)
 @given(NAMES, NAMES, NAMES, NAMES)
 def test_a_part_of_one_source_is_none_of_another(source, other, column, value):
     assert is_part(other, part_name(source, column, value)) == (source == other)

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surefoot.core.estimate import Estimate
@@ -66,6 +66,7 @@ def test_a_place_in_words(fields, where):
     assert replace(FIGURE, **fields).where == where
 
 
+@settings(deadline=None)
 @given(st.text(), st.text(min_size=1), st.floats(0.1, 5), st.none() | st.text(min_size=1))
 def test_a_place_is_called_as_the_evidence_calls_it(dataset, shift, severity, part):
     figure = replace(FIGURE, dataset=dataset, shift=shift, severity=severity, slice=part)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surefoot.core.errors import BundleError
@@ -22,6 +22,7 @@ def bundle(tmp_path_factory) -> Path:
     return folder
 
 
+@settings(deadline=None)
 @given(PARTS)
 def test_a_path_is_taken_exactly_if_it_stays_inside(bundle, parts):
     name = "/".join(parts)
@@ -37,6 +38,7 @@ def test_a_path_is_taken_exactly_if_it_stays_inside(bundle, parts):
             within(bundle, name)
 
 
+@settings(deadline=None)
 @given(PARTS)
 def test_names_one_by_one_lead_where_the_joined_path_leads(bundle, parts):
     found = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surefoot.diff.plans import plan_changes
@@ -98,12 +98,14 @@ def test_each_setting_has_its_name_and_both_values(change, told):
     assert changed(change) == told
 
 
+@settings(deadline=None)
 @given(st.permutations(PLAN["recipes"]), st.permutations(list(PLAN)))
 def test_the_order_of_candidates_and_keys_is_no_change(recipes, keys):
     now = {key: PLAN[key] for key in keys} | {"recipes": recipes}
     assert plan_changes(PLAN, now) == ()
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["task", "model", "serve", "extra"]), VALUES))
 def test_a_plan_beside_itself_is_the_same_and_changes_turn_round(part):
     now = PLAN | part
@@ -114,6 +116,7 @@ def test_a_plan_beside_itself_is_the_same_and_changes_turn_round(part):
     assert all(there != here for _, there, here in one)
 
 
+@settings(deadline=None)
 @given(VALUES, VALUES)
 def test_a_value_that_is_set_is_told_and_one_that_is_not_is_none(old, new):
     found = plan_changes({"a": {"b": old}}, {"a": {"b": new}})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surefoot import plugins
@@ -27,6 +27,7 @@ OPTIONS = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(OPTIONS)
 def test_a_call_hashes_alike_whatever_the_order_of_its_options(options):
     call = step_call({"use": "a", **options})
