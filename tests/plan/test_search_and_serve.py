@@ -56,10 +56,7 @@ def problems(tmp_path):
         ("search.finalists=21", "search.finalists: must be 1 to 20, found 21"),
         (
             'search.steps=["quantise_dynamic"]',
-            (
-                "search.steps[0].use: no step called 'quantise_dynamic';"
-                " did you mean 'quantize_dynamic'?"
-            ),
+            "search.steps[0].use: no step called 'quantise_dynamic'; did you mean 'quantize_dyn",
         ),
         (
             'search.steps=["drop_layers",{use="refit_head",row=1}]',
