@@ -14,7 +14,7 @@ from surefoot.report.verify import MOST, TITLES, verification_exit_code, verific
 HARM = "\x1b[2J\u202emain\nREPRODUCED"
 
 
-def claim(subject="accuracy on main", status="REPRODUCED", basis="again", **more):
+def claim(subject="answers on main", status="REPRODUCED", basis="again", **more):
     known = {"candidate": "int8", "there": "0.9", "here": "0.9"}
     return Claim(**known | {"basis": basis, "subject": subject, "status": status} | more)
 
@@ -38,14 +38,16 @@ def drift(*cells, floor="int8"):
     [
         ([claim()], 0, "REPRODUCED"),
         ([claim(), claim("latencies", "NOT RUN")], 0, "REPRODUCED"),  # no cell
-        ([claim(), claim("accuracy on far", "NOT RUN")], 3, "NOT RUN"),
-        ([claim(), claim("accuracy on far", "NOT RUN", candidate="big")], 0, "REPRODUCED"),
-        ([claim(), claim("accuracy on far", "DIFFERS")], 1, "DIFFERS"),
+        ([claim(), claim("answers on far", "NOT RUN")], 3, "NOT RUN"),
+        ([claim(), claim("answers on far", "NOT RUN", candidate="big")], 0, "REPRODUCED"),
+        ([claim(), claim("answers on far", "DIFFERS")], 1, "DIFFERS"),
         ([claim("costs", "DIFFERS", basis="files"), claim()], 1, "DIFFERS"),
         ([claim(status="NOT RUN")], 3, "NOT RUN"),
         ([claim(basis="files")], 3, "NOT RUN"),  # read, and nothing was run
-        ([claim("flips on main")], 3, "NOT RUN"),
+        ([claim("accuracy on main")], 3, "NOT RUN"),
         ([claim(candidate="big")], 3, "NOT RUN"),  # a model that the bundle does not hold
+        ([claim(), claim("verdict", "NOT RUN", basis="files")], 3, "NOT RUN"),
+        ([claim(), claim("costs", "NOT RUN", basis="files", candidate="")], 0, "REPRODUCED"),
         ([], 3, "NOT RUN"),
     ],
 )
