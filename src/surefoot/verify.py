@@ -18,6 +18,7 @@ from surefoot.bundle import (
     check_files,
     read_environment,
     read_manifest,
+    read_plan_json,
     read_verdict_json,
 )
 from surefoot.bundle.environment import changes, environment
@@ -34,7 +35,6 @@ from surefoot.core.errors import BundleError, SurefootError
 from surefoot.core.evidence import Finding, Repeat, Verdict
 from surefoot.core.load import LoadProfile
 from surefoot.core.model import Candidate, Recipe
-from surefoot.core.nested import from_json
 from surefoot.core.plan import Plan
 from surefoot.core.progress import Progress, Silent
 from surefoot.data import for_classes, read_task
@@ -119,10 +119,10 @@ def verify(bundle: Path, wanted: Wanted, progress: Progress | None = None) -> Ve
 
 
 def _plan(bundle: Path, folder: Path) -> Plan:
+    resolved = read_plan_json(bundle)
     try:
-        resolved = from_json((bundle / "plan.json").read_text(encoding="utf-8"))
         text = (bundle / "plan.toml").read_text(encoding="utf-8")
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise BundleError(f"no plan that can be read: {error}", where=str(bundle)) from error
     plan = plan_of(resolved, folder, text)
     # It is the bundle that says so, and not whoever looks into it.

@@ -226,3 +226,17 @@ def test_what_did_not_pass_is_served_only_by_force_and_says_so(run, tmp_path):
         _, body = ask(port, "POST", "/v2/models/same/infer", {"inputs": [tensor], "id": "a"})
         assert json.loads(body)["parameters"] == {"verdict": "FAIL"}
         assert json.loads(body)["id"] == "a"
+
+
+def test_without_calibration_rows_it_serves_and_promises_nothing(run, tmp_path):
+    import shutil
+
+    shutil.copytree(run, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "surefoot-run" / "bundle" / "calibration")
+    with served(tmp_path / "run") as (_, port, told):
+        assert "NOT PROMISED  same answers every request" in told
+        _, body = ask(port, "POST", "/predict", {"inputs": [[0, 0, 0, 0]]})
+        (one,) = json.loads(body)["answers"]
+        assert one["route"] == "same"
+        assert one["label"] in "xyz"
+        assert one["promise"] == "void: the bundle has no calibration rows"

@@ -28,13 +28,13 @@ def command(bundle: Path, host: str, port: int, threads: int, *, force: bool) ->
     from surefoot.bundle import open_bundle
     from surefoot.core.printable import printable
     from surefoot.report.cascade import promise_line
-    from surefoot.serve import cascade, open_router, promised_plan
+    from surefoot.serve import cascade_or_alone, open_router, promised_plan
     from surefoot.serve.listen import listen
     from surefoot.serve.service import Service
 
     with open_bundle(bundle) as folder:
         plan = promised_plan(folder, max_error=None, delta=None, abstain=False)
-        found = cascade(folder, plan)
+        found = cascade_or_alone(folder, plan)
         with open_router(folder, found, threads=threads, force=force) as router:
             service = Service(router, found.lean)
 

@@ -54,6 +54,9 @@ class Cascade:
     fallback_slow_ms: float | None = None
     """Milliseconds on the clock that 95 of 100 of the fallback's calls stayed below."""
 
+    void: str = ""
+    """Why nothing is promised, whatever the threshold; the lean model then answers everything."""
+
     def cost(self, share: float) -> float | None:
         """CPU milliseconds of a request in the mean, where the lean model answers this share."""
         if self.lean_ms is None:

@@ -355,14 +355,7 @@ def _by_halving(sides: Sequence[tuple[np.ndarray, np.ndarray | None]], metric: s
 
 
 def _estimate(interval: stats.Interval, method: str, n: int) -> Estimate:
-    return Estimate(
-        value=float(interval.value),
-        low=float(interval.low),
-        high=float(interval.high),
-        level=LEVEL,
-        method=method,
-        n=n,
-    )
+    return interval.estimate(level=LEVEL, method=method, n=n)
 
 
 def _settled(moves: Sequence[AnswersMove], now: Evidence) -> tuple[AnswersMove, ...]:

@@ -133,14 +133,7 @@ def time_blocks(calls: int) -> int | None:
 def quantile(values: np.ndarray, q: float) -> Estimate:
     """A quantile of calls in the order they were made, with its interval."""
     interval = stats.quantile_interval(values, q, level=LEVEL, blocks=time_blocks(len(values)))
-    return Estimate(
-        value=float(interval.value),
-        low=float(interval.low),
-        high=float(interval.high),
-        level=LEVEL,
-        method="order statistics",
-        n=len(values),
-    )
+    return interval.estimate(level=LEVEL, method="order statistics", n=len(values))
 
 
 def machine_columns(machine: Machine, rows: int) -> dict[str, np.ndarray]:

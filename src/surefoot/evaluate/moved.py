@@ -71,11 +71,4 @@ def difference(gain: np.ndarray, groups: np.ndarray | None) -> Estimate:
 
 
 def _estimate(interval: stats.Interval, method: str, n: int) -> Estimate:
-    return Estimate(
-        value=float(interval.value),
-        low=float(interval.low),
-        high=float(interval.high),
-        level=LEVEL,
-        method=method,
-        n=n,
-    )
+    return interval.estimate(level=LEVEL, method=method, n=n)

@@ -42,6 +42,8 @@ def promise_line(found: Cascade) -> str:
     )
     told += "".join(printable(f", and on {name}") for name in found.slices)
     name = printable(found.lean)
+    if found.void:
+        return f"NOT PROMISED  {name} answers every request: {found.void}"
     if found.chosen:
         share = f"{found.chosen.share.value:.1%} of requests"
         return f"PROMISED  {name} answers {share} from confidence {_sure(found.chosen)}: {told}"

@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from surefoot.bundle import bundle_of, read_environment, read_verdict_json
+from surefoot.bundle import bundle_of, read_environment, read_plan_json, read_verdict_json
 from surefoot.core.errors import BundleError
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Finding, Outcome, Verdict
-from surefoot.core.nested import from_json
 from surefoot.core.printable import printable
 from surefoot.gate import best
 from surefoot.report.bundle import remark_lines
@@ -160,7 +159,7 @@ def read_content(folder: Path, *, shown: Path | None = None) -> Content:
     """
     data = read_verdict_json(folder)
     bundle = bundle_of(folder, data)
-    plan, made = _plan(folder), read_environment(folder)
+    plan, made = read_plan_json(folder), read_environment(folder)
     if not isinstance(made, dict) or not isinstance(made.get("libraries") or {}, dict):
         raise BundleError("environment.json is not as surefoot writes it", where=str(folder))
     first = best(bundle.verdicts, data["costs"])
@@ -191,14 +190,6 @@ def read_content(folder: Path, *, shown: Path | None = None) -> Content:
         reproduce=reproduce_lines(made, shown or folder),
         data=data,
     )
-
-
-def _plan(folder: Path) -> Mapping[str, Any]:
-    try:
-        found = from_json((folder / "plan.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"no plan that can be read: {error}", where=str(folder)) from error
-    return found if isinstance(found, dict) else {}
 
 
 def _reasons(verdict: Verdict, data: Mapping[str, Any]) -> Iterator[str]:

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from surefoot import models
-from surefoot.bundle import read_bundle, read_environment, read_verdict_json
+from surefoot.bundle import read_bundle, read_environment, read_plan_json, read_verdict_json
 from surefoot.core.errors import BundleError, nearest
 from surefoot.core.evidence import Verdict
 from surefoot.core.hashing import hash_file
-from surefoot.core.nested import from_json
 from surefoot.core.parts import is_part
 from surefoot.core.plan import OWN_SETS
 from surefoot.core.release import ColumnKind, DataUsed, Release, Role, Shipped
@@ -38,7 +37,7 @@ def read_release(path: Path, candidate: str | None = None) -> Release:
         BundleError: No bundle that can be read, or no verdict on that candidate.
         ModelError: A model in it was changed.
     """
-    bundle, data, plan = read_bundle(path), read_verdict_json(path), _read_plan(path)
+    bundle, data, plan = read_bundle(path), read_verdict_json(path), read_plan_json(path)
     verdict = _chosen(bundle.verdicts, candidate, data, path)
     name, baseline = verdict.candidate, data["candidates"][0]["name"]
     try:
@@ -69,14 +68,6 @@ def read_release(path: Path, candidate: str | None = None) -> Release:
             where=str(path),
             fix="run the plan again",
         ) from error
-
-
-def _read_plan(path: Path) -> dict[str, Any]:
-    try:
-        plan: dict[str, Any] = from_json((path / "plan.json").read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"no plan that can be read: {error}", where=str(path)) from error
-    return plan
 
 
 def _environment(path: Path) -> Mapping[str, Any]:

@@ -1,6 +1,14 @@
 """The lean model in front, the big one behind it."""
 
-from surefoot.serve.cascade import GRID, Answers, cascade, choose, promised_plan
+from surefoot.serve.cascade import GRID, Answers, cascade, cascade_or_alone, choose, promised_plan
 from surefoot.serve.router import open_router
 
-__all__ = ["GRID", "Answers", "cascade", "choose", "open_router", "promised_plan"]
+__all__ = [
+    "GRID",
+    "Answers",
+    "cascade",
+    "cascade_or_alone",
+    "choose",
+    "open_router",
+    "promised_plan",
+]

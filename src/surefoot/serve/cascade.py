@@ -122,17 +122,7 @@ def cascade(path: Path, plan: ServePlan, candidate: str | None = None) -> Cascad
     Raises:
         BundleError: No such candidate, none that passed, or no calibration rows.
     """
-    bundle = read_bundle(path)
-    named = [verdict.candidate for verdict in bundle.verdicts]
-    lean = candidate or plan.candidate or bundle.winner
-    if lean is None:
-        raise BundleError(
-            "no candidate passed",
-            where=str(path),
-            fix=f"name one to look at it all the same: {', '.join(named)}",
-        )
-    if lean not in named:
-        raise BundleError(f"has no candidate '{lean}'", where=str(path), fix=nearest(lean, named))
+    lean = _lean(path, candidate or plan.candidate)
     answers = _answers(path, lean, plan)
     shown, losses = choose(answers, max_error=plan.max_error_over_fallback, delta=plan.delta)
     times, slow = _times(path, "cpu_ms", 0.5), _times(path, "wall_ms", 0.95)
@@ -151,6 +141,52 @@ def cascade(path: Path, plan: ServePlan, candidate: str | None = None) -> Cascad
         fallback_ms=times.get("baseline") if plan.fallback == "baseline" else None,
         fallback_slow_ms=slow.get("baseline") if plan.fallback == "baseline" else None,
     )
+
+
+def cascade_or_alone(path: Path, plan: ServePlan) -> Cascade:
+    """As `cascade`; without calibration rows the lean model alone, of which nothing is promised.
+
+    Args:
+        path: The folder of the bundle.
+        plan: What is to be promised.
+
+    Raises:
+        BundleError: No such candidate, or none that passed.
+    """
+    lean = _lean(path, plan.candidate)
+    if (path / "calibration" / f"{lean}.parquet").is_file():
+        return cascade(path, plan)
+    return Cascade(
+        lean=lean,
+        fallback="abstain",
+        max_error=plan.max_error_over_fallback,
+        delta=plan.delta,
+        slices=tuple(plan.slices),
+        rows=0,
+        needed=int(stats.calibration_rows_needed(plan.max_error_over_fallback, plan.delta)),
+        chosen=None,
+        curve=(),
+        fallback_accuracy=0.0,
+        lean_ms=_times(path, "cpu_ms", 0.5).get(lean),
+        fallback_ms=None,
+        void="the bundle has no calibration rows",
+    )
+
+
+def _lean(path: Path, asked: str | None) -> str:
+    """The name of the lean model: the one that is asked for, or the one that passed."""
+    bundle = read_bundle(path)
+    named = [verdict.candidate for verdict in bundle.verdicts]
+    lean = asked or bundle.winner
+    if lean is None:
+        raise BundleError(
+            "no candidate passed",
+            where=str(path),
+            fix=f"name one to look at it all the same: {', '.join(named)}",
+        )
+    if lean not in named:
+        raise BundleError(f"has no candidate '{lean}'", where=str(path), fix=nearest(lean, named))
+    return lean
 
 
 def _answers(path: Path, lean: str, plan: ServePlan) -> Answers:
@@ -229,14 +265,7 @@ def _tradeoff(answers: Answers, place: int, losses: np.ndarray, shown: int) -> T
 
 def _share(count: int, n: int) -> Estimate:
     found = stats.proportion_interval(count, n, level=LEVEL)
-    return Estimate(
-        value=float(found.value),
-        low=float(found.low),
-        high=float(found.high),
-        level=LEVEL,
-        method="Clopper-Pearson",
-        n=n,
-    )
+    return found.estimate(level=LEVEL, method="Clopper-Pearson", n=n)
 
 
 def _times(path: Path, column: str, share: float) -> Mapping[str, float]:

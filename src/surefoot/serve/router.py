@@ -64,7 +64,9 @@ class Router:
         self._lean, self._fallback = lean, fallback
         self._temperatures = temperatures
         # In 64 bits, as it was chosen: rounded to 32 it would let other answers stand.
-        self._threshold = np.float64(found.chosen.threshold if found.chosen else np.inf)
+        strictest = 0.0 if found.void else np.inf
+        self._threshold = np.float64(found.chosen.threshold if found.chosen else strictest)
+        self._promise = f"void: {found.void}" if found.void else HELD
 
     @property
     def signature(self) -> Signature:
@@ -92,7 +94,7 @@ class Router:
         raw = self._lean(inputs, batch=self._batch)
         scores, predicted = self._warmed(raw, self.found.lean), raw.argmax(axis=1)
         routes = np.full(len(raw), self.found.lean, dtype=object)
-        promises = np.full(len(raw), HELD, dtype=object)
+        promises = np.full(len(raw), self._promise, dtype=object)
         unsure = np.flatnonzero(raw.max(axis=1).astype(np.float64) < self._threshold)
         if len(unsure) and self._fallback is None:
             predicted[unsure], routes[unsure] = -1, "abstain"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from surefoot.core.estimate import Estimate
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
@@ -17,3 +19,20 @@ class Interval:
     """Lower end; -inf where the data give none."""
     high: np.ndarray
     """Upper end; inf where the data give none."""
+
+    def estimate(self, *, level: float, method: str, n: int) -> Estimate:
+        """A single cell's, with what a number never travels without.
+
+        Args:
+            level: The confidence that it was made with.
+            method: How.
+            n: How many examples, calls or clusters it rests on.
+        """
+        return Estimate(
+            value=float(self.value),
+            low=float(self.low),
+            high=float(self.high),
+            level=level,
+            method=method,
+            n=n,
+        )

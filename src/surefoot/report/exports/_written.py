@@ -13,6 +13,8 @@ from typing import Any
 
 from surefoot.core.release import Figure, Release
 
+PORT = 8080
+"""Where a container of the bundle listens."""
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 """Texts that YAML 1.1 takes for something else when they stand without quotes."""
