@@ -9,9 +9,10 @@ import pytest
 from tests.report.conftest import EVIL, compared
 from tests.report.test_terminal import finding, verdict
 
+from surefoot.bundle import read_plan_json
 from surefoot.core.errors import BundleError
 from surefoot.core.plan import OWN_SETS
-from surefoot.report.release import _chosen, _data_used, _environment, _read_plan, _role
+from surefoot.report.release import _chosen, _data_used, _environment, _role
 
 CSV = {"use": "csv", "path": "rows.csv"}
 
@@ -81,7 +82,7 @@ def test_without_a_name_the_best_verdict_is_taken_and_the_cheapest_of_equals():
 def test_a_plan_that_cannot_be_read_is_one_error(tmp_path, content):
     (tmp_path / "plan.json").write_bytes(content.encode("latin-1"))
     with pytest.raises(BundleError, match="no plan that can be read"):
-        _read_plan(tmp_path)
+        read_plan_json(tmp_path)
 
 
 @pytest.mark.parametrize("made", [[], "x", {"libraries": [1]}, {"libraries": "numpy"}])

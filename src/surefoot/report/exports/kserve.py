@@ -6,7 +6,7 @@ from surefoot.core.release import Export, Release
 from surefoot.report.exports._written import PORT, slug, yaml_text
 
 
-def kserve(release: Release, *, image: str) -> Export:
+def kserve(release: Release, *, image: str = "") -> Export:
     """An InferenceService of KServe around the image that `dockerfile` describes.
 
     `surefoot serve` speaks the Open Inference Protocol, version 2, so KServe needs no other
@@ -14,12 +14,13 @@ def kserve(release: Release, *, image: str) -> Export:
 
     Args:
         release: What is exported.
-        image: The image as the cluster pulls it, for example `registry.example/intent:1`.
+        image: The image as the cluster pulls it, for example `registry.example/intent:1`; by
+            default it is called by the candidate and the beginning of its fingerprint.
     """
-    name = slug(release.candidate.name).lower().replace("_", "-").replace(".", "-")[:50]
+    name = slug(release.candidate.name).lower().replace("_", "-").replace(".", "-")[:50].strip("-")
     container = {
         "name": "kserve-container",
-        "image": image,
+        "image": image or f"{name}:{release.candidate.fingerprint[:12]}",
         "ports": [{"containerPort": PORT, "protocol": "TCP"}],
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": PORT}},
         "livenessProbe": {"httpGet": {"path": "/healthz", "port": PORT}},
@@ -29,7 +30,7 @@ def kserve(release: Release, *, image: str) -> Export:
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
         "metadata": {
-            "name": name.strip("-"),
+            "name": name,
             "annotations": {
                 "surefoot/verdict": release.verdict.outcome,
                 "surefoot/fingerprint": release.candidate.fingerprint,
