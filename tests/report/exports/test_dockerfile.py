@@ -52,9 +52,14 @@ def test_it_pins_what_the_models_were_measured_with(release):
 
 
 def test_a_model_in_torch_is_said_to_be_large(release):
-    heavy = replace(release, baseline=replace(release.baseline, runtime="torch"))
+    versions = {**release.environment["libraries"], "torch": "2.13.0+cpu"}
+    heavy = replace(
+        release,
+        baseline=replace(release.baseline, runtime="torch"),
+        environment={**release.environment, "libraries": versions},
+    )
     found = dockerfile(heavy)
-    assert "torch==" in found.files["requirements.txt"]
+    assert "torch==2.13.0\n" in found.files["requirements.txt"]
     assert "runs in torch" in found.notes[0]
     alone = replace(heavy, plan={**heavy.plan, "serve": {"fallback": "abstain"}})
     assert "torch" not in dockerfile(alone).files["requirements.txt"]

@@ -59,7 +59,8 @@ def _pins(release: Release) -> str:
     """What both models run on, at the versions that they were measured with."""
     versions = release.environment.get("libraries", {})
     wanted = {name for one in _served(release) for name in NEEDED.get(one.runtime, ())}
-    known = {name: str(versions.get(name) or "") for name in sorted(wanted)}
+    # A local version, as in 2.13.0+cpu, is in no index.
+    known = {name: str(versions.get(name) or "").partition("+")[0] for name in sorted(wanted)}
     return "".join(
         f"{name}=={version}\n" for name, version in known.items() if _VERSION.fullmatch(version)
     )
