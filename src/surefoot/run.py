@@ -28,6 +28,7 @@ from surefoot.core.dataset import Sketch, Task
 from surefoot.core.errors import BundleError, MachineError, MismatchError
 from surefoot.core.evidence import Bundle, Use
 from surefoot.core.hashing import hash_json
+from surefoot.core.model import BASELINE
 from surefoot.core.plan import TIMED_AXES, Plan
 from surefoot.core.progress import Progress, Silent
 from surefoot.core.waiver import Waiver
@@ -41,8 +42,6 @@ from surefoot.report.power import too_short_line, too_small_line
 from surefoot.search import search
 from surefoot.store import Store, check_replaceable
 from surefoot.waivers import WAIVERS, read_waivers
-
-BASELINE = "baseline"
 
 
 def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[Bundle, bool]:

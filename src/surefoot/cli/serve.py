@@ -25,7 +25,7 @@ import click
 @click.option("--force", is_flag=True, help="Serve what did not pass; answers say so.")
 def command(bundle: Path, host: str, port: int, threads: int, *, force: bool) -> int:
     """Serve."""
-    from surefoot.bundle import open_bundle
+    from surefoot.bundle import open_bundle, read_verdict_json
     from surefoot.core.printable import printable
     from surefoot.report.cascade import promise_line
     from surefoot.serve import cascade_or_alone, open_router, promised_plan
@@ -34,8 +34,9 @@ def command(bundle: Path, host: str, port: int, threads: int, *, force: bool) ->
 
     with open_bundle(bundle) as folder:
         plan = promised_plan(folder, max_error=None, delta=None, abstain=False)
-        found = cascade_or_alone(folder, plan)
-        with open_router(folder, found, threads=threads, force=force) as router:
+        data = read_verdict_json(folder)
+        found = cascade_or_alone(folder, plan, data)
+        with open_router(folder, data, found, threads=threads, force=force) as router:
             service = Service(router, found.lean)
 
             def tell(address: str) -> None:

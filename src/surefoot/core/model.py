@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from surefoot.core.dataset import TaskKind
 
+BASELINE = "baseline"
+"""The name of the model that candidates are made from and compared with."""
 InputKind = Literal["text", "image", "numeric"]
 OutputKind = Literal["logits", "probabilities"]
 INPUTS: dict[TaskKind, InputKind] = {

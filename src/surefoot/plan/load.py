@@ -10,6 +10,7 @@ from surefoot import stats
 from surefoot.core.budget import QUANTILES, UNDER_LOAD
 from surefoot.core.errors import nearest
 from surefoot.core.evidence import Budget
+from surefoot.core.model import BASELINE
 from surefoot.core.plan import LoadPlan
 from surefoot.plan.numbers import (
     CALL,
@@ -80,7 +81,7 @@ def _numbers(load: LoadPlan) -> Iterator[str]:
 
 def _place(load: LoadPlan, candidates: Sequence[str]) -> Iterator[str]:
     """An endpoint, and whom it serves."""
-    known = ("baseline", *candidates)
+    known = (BASELINE, *candidates)
     if load.url is None:
         if load.candidate is not None:
             yield "candidate: only a load with a url names one; leave it out"

@@ -10,7 +10,7 @@ from pathlib import Path
 from surefoot import plugins
 from surefoot.core.budget import TIMED, contradictions, problems
 from surefoot.core.errors import nearest
-from surefoot.core.model import INPUTS
+from surefoot.core.model import BASELINE, INPUTS
 from surefoot.core.parts import CLASS, is_part, part_name
 from surefoot.core.plan import (
     LABEL_LESS,
@@ -161,7 +161,7 @@ def candidate_problems(file: File, folder: Path) -> Iterator[str]:
     given = model_format(folder / file.model.path) if file.model.path else None
     for i, candidate in enumerate(file.candidate):
         key = f"candidate[{i}]"
-        yield from _called(candidate.name, f"{key}.name", ("baseline", *names[:i]))
+        yield from _called(candidate.name, f"{key}.name", (BASELINE, *names[:i]))
         if candidate.runtime:
             yield from name_problems("runtime", candidate.runtime, f"{key}.runtime")
         unknown: list[str] = []

@@ -11,16 +11,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from surefoot import stats
-from surefoot.bundle import read_bundle, read_plan_json
-from surefoot.core.errors import BudgetError, BundleError, nearest
+from surefoot.bundle import bundle_of, read_plan_json, read_verdict_json
+from surefoot.core.errors import BundleError, nearest
 from surefoot.core.estimate import Estimate
+from surefoot.core.evidence import Bundle
+from surefoot.core.model import BASELINE
 from surefoot.core.plan import ServePlan
 from surefoot.core.serving import Cascade, Tradeoff
 from surefoot.data.columns import read_parquet
+from surefoot.stats.checks import open_share
 
 GRID = 1 / (1 + np.exp(-np.append(np.arange(140, -60, -1) / 10, -np.inf)))
 """Thresholds from strict to lax, even in log-odds: what is too sure of itself differs near 1. Fixed
@@ -29,6 +33,8 @@ LEVEL = 0.9
 """Of intervals."""
 STEPS = 10
 """Into so many parts the curve cuts the requests."""
+_Times = Mapping[str, tuple[float | None, float | None]]
+_UNTIMED = (None, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +83,7 @@ def promised_plan(
         delta=plan.delta if delta is None else delta,
     )
     for key in ("max_error_over_fallback", "delta"):
-        if not 0 < getattr(plan, key) < 1:
-            raise BudgetError(f"{key} is {getattr(plan, key)}, must be above 0 and below 1")
+        open_share(getattr(plan, key), key)
     return plan
 
 
@@ -122,40 +127,29 @@ def cascade(path: Path, plan: ServePlan, candidate: str | None = None) -> Cascad
     Raises:
         BundleError: No such candidate, none that passed, or no calibration rows.
     """
-    lean = _lean(path, candidate or plan.candidate)
-    answers = _answers(path, lean, plan)
-    shown, losses = choose(answers, max_error=plan.max_error_over_fallback, delta=plan.delta)
-    times, slow = _times(path, "cpu_ms", 0.5), _times(path, "wall_ms", 0.95)
-    return Cascade(
-        lean=lean,
-        fallback=plan.fallback,
-        max_error=plan.max_error_over_fallback,
-        delta=plan.delta,
-        slices=tuple(plan.slices),
-        rows=min([len(answers.lost), *(int(mask.sum()) for mask in answers.slices.values())]),
-        needed=int(stats.calibration_rows_needed(plan.max_error_over_fallback, plan.delta)),
-        chosen=_tradeoff(answers, shown - 1, losses, shown) if shown else None,
-        curve=tuple(_tradeoff(answers, i, losses, shown) for i in _curve_places(answers)),
-        fallback_accuracy=float(answers.fallback_right.mean()),
-        lean_ms=times.get(lean),
-        fallback_ms=times.get("baseline") if plan.fallback == "baseline" else None,
-        fallback_slow_ms=slow.get("baseline") if plan.fallback == "baseline" else None,
-    )
+    lean = _lean(bundle_of(path, read_verdict_json(path)), candidate or plan.candidate)
+    times = _times(path)
+    return _promised(path, plan, _alone(plan, lean, times), times)
 
 
-def cascade_or_alone(path: Path, plan: ServePlan) -> Cascade:
+def cascade_or_alone(path: Path, plan: ServePlan, data: Mapping[str, Any]) -> Cascade:
     """As `cascade`; without calibration rows the lean model alone, of which nothing is promised.
 
     Args:
         path: The folder of the bundle.
         plan: What is to be promised.
+        data: The content of its verdict.json.
 
     Raises:
         BundleError: No such candidate, or none that passed.
     """
-    lean = _lean(path, plan.candidate)
-    if (path / "calibration" / f"{lean}.parquet").is_file():
-        return cascade(path, plan)
+    lean, times = _lean(bundle_of(path, data), plan.candidate), _times(path)
+    alone = _alone(plan, lean, times)
+    return _promised(path, plan, alone, times) if _file(path, lean).is_file() else alone
+
+
+def _alone(plan: ServePlan, lean: str, times: _Times) -> Cascade:
+    """The lean model without a fallback, and without a promise."""
     return Cascade(
         lean=lean,
         fallback="abstain",
@@ -167,25 +161,43 @@ def cascade_or_alone(path: Path, plan: ServePlan) -> Cascade:
         chosen=None,
         curve=(),
         fallback_accuracy=0.0,
-        lean_ms=_times(path, "cpu_ms", 0.5).get(lean),
+        lean_ms=times.get(lean, _UNTIMED)[0],
         fallback_ms=None,
         void="the bundle has no calibration rows",
     )
 
 
-def _lean(path: Path, asked: str | None) -> str:
+def _promised(path: Path, plan: ServePlan, alone: Cascade, times: _Times) -> Cascade:
+    """What calibration rows show of a lean model before its fallback."""
+    answers = _answers(path, alone.lean, plan)
+    shown, losses = choose(answers, max_error=plan.max_error_over_fallback, delta=plan.delta)
+    behind = plan.fallback == BASELINE
+    fallback_ms, slow_ms = times.get(BASELINE, _UNTIMED) if behind else _UNTIMED
+    return replace(
+        alone,
+        fallback=plan.fallback,
+        rows=min([len(answers.lost), *(int(mask.sum()) for mask in answers.slices.values())]),
+        chosen=_tradeoff(answers, shown - 1, losses, shown) if shown else None,
+        curve=tuple(_tradeoff(answers, i, losses, shown) for i in _curve_places(answers)),
+        fallback_accuracy=float(answers.fallback_right.mean()),
+        fallback_ms=fallback_ms,
+        fallback_slow_ms=slow_ms,
+        void="",
+    )
+
+
+def _lean(bundle: Bundle, asked: str | None) -> str:
     """The name of the lean model: the one that is asked for, or the one that passed."""
-    bundle = read_bundle(path)
-    named = [verdict.candidate for verdict in bundle.verdicts]
+    named, where = [verdict.candidate for verdict in bundle.verdicts], str(bundle.path)
     lean = asked or bundle.winner
     if lean is None:
         raise BundleError(
             "no candidate passed",
-            where=str(path),
+            where=where,
             fix=f"name one to look at it all the same: {', '.join(named)}",
         )
     if lean not in named:
-        raise BundleError(f"has no candidate '{lean}'", where=str(path), fix=nearest(lean, named))
+        raise BundleError(f"has no candidate '{lean}'", where=where, fix=nearest(lean, named))
     return lean
 
 
@@ -193,8 +205,8 @@ def _answers(path: Path, lean: str, plan: ServePlan) -> Answers:
     """What both say of the calibration rows; of rows that come in groups, one of each."""
     own = _calibration(path, lean)
     behind = np.zeros(len(own["correct"]), dtype=bool)
-    if plan.fallback == "baseline":
-        other = _calibration(path, "baseline")
+    if plan.fallback == BASELINE:
+        other = _calibration(path, BASELINE)
         if not np.array_equal(own["id"], other["id"]):
             raise BundleError("the models answered other calibration rows", where=str(path))
         behind = other["correct"]
@@ -230,8 +242,12 @@ def _slice(path: Path, own: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     return own[f"slice_{name}"]
 
 
+def _file(path: Path, name: str) -> Path:
+    return path / "calibration" / f"{name}.parquet"
+
+
 def _calibration(path: Path, name: str) -> Mapping[str, np.ndarray]:
-    file = path / "calibration" / f"{name}.parquet"
+    file = _file(path, name)
     found = read_parquet(file) if file.is_file() else {}
     lacks = [key for key in ("id", "correct", "confidence") if key not in found]
     if lacks or not len(found["id"]):
@@ -268,15 +284,22 @@ def _share(count: int, n: int) -> Estimate:
     return found.estimate(level=LEVEL, method="Clopper-Pearson", n=n)
 
 
-def _times(path: Path, column: str, share: float) -> Mapping[str, float]:
-    """A quantile of each model's milliseconds a row, at the smallest batch that was timed."""
+def _times(path: Path) -> _Times:
+    """Of each model the median CPU milliseconds of a row and 95 % of those on the clock.
+
+    At the smallest batch that was timed; nothing where nothing was.
+    """
     file = path / "latency.parquet"
     if not file.is_file():
         return {}
     columns = read_parquet(file)
     batch = columns["batch"].min()
     smallest, names = columns["batch"] == batch, columns["candidate"]
+
+    def quantile(name: str, column: str, share: float) -> float:
+        return float(np.quantile(columns[column][smallest & (names == name)], share) / batch)
+
     return {
-        str(name): float(np.quantile(columns[column][smallest & (names == name)], share) / batch)
+        str(name): (quantile(name, "cpu_ms", 0.5), quantile(name, "wall_ms", 0.95))
         for name in np.unique(names[smallest])
     }

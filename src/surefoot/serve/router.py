@@ -12,17 +12,15 @@ from typing import Any
 import numpy as np
 
 from surefoot import stats
-from surefoot.bundle import read_verdict_json
 from surefoot.core.errors import BundleError, SurefootError
 from surefoot.core.evidence import Outcome
-from surefoot.core.model import Model, Signature
+from surefoot.core.model import BASELINE, Model, Signature
 from surefoot.core.serving import Cascade
 from surefoot.models import open_model, read_model
 from surefoot.models.open import Predictor
 
 HELD = "held"
 """What stands beside an answer whose promise holds; else it begins with `void: `."""
-BASELINE = "baseline"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,11 +134,14 @@ class Router:
 
 
 @contextmanager
-def open_router(path: Path, found: Cascade, *, threads: int, force: bool) -> Iterator[Router]:
+def open_router(
+    path: Path, data: Mapping[str, Any], found: Cascade, *, threads: int, force: bool
+) -> Iterator[Router]:
     """Open the models of a bundle, as their golden answers say they were.
 
     Args:
         path: The folder of the bundle.
+        data: The content of its verdict.json.
         found: What its calibration rows show.
         threads: Threads inside an operator.
         force: Whether a lean model without a PASS may be served; every answer tells its verdict.
@@ -149,7 +150,6 @@ def open_router(path: Path, found: Cascade, *, threads: int, force: bool) -> Ite
         BundleError: The verdict is not PASS, or the bundle does not hold the model.
         ModelError: A model is not what the bundle says it is.
     """
-    data = read_verdict_json(path)
     outcome = next(v["outcome"] for v in data["verdicts"] if v["candidate"] == found.lean)
     if outcome != "PASS" and not force:
         raise BundleError(

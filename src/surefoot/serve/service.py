@@ -22,7 +22,7 @@ from surefoot.serve.requests import (
     tensor_answer,
     tensor_rows,
 )
-from surefoot.serve.router import Router
+from surefoot.serve.router import Answered, Router
 
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -90,19 +90,19 @@ class Service:
         if last or not self.ready:
             fields.append((b"connection", b"close"))
         if status == 405:
-            fields.append((b"allow", self._method(scope["path"]).encode()))
+            fields.append((b"allow", ", ".join(self._methods(scope["path"])).encode()))
         await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body", "body": body})
 
     async def _answer(
         self, scope: Message, receive: Receive, began: float
     ) -> tuple[int, bytes, bytes]:
-        path, method = scope["path"], scope["method"]
-        known = [*self._pages, *self._calls]
-        if path not in known:
-            raise Refused(f"no such page; there are {', '.join(sorted(known))}", 404)
-        if method not in self._method(path).split(", "):
-            raise Refused(f"{path} takes {self._method(path)}", 405)
+        path = scope["path"]
+        if path not in self._pages and path not in self._calls:
+            known = sorted([*self._pages, *self._calls])
+            raise Refused(f"no such page; there are {', '.join(known)}", 404)
+        if scope["method"] not in self._methods(path):
+            raise Refused(f"{path} takes {', '.join(self._methods(path))}", 405)
         if path in self._pages:
             return self._pages[path]()
         headers = dict(scope["headers"])
@@ -113,26 +113,27 @@ class Service:
         async with self._turn:
             return 200, JSON, await asyncio.to_thread(self._calls[path], body, until)
 
-    def _method(self, path: str) -> str:
-        return "POST" if path in self._calls else "GET, HEAD"
+    def _methods(self, path: str) -> tuple[str, ...]:
+        return ("POST",) if path in self._calls else ("GET", "HEAD")
 
     def _readiness(self) -> tuple[int, bytes, bytes]:
         return (200, JSON, b'{"ready":true}') if self.ready else (503, JSON, b'{"ready":false}')
 
     def _predict(self, sent: bytes, until: float) -> bytes:
-        rows = plain_rows(decoded(sent), self._router.signature)
-        answered = self._router.answer(rows, until=until)
-        self.meters.routed(answered)
+        answered = self._answered(plain_rows(decoded(sent), self._router.signature), until)
         model, verdict = self._router.model, self._router.verdict
         return plain_answer(answered, model.signature.classes, model.fingerprint, verdict)
 
     def _infer(self, sent: bytes, until: float) -> bytes:
         body = decoded(sent)
-        rows = tensor_rows(body, self._router.signature)
-        answered = self._router.answer(rows, until=until)
-        self.meters.routed(answered)
+        answered = self._answered(tensor_rows(body, self._router.signature), until)
         classes, verdict = self._router.signature.classes, self._router.verdict
         return tensor_answer(answered, classes, self._name, verdict, body.get("id"))
+
+    def _answered(self, rows: np.ndarray, until: float) -> Answered:
+        answered = self._router.answer(rows, until=until)
+        self.meters.routed(answered)
+        return answered
 
 
 def _deadline(headers: Mapping[bytes, bytes]) -> float:

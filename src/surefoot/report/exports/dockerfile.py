@@ -6,6 +6,7 @@ import json
 import re
 
 from surefoot.core.errors import ModelError
+from surefoot.core.model import BASELINE
 from surefoot.core.release import Export, Release, Shipped
 from surefoot.report.exports._written import PORT, slug
 
@@ -67,8 +68,8 @@ def _pins(release: Release) -> str:
 
 
 def _served(release: Release) -> tuple[Shipped, ...]:
-    fallback = release.plan.get("serve", {}).get("fallback", "baseline")
-    return (release.candidate, *((release.baseline,) if fallback == "baseline" else ()))
+    fallback = release.plan.get("serve", {}).get("fallback", BASELINE)
+    return (release.candidate, *((release.baseline,) if fallback == BASELINE else ()))
 
 
 def _notes(release: Release) -> tuple[str, ...]:
