@@ -218,6 +218,38 @@ def tiny_onnx_text(tmp_path_factory: pytest.TempPathFactory, tokenizer_json: Pat
     return folder / "lexicon.onnx"
 
 
+def write_numbers(path: Path, rows: int) -> None:
+    """Four numbers a row, and labels x, y and z that take turns."""
+    numbers = np.random.default_rng(0).standard_normal((rows, 4))
+    lines = [f"{','.join(f'{x:.3f}' for x in row)},{'xyz'[i % 3]}" for i, row in enumerate(numbers)]
+    path.write_text("\n".join(["a,b,c,d,label", *lines]) + "\n")
+
+
+def write_talks(path: Path, rows: int, seed: int) -> None:
+    """The same with ids and speakers, each of whom has three rows."""
+    numbers = np.random.default_rng(seed).standard_normal((rows, 4))
+    lines = [
+        f"{i},{','.join(f'{x:.3f}' for x in row)},{'xyz'[i % 3]},{i // 3}"
+        for i, row in enumerate(numbers)
+    ]
+    path.write_text("\n".join(["id,a,b,c,d,label,speaker", *lines]) + "\n")
+
+
+def write_answered(path: Path, model: Path, rng: np.random.Generator, rows: int) -> None:
+    """Rows whose labels are what a model of x, y and z answers, but for a tenth of them."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(model))
+    numbers = rng.standard_normal((rows, 4)).astype(np.float32)
+    answers = session.run(None, {session.get_inputs()[0].name: numbers})[0].argmax(axis=1)
+    labels = np.where(rng.uniform(size=rows) < 0.1, (answers + 1) % 3, answers)
+    lines = [
+        ",".join([*(f"{x:.6f}" for x in row), "xyz"[label]]) + "\n"
+        for row, label in zip(numbers, labels, strict=True)
+    ]
+    path.write_text("".join(["a,b,c,d,label\n", *lines]))
+
+
 def linear_onnx(
     path: Path,
     *,

@@ -9,6 +9,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+from tests.conftest import write_talks
 
 from surefoot.bundle import environment
 from surefoot.core.errors import BundleError, MachineError
@@ -58,22 +59,13 @@ dataset = "main"
 """
 
 
-def write_rows(path: Path, rows: int, seed: int) -> None:
-    numbers = np.random.default_rng(seed).standard_normal((rows, 4))
-    lines = [
-        f"{i},{','.join(f'{x:.3f}' for x in row)},{'xyz'[i % 3]},{i // 3}"
-        for i, row in enumerate(numbers)
-    ]
-    path.write_text("\n".join(["id,a,b,c,d,label,speaker", *lines]) + "\n")
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, linear) -> Path:
     """A folder with a plan and its run."""
     folder = tmp_path_factory.mktemp("drift")
     linear(folder / "linear.onnx")
-    write_rows(folder / "main.csv", 300, 1)
-    write_rows(folder / "talks.csv", 120, 2)
+    write_talks(folder / "main.csv", 300, 1)
+    write_talks(folder / "talks.csv", 120, 2)
     (folder / "surefoot.toml").write_text(PLAN)
     run_plan(read_plan(folder / "surefoot.toml"), folder / "surefoot-run")
     return folder

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from tests.conftest import write_answered
 
 PLAN = """
 [task]
@@ -27,28 +28,17 @@ max_error_over_fallback = 0.05
 """
 
 
-def write(path, session, rng, n):
-    """Rows that the model answers right, but for a tenth."""
-    rows = rng.standard_normal((n, 4)).astype(np.float32)
-    answers = session.run(None, {session.get_inputs()[0].name: rows})[0].argmax(axis=1)
-    labels = np.where(rng.uniform(size=n) < 0.1, (answers + 1) % 3, answers)
-    lines = [
-        ",".join([*(f"{x:.6f}" for x in row), "xyz"[label]]) + "\n"
-        for row, label in zip(rows, labels, strict=True)
-    ]
-    path.write_text("".join(["a,b,c,d,label\n", *lines]))
+def write_plan(folder, linear):
+    """A plan with its files, whose candidate is the baseline once more and passes."""
+    model, rng = linear(folder / "linear.onnx"), np.random.default_rng(0)
+    write_answered(folder / "test.csv", model, rng, 400)
+    write_answered(folder / "own.csv", model, rng, 300)
+    (folder / "surefoot.toml").write_text(PLAN)
 
 
 @pytest.fixture
 def folder(tmp_path, linear):
-    import onnxruntime
-
-    linear(tmp_path / "linear.onnx")
-    session = onnxruntime.InferenceSession(str(tmp_path / "linear.onnx"))
-    rng = np.random.default_rng(0)
-    write(tmp_path / "test.csv", session, rng, 400)
-    write(tmp_path / "own.csv", session, rng, 300)
-    (tmp_path / "surefoot.toml").write_text(PLAN)
+    write_plan(tmp_path, linear)
     return tmp_path
 
 

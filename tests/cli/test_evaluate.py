@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
+from tests.conftest import write_numbers
 
 PLAN = """
 [task]
@@ -29,9 +29,7 @@ BUDGET = '\n[[budget]]\nquantity = "accuracy"\nmax_drop = 0.2\n'
 def folder(tmp_path, linear) -> Path:
     """A plan without a budget."""
     linear(tmp_path / "linear.onnx")
-    rows = np.random.default_rng(0).standard_normal((300, 4))
-    lines = [f"{','.join(f'{x:.3f}' for x in row)},{'xyz'[i % 3]}" for i, row in enumerate(rows)]
-    (tmp_path / "test.csv").write_text("\n".join(["a,b,c,d,label", *lines]) + "\n")
+    write_numbers(tmp_path / "test.csv", 300)
     (tmp_path / "surefoot.toml").write_text(PLAN)
     return tmp_path
 

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from tests.conftest import write_answered
 
 from surefoot.core.evidence import Plant
 from surefoot.report.selftest import selftest_lines
@@ -31,20 +32,8 @@ max_drop = 0.1
 @pytest.fixture
 def folder(tmp_path, linear):
     """A plan whose labels are what its model answers, but for a tenth of the rows."""
-    import onnxruntime
-
     linear(tmp_path / "linear.onnx")
-    session = onnxruntime.InferenceSession(str(tmp_path / "linear.onnx"))
-    rng = np.random.default_rng(0)
-    rows = rng.standard_normal((400, 4)).astype(np.float32)
-    name = session.get_inputs()[0].name
-    answers = session.run(None, {name: rows})[0].argmax(axis=1)
-    labels = np.where(rng.uniform(size=400) < 0.1, (answers + 1) % 3, answers)
-    lines = [
-        ",".join([*(f"{x:.6f}" for x in row), "xyz"[label]]) + "\n"
-        for row, label in zip(rows, labels, strict=True)
-    ]
-    (tmp_path / "test.csv").write_text("".join(["a,b,c,d,label\n", *lines]))
+    write_answered(tmp_path / "test.csv", tmp_path / "linear.onnx", np.random.default_rng(0), 400)
     (tmp_path / "surefoot.toml").write_text(PLAN)
     return tmp_path
 

@@ -7,8 +7,8 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
+from tests.conftest import write_numbers
 
 PLAN = """
 [task]
@@ -41,9 +41,7 @@ FILE = "surefoot-waivers.toml"
 def folder(tmp_path, linear) -> Path:
     """A plan that fails twice and leaves a third budget open."""
     linear(tmp_path / "linear.onnx")
-    rows = np.random.default_rng(0).standard_normal((300, 4))
-    lines = [f"{','.join(f'{x:.3f}' for x in row)},{'xyz'[i % 3]}" for i, row in enumerate(rows)]
-    (tmp_path / "test.csv").write_text("\n".join(["a,b,c,d,label", *lines]) + "\n")
+    write_numbers(tmp_path / "test.csv", 300)
     (tmp_path / "surefoot.toml").write_text(PLAN)
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org")):

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
+from tests.conftest import write_talks
 
 from surefoot.data.columns import read_parquet, write_parquet
 from surefoot.plan import read_plan
@@ -55,22 +55,13 @@ at_least = 0.001
 """
 
 
-def write_rows(path: Path, rows: int, seed: int) -> None:
-    numbers = np.random.default_rng(seed).standard_normal((rows, 4))
-    lines = [
-        f"{i},{','.join(f'{x:.3f}' for x in row)},{'xyz'[i % 3]},{i // 3}"
-        for i, row in enumerate(numbers)
-    ]
-    path.write_text("\n".join(["id,a,b,c,d,label,speaker", *lines]) + "\n")
-
-
 @pytest.fixture(scope="session")
 def made(tmp_path_factory, linear) -> Path:
     """The bundle of a real run."""
     folder = tmp_path_factory.mktemp("diff")
     linear(folder / "linear.onnx")
-    write_rows(folder / "main.csv", 600, 1)
-    write_rows(folder / "talks.csv", 120, 2)
+    write_talks(folder / "main.csv", 600, 1)
+    write_talks(folder / "talks.csv", 120, 2)
     (folder / "surefoot.toml").write_text(PLAN)
     bundle, _ = run_plan(read_plan(folder / "surefoot.toml"), folder / "surefoot-run")
     return bundle.path

@@ -4,9 +4,7 @@ import typing
 
 import pytest
 
-from surefoot.core.errors import PlanError
 from surefoot.core.plan import EnvelopePlan, EvaluatePlan, LatencyPlan, LoadPlan
-from surefoot.plan import read_plan
 
 PLAN = """
 [task]
@@ -43,22 +41,6 @@ PLACES = {
     LoadPlan: "evaluate.load.peak",
     EnvelopePlan: "evaluate.envelope[0]",
 }
-
-
-@pytest.fixture
-def problems(tmp_path):
-    for name in ("test.csv", "model.onnx"):
-        (tmp_path / name).touch()
-    (tmp_path / "p.toml").write_text(PLAN)
-
-    def find(*overrides):
-        try:
-            read_plan(tmp_path / "p.toml", overrides)
-        except PlanError as error:
-            return list(error.problems)
-        return []
-
-    return find
 
 
 def numeric():

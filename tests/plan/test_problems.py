@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from surefoot.core.errors import PlanError
-from surefoot.plan import read_plan
-
 PLAN = """
 [task]
 kind = "text-classification"
@@ -26,22 +23,6 @@ max_drop = 0.01
 TEST = 'use="csv",path="test.csv",text="body",label="intent"'
 
 FILE_NAME = "becomes a file name; use letters, digits, blanks and . , + = _ -"
-
-
-@pytest.fixture
-def problems(tmp_path):
-    for name in ("test.csv", "model.onnx"):
-        (tmp_path / name).touch()
-    (tmp_path / "p.toml").write_text(PLAN)
-
-    def find(*overrides):
-        try:
-            read_plan(tmp_path / "p.toml", overrides)
-        except PlanError as error:
-            return list(error.problems)
-        return []
-
-    return find
 
 
 ONE = [

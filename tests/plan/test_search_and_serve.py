@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from surefoot.core.errors import PlanError
-from surefoot.plan import read_plan
-
 PLAN = """
 [task]
 kind = "text-classification"
@@ -23,22 +20,6 @@ steps = ["quantize_dynamic"]
 quantity = "accuracy"
 max_drop = 0.01
 """
-
-
-@pytest.fixture
-def problems(tmp_path):
-    for name in ("test.csv", "model.onnx", "scores.csv"):
-        (tmp_path / name).touch()
-
-    def find(*overrides, text=PLAN):
-        (tmp_path / "p.toml").write_text(text)
-        try:
-            read_plan(tmp_path / "p.toml", overrides)
-        except PlanError as error:
-            return list(error.problems)
-        return []
-
-    return find
 
 
 @pytest.mark.parametrize(

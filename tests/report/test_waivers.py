@@ -6,8 +6,8 @@ import json
 import shutil
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
 import pytest
+from tests.conftest import write_numbers
 
 from surefoot.bundle import read_bundle, read_verdict_json
 from surefoot.core.errors import BundleError
@@ -41,9 +41,7 @@ def made(tmp_path_factory, linear):
     """The bundle of a run that fails."""
     folder = tmp_path_factory.mktemp("waivers")
     linear(folder / "linear.onnx")
-    rows = np.random.default_rng(0).standard_normal((60, 4))
-    lines = [f"{','.join(f'{x:.3f}' for x in row)},{'xyz'[i % 3]}" for i, row in enumerate(rows)]
-    (folder / "test.csv").write_text("\n".join(["a,b,c,d,label", *lines]) + "\n")
+    write_numbers(folder / "test.csv", 60)
     (folder / "surefoot.toml").write_text(PLAN)
     return run_plan(read_plan(folder / "surefoot.toml"), folder / "run")[0].path
 

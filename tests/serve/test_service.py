@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.cli.test_cascade import PLAN, write
+from tests.cli.test_cascade import write_plan
 
 from surefoot.core.dataset import Dataset
 from surefoot.evaluate.load.endpoint import connected, find_endpoint
@@ -28,15 +28,8 @@ COMMAND = (sys.executable, "-c", "from surefoot.cli import main; main()")
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, linear):
     """A finished run whose candidate is the baseline once more, and passed."""
-    import onnxruntime
-
     folder = tmp_path_factory.mktemp("served")
-    linear(folder / "linear.onnx")
-    session = onnxruntime.InferenceSession(str(folder / "linear.onnx"))
-    rng = np.random.default_rng(0)
-    write(folder / "test.csv", session, rng, 400)
-    write(folder / "own.csv", session, rng, 300)
-    (folder / "surefoot.toml").write_text(PLAN)
+    write_plan(folder, linear)
     subprocess.run([*COMMAND, "run"], cwd=folder, check=True, capture_output=True)
     return folder
 
