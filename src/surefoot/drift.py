@@ -18,6 +18,7 @@ from surefoot.bundle import (
     changes,
     environment,
     environment_key,
+    read_cell,
     read_verdict_json,
     recorded_environment,
 )
@@ -33,7 +34,6 @@ from surefoot.core.parts import speaks_of
 from surefoot.core.plan import OWN_SETS, ModelPlan, Plan
 from surefoot.core.progress import Progress, Silent
 from surefoot.data import for_classes, read_task
-from surefoot.data.columns import read_parquet
 from surefoot.evaluate import Filling, ask_again, fill_cells, sample_cell, under_shifts
 from surefoot.evaluate.moved import against_floor, difference, share
 from surefoot.models import read_model, source_files
@@ -86,8 +86,6 @@ class Again:
     """Whose models are at hand; the baseline first, if it is."""
     task: Task | None
     """The rows; None where there are none."""
-    gone: Mapping[str, str]
-    """Test sets of the plan that cannot be read here, with the reason."""
 
 
 def drift(plan: Plan, run: Path, out: Path, progress: Progress | None = None) -> Drift:
@@ -179,7 +177,7 @@ def measure_again(
             if asked.models and stands_in is None:
                 continue
             candidate = stands_in or _candidate(then.entries.get(folder.name), models)
-            earlier = [_cell(file) for file in sorted(folder.glob("*.parquet"))]
+            earlier = [read_cell(file, COLUMNS) for file in sorted(folder.glob("*.parquet"))]
             if isinstance(candidate, str):
                 found += [_not_run(columns, folder.name, candidate) for columns in earlier]
                 continue
@@ -198,7 +196,6 @@ def measure_again(
         cells={(j.here.candidate, j.key): j.here for j in found if j.here is not None},
         candidates=tuple(one for one in made if isinstance(one, Candidate)),
         task=task,
-        gone=gone,
     )
 
 
@@ -253,23 +250,6 @@ def _told(data: Mapping[str, Any]) -> _Earlier:
             rows=int(told["rows"]), flips=int(told["flips"]), largest=float(told["largest"])
         ),
     )
-
-
-def _cell(file: Path) -> Columns:
-    columns = read_parquet(file)
-    missing = [
-        name
-        for kinds, names in COLUMNS.items()
-        for name in names
-        if name not in columns or columns[name].dtype.kind not in kinds
-    ]
-    if missing or not len(columns["id"]):
-        raise BundleError(
-            f"a cell without {', '.join(missing) or 'rows'}",
-            where=str(file),
-            fix="take the folder as its run left it, or run its plan again",
-        )
-    return columns
 
 
 def _own_files(model: ModelPlan, store: Store) -> frozenset[str]:

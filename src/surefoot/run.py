@@ -10,13 +10,13 @@ from typing import Any
 from surefoot import plugins
 from surefoot.bundle import (
     Contents,
+    bundle_of,
     changes,
     described,
     environment,
     environment_key,
     missing_files,
     open_for_noise,
-    read_bundle,
     read_plan_json,
     read_verdict_json,
     recorded_environment,
@@ -66,8 +66,8 @@ def run_plan(plan: Plan, out: Path, progress: Progress | None = None) -> tuple[B
         key = run_key(plan, store)
         waivers = read_waivers(plan.path.parent / WAIVERS)
         finished = _finished(out / "bundle", key, waivers)
-        if finished and not open_for_noise(finished.path):
-            return finished, False
+        if finished and not open_for_noise(finished[1]):
+            return finished[0], False
         if finished:
             watch.note("note: the machine was too noisy last time; what it left open is run again")
         check_replaceable(out / "bundle")
@@ -173,10 +173,10 @@ def finished_bundle(plan: Plan, out: Path) -> Bundle:
         MachineError: It was run with other libraries or on another machine.
     """
     waivers = read_waivers(plan.path.parent / WAIVERS)
-    bundle = _finished(out / "bundle", run_key(plan, Store(out, environment_key())), waivers)
-    if bundle is None:
+    finished = _finished(out / "bundle", run_key(plan, Store(out, environment_key())), waivers)
+    if finished is None:
         raise _unfinished(plan, out, waivers)
-    return bundle
+    return finished[0]
 
 
 def _unfinished(plan: Plan, out: Path, waivers: Sequence[Waiver]) -> BundleError | MachineError:
@@ -198,7 +198,7 @@ def _unfinished(plan: Plan, out: Path, waivers: Sequence[Waiver]) -> BundleError
         told = ", ".join(f"{one.what} {one.there} (here {one.here})" for one in moved[:3])
         more = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
         return MachineError(f"it was run with {told}{more}", where=str(path), fix=fix)
-    if data.get("waivers", []) != encode(waivers):
+    if not _holds(data, waivers):
         fix = f"take them up, which takes seconds: surefoot run {plan.path.name}"
         return BundleError("the waivers have changed since the run", where=str(out), fix=fix)
     what = "a file or a plugin that the plan uses has changed since the run"
@@ -241,14 +241,22 @@ def _foreign_plugins(plan: Plan) -> dict[str, str]:
     }
 
 
-def _finished(path: Path, key: str, waivers: Sequence[Waiver]) -> Bundle | None:
-    """The bundle of a key, if it holds these waivers, which are no part of the key.
+def _finished(
+    path: Path, key: str, waivers: Sequence[Waiver]
+) -> tuple[Bundle, dict[str, Any]] | None:
+    """The bundle of a key with its verdict.json, if it holds these waivers, no part of the key.
 
     Nothing that was measured depends on them: a waiver is no further use of the test sets.
     """
     try:
-        bundle, data = read_bundle(path), read_verdict_json(path)
+        data = read_verdict_json(path)
+        bundle = bundle_of(path, data)
     except BundleError:
         return None
-    same = bundle.key == key and data.get("waivers", []) == encode(waivers)
-    return bundle if same and not missing_files(path) else None
+    same = bundle.key == key and _holds(data, waivers)
+    return (bundle, data) if same and not missing_files(path) else None
+
+
+def _holds(data: Mapping[str, Any], waivers: Sequence[Waiver]) -> bool:
+    held: bool = data.get("waivers", []) == encode(waivers)
+    return held

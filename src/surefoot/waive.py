@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
-from surefoot.bundle import read_bundle, read_verdict_json
+from surefoot.bundle import bundle_of, read_verdict_json
 from surefoot.core.errors import PlanError, nearest
 from surefoot.core.evidence import Finding, Verdict
 from surefoot.core.waiver import LONGEST_DAYS, Waiver
@@ -40,8 +40,9 @@ def waive(
             the file of waivers is broken.
         BundleError: There is no bundle, or the file cannot be written.
     """
-    verdicts, costs = read_bundle(bundle).verdicts, read_verdict_json(bundle)["costs"]
-    verdict, day = best(verdicts, costs), today()
+    data = read_verdict_json(bundle)
+    verdicts, day = bundle_of(bundle, data).verdicts, today()
+    verdict = best(verdicts, data["costs"])
     finding, last = _named(verdict, budget), _day(until, day)
     if not reason.strip():
         raise PlanError("--reason: say why this may be so for a while")

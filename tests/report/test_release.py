@@ -9,10 +9,10 @@ import pytest
 from tests.report.conftest import EVIL, compared
 from tests.report.test_terminal import finding, verdict
 
-from surefoot.bundle import read_plan_json
+from surefoot.bundle import read_environment, read_plan_json
 from surefoot.core.errors import BundleError
 from surefoot.core.plan import OWN_SETS
-from surefoot.report.release import _chosen, _data_used, _environment, _role
+from surefoot.report.release import _chosen, _data_used, _role
 
 CSV = {"use": "csv", "path": "rows.csv"}
 
@@ -89,4 +89,4 @@ def test_a_plan_that_cannot_be_read_is_one_error(tmp_path, content):
 def test_an_environment_of_another_form_is_one_error(tmp_path, made):
     (tmp_path / "environment.json").write_text(json.dumps(made))
     with pytest.raises(BundleError, match=r"environment\.json"):
-        _environment(tmp_path)
+        read_environment(tmp_path)

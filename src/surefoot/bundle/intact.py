@@ -9,8 +9,10 @@ from pathlib import Path
 
 from surefoot.core.claims import Fault, What
 from surefoot.core.cpus import usable_cpus
+from surefoot.core.errors import BundleError
 from surefoot.core.hashing import hash_file
 from surefoot.core.nested import from_json
+from surefoot.core.printable import printable
 
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.dsse.json"
@@ -43,6 +45,24 @@ def check_files(folder: Path) -> tuple[Fault, ...]:
             elif sha != manifest[name]:
                 found[name] = "changed"
     return tuple(Fault(file=name, what=found[name]) for name in sorted(found))
+
+
+def refuse_changed(folder: Path, where: Path) -> None:
+    """Make sure that a bundle is as its run left it.
+
+    Args:
+        folder: The bundle.
+        where: What the user called it.
+
+    Raises:
+        BundleError: A file was changed, lost or added; the first of them is named.
+    """
+    for fault in check_files(folder):
+        raise BundleError(
+            f"{printable(fault.file)}: {fault.what} since the bundle was written",
+            where=str(where),
+            fix="surefoot verify names every such file",
+        )
 
 
 def read_manifest(folder: Path) -> dict[str, str] | None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from surefoot.bundle.encode import decode_verdict
+from surefoot.bundle.intact import MANIFEST, read_manifest
 from surefoot.bundle.write import FORMAT
 from surefoot.core.errors import BundleError, MachineError, MismatchError
 from surefoot.core.evidence import Bundle
 from surefoot.core.nested import from_json
+from surefoot.data.columns import read_parquet
 from surefoot.evaluate.machine import worth_keeping
 
 READABLE = (2, FORMAT)
@@ -50,16 +54,12 @@ def read_verdict_json(path: Path) -> dict[str, Any]:
     return data
 
 
-def open_for_noise(path: Path) -> bool:
+def open_for_noise(data: Mapping[str, Any]) -> bool:
     """Whether a budget or an envelope is undecided that a quieter machine may decide.
 
     Args:
-        path: The bundle.
-
-    Raises:
-        BundleError: There is no bundle, or a newer surefoot wrote it.
+        data: The content of a bundle's verdict.json.
     """
-    data = read_verdict_json(path)
     reasons = [found["reason"] for verdict in data["verdicts"] for found in verdict["findings"]]
     reasons += [probe["reason"] for one in data.get("envelopes", ()) for probe in one["probes"]]
     return not all(map(worth_keeping, reasons))
@@ -68,13 +68,15 @@ def open_for_noise(path: Path) -> bool:
 def read_environment(path: Path) -> dict[str, Any]:
     """What a bundle was made with.
 
+    Args:
+        path: The bundle.
+
     Raises:
-        BundleError: There is no bundle that can be read.
+        BundleError: There is nothing that can be read.
     """
-    try:
-        made: dict[str, Any] = from_json((path / "environment.json").read_text())
-    except (OSError, ValueError) as error:
-        raise BundleError(f"no environment that can be read: {error}", where=str(path)) from error
+    made = _object(path / "environment.json", "environment")
+    if not isinstance(made.get("libraries", {}), dict):
+        raise _other_form(path / "environment.json")
     return made
 
 
@@ -87,13 +89,7 @@ def read_plan_json(path: Path) -> dict[str, Any]:
     Raises:
         BundleError: There is none that can be read.
     """
-    try:
-        plan = from_json((path / "plan.json").read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"no plan that can be read: {error}", where=str(path)) from error
-    if not isinstance(plan, dict):
-        raise BundleError("plan.json is not as surefoot writes it", where=str(path))
-    return plan
+    return _object(path / "plan.json", "plan")
 
 
 def recorded_environment(path: Path) -> dict[str, Any]:
@@ -105,25 +101,67 @@ def recorded_environment(path: Path) -> dict[str, Any]:
     Raises:
         MachineError: It does not say, so that nothing can be concluded.
     """
-    file = path / "environment.json"
+    file = str(path / "environment.json")
+    try:
+        found = read_environment(path)
+    except BundleError as error:
+        raise MachineError(
+            f"the environment of the evidence cannot be read: {error.what}", where=file
+        ) from error
+    if "libraries" not in found:
+        raise MachineError("does not describe an environment", where=file)
+    return found
+
+
+def _object(file: Path, what: str) -> dict[str, Any]:
+    """The table that a JSON file of a bundle holds."""
     try:
         found = from_json(file.read_text())
     except (OSError, ValueError, RecursionError) as error:
-        raise MachineError(
-            f"the environment of the evidence cannot be read: {error}", where=str(file)
-        ) from error
-    if not isinstance(found, dict) or "libraries" not in found:
-        raise MachineError("does not describe an environment", where=str(file))
+        raise BundleError(f"no {what} that can be read: {error}", where=str(file.parent)) from error
+    if not isinstance(found, dict):
+        raise _other_form(file)
     return found
+
+
+def _other_form(file: Path) -> BundleError:
+    return BundleError(f"{file.name} is not as surefoot writes it", where=str(file.parent))
 
 
 def missing_files(path: Path) -> tuple[str, ...]:
     """The files that a bundle's manifest names and that are not there."""
-    try:
-        manifest = from_json((path / "manifest.json").read_text())
-    except (OSError, ValueError):
-        return ("manifest.json",)
+    manifest = read_manifest(path)
+    if manifest is None:
+        return (MANIFEST,)
     return tuple(name for name in manifest if not (path / name).is_file())
+
+
+def read_cell(file: Path, needed: Mapping[str, Sequence[str]]) -> dict[str, np.ndarray]:
+    """The columns of a cell.
+
+    Args:
+        file: The Parquet file.
+        needed: The names that must be among them, by the kinds of their arrays.
+
+    Raises:
+        BundleError: One is missing or of another kind, or there are no rows.
+        DataError: The file cannot be read.
+    """
+    columns = read_parquet(file)
+    wrong = [
+        name
+        for kinds, names in needed.items()
+        for name in names
+        if name not in columns or columns[name].dtype.kind not in kinds
+    ]
+    wrong += [k for k in columns if k.startswith("slice_") and columns[k].dtype.kind != "b"]
+    if wrong or not len(columns["id"]):
+        raise BundleError(
+            f"a cell without {', '.join(wrong) or 'rows'}",
+            where=str(file),
+            fix="take the folder as its run left it, or run its plan again",
+        )
+    return columns
 
 
 def read_bundle(path: Path) -> Bundle:

@@ -22,6 +22,7 @@ def command(name: str, out: Path | None) -> int:
     """Prepare a demo's data and model, then run its plan."""
     from importlib import import_module
 
+    from surefoot.bundle import read_verdict_json
     from surefoot.plan import read_plan
     from surefoot.report.bundle import bundle_exit_code, bundle_lines
     from surefoot.run import run_plan
@@ -32,5 +33,6 @@ def command(name: str, out: Path | None) -> int:
     with shown() as progress:
         plan = read_plan(prepare(folder, progress))
         bundle, _ = run_plan(plan, folder / "surefoot-run", progress)
-    click.echo("\n".join(bundle_lines(bundle.path)))
-    return bundle_exit_code(bundle.path)
+    data = read_verdict_json(bundle.path)
+    click.echo("\n".join(bundle_lines(bundle.path, data)))
+    return bundle_exit_code(bundle.path, data)

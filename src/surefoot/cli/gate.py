@@ -26,6 +26,7 @@ from surefoot.cli.progress import shown
 @click.option("--json", "as_json", is_flag=True, help="Print the same as JSON.")
 def command(plan: Path, out: Path | None, *, test: bool, as_json: bool) -> int:
     """Show or test the gate."""
+    from surefoot.bundle import read_verdict_json
     from surefoot.bundle.encode import encode
     from surefoot.plan import read_plan
     from surefoot.report.bundle import bundle_exit_code, bundle_lines
@@ -42,6 +43,9 @@ def command(plan: Path, out: Path | None, *, test: bool, as_json: bool) -> int:
         click.echo("\n".join(lines))
         return 0 if all(plant.seen for plant in plants) else 1
     bundle = finished_bundle(checked, folder)
-    verdict = (bundle.path / "verdict.json").read_text()
-    click.echo(verdict if as_json else "\n".join(bundle_lines(bundle.path)))
-    return bundle_exit_code(bundle.path)
+    data = read_verdict_json(bundle.path)
+    if as_json:
+        click.echo((bundle.path / "verdict.json").read_text())
+    else:
+        click.echo("\n".join(bundle_lines(bundle.path, data)))
+    return bundle_exit_code(bundle.path, data)

@@ -16,17 +16,10 @@ import click
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
 def command(run: Path, out: Path) -> None:
     """Write a bundle as one file."""
-    from surefoot.bundle import check_files, open_bundle, pack_bundle
-    from surefoot.core.errors import BundleError
-    from surefoot.core.printable import printable
+    from surefoot.bundle import open_bundle, pack_bundle, refuse_changed
 
     with open_bundle(run) as folder:
-        for fault in check_files(folder):
-            raise BundleError(
-                f"{printable(fault.file)}: {fault.what} since the bundle was written",
-                where=str(run),
-                fix="surefoot verify names every such file",
-            )
+        refuse_changed(folder, run)
         pack_bundle(folder, out)
         size = out.stat().st_size / 1e6
     click.echo(f"written to {out}, {size:.1f} MB", err=True)

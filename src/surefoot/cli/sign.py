@@ -22,10 +22,9 @@ import click
 )
 def command(run: Path, key: Path) -> None:
     """Sign a bundle."""
-    from surefoot.bundle import check_files, open_bundle, read_verdict_json
+    from surefoot.bundle import open_bundle, read_verdict_json, refuse_changed
     from surefoot.bundle.sign import sign_bundle
     from surefoot.core.errors import BundleError
-    from surefoot.core.printable import printable
 
     if run.is_file():
         raise BundleError(
@@ -34,11 +33,6 @@ def command(run: Path, key: Path) -> None:
             fix="sign the folder of the run, then write it with surefoot pack",
         )
     with open_bundle(run) as folder:
-        for fault in check_files(folder):
-            raise BundleError(
-                f"{printable(fault.file)}: {fault.what} since the bundle was written",
-                where=str(run),
-                fix="surefoot verify names every such file",
-            )
+        refuse_changed(folder, run)
         name = sign_bundle(folder, key, read_verdict_json(folder))
     click.echo(f"signed by the key {name[:16]}…", err=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.bundle import (
+    bundle_of,
     changes,
-    read_bundle,
     read_plan_json,
     read_verdict_json,
     recorded_environment,
@@ -37,7 +37,9 @@ def diff_bundles(then: Path, now: Path) -> Diff:
         MachineError: One does not say what it was made with.
     """
     old, new = (Evidence(folder=path, told=read_verdict_json(path)) for path in (then, now))
-    before, after = ({v.candidate: v for v in read_bundle(p).verdicts} for p in (then, now))
+    before, after = (
+        {v.candidate: v for v in bundle_of(e.folder, e.told).verdicts} for e in (old, new)
+    )
     made = [recorded_environment(path) for path in (then, now)]
     plans = [read_plan_json(path) for path in (then, now)]
     other = [key for key in MACHINE if made[0].get(key) != made[1].get(key)]

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from surefoot import plugins, stats
+from surefoot.bundle import read_cell
 from surefoot.core.diff import AnswersMove, Move
 from surefoot.core.errors import BundleError
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import place
-from surefoot.data.columns import read_parquet
 from surefoot.gate.samples import Counted, Rows
 
 LEVEL = 0.95
@@ -117,8 +117,8 @@ class _Rows:
 
 def _moves(old: Path, new: Path, then: Evidence, now: Evidence) -> Iterator[AnswersMove]:
     """One candidate in one cell: all rows, then every slice of both, by every metric of both."""
-    before = _cell(old)
-    after = before if filecmp.cmp(old, new, shallow=False) else _cell(new)
+    before = read_cell(old, NEEDED)
+    after = before if filecmp.cmp(old, new, shallow=False) else read_cell(new, NEEDED)
     name, dataset = new.parent.name, str(after["dataset"][0])
     where = (dataset, str(after["shift"][0]), float(after["severity"][0]))
     higher = {m: up for m, up in now.metrics().items() if m in then.metrics()}
@@ -141,24 +141,6 @@ def _other_rows(dataset: str, then: Evidence, now: Evidence) -> str:
     if old is None or new is None or old == new:
         return ""
     return "the test set is another"
-
-
-def _cell(file: Path) -> Columns:
-    columns = read_parquet(file)
-    wrong = [
-        name
-        for kinds, names in NEEDED.items()
-        for name in names
-        if name not in columns or columns[name].dtype.kind not in kinds
-    ]
-    wrong += [k for k in columns if k.startswith("slice_") and columns[k].dtype.kind != "b"]
-    if wrong or not len(columns["id"]):
-        raise BundleError(
-            f"a cell without {', '.join(wrong) or 'rows'}",
-            where=str(file),
-            fix="take the folder as its run left it, or run its plan again",
-        )
-    return columns
 
 
 def _matched(before: Columns, after: Columns, metrics: Sequence[str], note: str) -> _Rows:

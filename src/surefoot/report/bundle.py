@@ -10,6 +10,7 @@ from typing import Any
 from surefoot.bundle import bundle_of, read_verdict_json
 from surefoot.core.evidence import Bundle, Use, Verdict, place
 from surefoot.core.printable import printable
+from surefoot.core.waiver import Waived
 from surefoot.gate import best, exit_code, released
 from surefoot.ledger import LEDGER
 from surefoot.report.calibration import calibration_lines
@@ -41,10 +42,8 @@ def bundle_lines(path: Path, data: Mapping[str, Any] | None = None) -> list[str]
     """
     data = read_verdict_json(path) if data is None else data
     bundle = bundle_of(path, data)
-    first = best(bundle.verdicts, data["costs"])
+    first, waived, line = _first(bundle, data)
     order = [v.candidate for v in sorted(bundle.verdicts, key=lambda v: data["costs"][v.candidate])]
-    waived = waived_of(data, bundle.verdicts, path)
-    line = verdict_line(first) + waived_line(first, waived)
     parts = [
         [line, *_doubts(data), *fails_first(data.get("envelopes", ()))],
         table(
@@ -97,12 +96,34 @@ def _spaced(parts: Iterable[Sequence[str]]) -> list[str]:
     return "\n\n".join("\n".join(part) for part in parts if part).split("\n")
 
 
-def bundle_exit_code(path: Path) -> int:
-    """The exit code of a bundle's best verdict; 0 where all that is open is waived."""
-    data = read_verdict_json(path)
+def bundle_exit_code(path: Path, data: Mapping[str, Any] | None = None) -> int:
+    """The exit code of a bundle's best verdict; 0 where all that is open is waived.
+
+    Args:
+        path: The bundle.
+        data: Its `verdict.json`, for who has read it.
+    """
+    data = read_verdict_json(path) if data is None else data
     bundle = bundle_of(path, data)
+    first, waived, _ = _first(bundle, data)
+    return 0 if released(first, waived) else exit_code(first)
+
+
+def bundle_line(path: Path, data: Mapping[str, Any]) -> str:
+    """The first line of `bundle_lines`: the best verdict, and who answers for what is open.
+
+    Args:
+        path: The bundle.
+        data: Its `verdict.json`.
+    """
+    return _first(bundle_of(path, data), data)[2]
+
+
+def _first(bundle: Bundle, data: Mapping[str, Any]) -> tuple[Verdict, Waived, str]:
+    """The best verdict, the waivers, and the line that tells of both."""
     first = best(bundle.verdicts, data["costs"])
-    return 0 if released(first, waived_of(data, bundle.verdicts, path)) else exit_code(first)
+    waived = waived_of(data, bundle.verdicts, bundle.path)
+    return first, waived, verdict_line(first) + waived_line(first, waived)
 
 
 def _candidates(

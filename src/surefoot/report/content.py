@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.bundle import bundle_of, read_environment, read_plan_json, read_verdict_json
-from surefoot.core.errors import BundleError
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Finding, Outcome, Verdict
 from surefoot.core.printable import printable
@@ -160,8 +159,6 @@ def read_content(folder: Path, *, shown: Path | None = None) -> Content:
     data = read_verdict_json(folder)
     bundle = bundle_of(folder, data)
     plan, made = read_plan_json(folder), read_environment(folder)
-    if not isinstance(made, dict) or not isinstance(made.get("libraries") or {}, dict):
-        raise BundleError("environment.json is not as surefoot writes it", where=str(folder))
     first = best(bundle.verdicts, data["costs"])
     waived = waived_of(data, bundle.verdicts, folder)
     verdicts = sorted(bundle.verdicts, key=lambda v: data["costs"].get(v.candidate, math.inf))

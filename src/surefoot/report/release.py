@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from surefoot import models
-from surefoot.bundle import read_bundle, read_environment, read_plan_json, read_verdict_json
+from surefoot.bundle import bundle_of, read_environment, read_plan_json, read_verdict_json
 from surefoot.core.errors import BundleError, nearest
 from surefoot.core.evidence import Verdict
 from surefoot.core.hashing import hash_file
@@ -37,7 +37,8 @@ def read_release(path: Path, candidate: str | None = None) -> Release:
         BundleError: No bundle that can be read, or no verdict on that candidate.
         ModelError: A model in it was changed.
     """
-    bundle, data, plan = read_bundle(path), read_verdict_json(path), read_plan_json(path)
+    data, plan = read_verdict_json(path), read_plan_json(path)
+    bundle = bundle_of(path, data)
     verdict = _chosen(bundle.verdicts, candidate, data, path)
     name, baseline = verdict.candidate, data["candidates"][0]["name"]
     try:
@@ -56,7 +57,7 @@ def read_release(path: Path, candidate: str | None = None) -> Release:
             figures=(*own, *read_figures(path, baseline, data)),
             without_interval=without_interval(data, own),
             data=tuple(_data_used(task, data)),
-            environment=_environment(path),
+            environment=read_environment(path),
             evidence=data,
             plan=plan,
             cells=within(path, "cells", name),
@@ -68,16 +69,6 @@ def read_release(path: Path, candidate: str | None = None) -> Release:
             where=str(path),
             fix="run the plan again",
         ) from error
-
-
-def _environment(path: Path) -> Mapping[str, Any]:
-    try:
-        found = read_environment(path)
-    except RecursionError as error:
-        raise BundleError(f"no environment that can be read: {error}", where=str(path)) from error
-    if not isinstance(found, dict) or not isinstance(found.get("libraries", {}), dict):
-        raise BundleError("environment.json is not as surefoot writes it", where=str(path))
-    return found
 
 
 def _chosen(
