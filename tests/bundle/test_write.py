@@ -136,7 +136,8 @@ def test_the_leanest_is_the_fastest_at_the_smallest_batch_else_the_smallest(cont
     loads = [
         load(n, b, ms) for b, n, ms in [(8, "same", 1.0), (1, "same", 9.0), (1, "turned", 4.0)]
     ]
-    found = costs(contents.candidates, loads)
+    sizes = {c.name: c.model.size_bytes for c in contents.candidates}
+    found = costs(sizes, loads)
     assert found["baseline"] == contents.candidates[0].model.size_bytes
     assert (found["same"], found["turned"]) == pytest.approx((9, 4), abs=0.02)
 

@@ -12,10 +12,11 @@ from tests.report.conftest import compared
 from tests.report.test_terminal import PAIRED, finding
 
 from surefoot.bundle import cell_file
+from surefoot.bundle.encode import decode_estimate
 from surefoot.core.errors import BundleError
 from surefoot.core.evidence import Budget
 from surefoot.data.columns import write_parquet
-from surefoot.report.numbers import estimate_of, of_findings, read_figures, without_interval
+from surefoot.report.numbers import of_findings, read_figures, without_interval
 
 TIMES = {"value": 3.0, "low": 2.5, "high": None, "level": 0.95, "method": "order", "n": 40}
 
@@ -187,7 +188,7 @@ def test_the_gates_own_interval_is_taken_for_a_fixed_limit_where_no_other_is():
 
 
 def test_what_json_cannot_hold_is_infinite():
-    e = estimate_of({**TIMES, "value": None, "low": None})
+    e = decode_estimate({**TIMES, "value": None, "low": None})
     assert (e.value, e.low, e.high) == (math.inf, -math.inf, math.inf)
-    e = estimate_of({**TIMES, "high": 4})
+    e = decode_estimate({**TIMES, "high": 4})
     assert (e.value, e.low, e.high, e.n) == (3.0, 2.5, 4.0, 40)

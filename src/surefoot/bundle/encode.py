@@ -42,13 +42,14 @@ def _finding(data: Mapping[str, Any]) -> Finding:
         **{
             **data,
             "budget": Budget(**data["budget"]),
-            "estimate": _estimate(data["estimate"]),
+            "estimate": decode_estimate(data["estimate"]),
             "paired": None if paired is None else Paired(**paired),
         }
     )
 
 
-def _estimate(data: Mapping[str, Any]) -> Estimate:
+def decode_estimate(data: Mapping[str, Any]) -> Estimate:
+    """An estimate from what `encode` made of it; what is null there is infinite."""
     value, low, high = data["value"], data["low"], data["high"]
     return Estimate(
         **{

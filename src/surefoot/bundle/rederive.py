@@ -14,16 +14,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from surefoot.bundle.encode import decode_verdict, encode
 from surefoot.bundle.evidence import Recorded, Where, as_written, read_evidence
+from surefoot.bundle.write import costs, winner_of
 from surefoot.core.claims import Basis, Claim
 from surefoot.core.errors import BundleError, SurefootError
 from surefoot.core.evidence import Cell, ConfirmationEvidence, Finding, Verdict
 from surefoot.core.load import LoadProfile
-from surefoot.core.nested import from_json
-from surefoot.gate import best, check_summaries, gate_evidence, load_summaries, noise, summaries
+from surefoot.gate import check_summaries, gate_evidence, load_summaries, noise, summaries
 from surefoot.ledger import LEDGER
 from surefoot.plan.typed import typed
 from surefoot.stats import spending
@@ -74,7 +72,7 @@ def claims_of_files(folder: Path, said: Recorded) -> list[Claim]:
         BundleError: verdict.json is not as surefoot writes it.
     """
     with as_written(folder):
-        claims = [_plan(folder), *_ledger(folder, said)]
+        claims = [_plan(folder, said), *_ledger(folder, said)]
         told = tuple(decode_verdict(verdict) for verdict in said.data["verdicts"])
         try:
             evidence, found = rederived(folder, said)
@@ -200,13 +198,9 @@ def _tables(
         yield "checks", data["checks"], encode(check_summaries(evidence.checks))
     if "loads" in data:
         yield "loads", data["loads"], encode(load_summaries(evidence.served, evidence.baseline))
-    sizes: dict[str, float] = dict(evidence.sizes)
-    loads = sorted(evidence.loads, key=lambda load: -load.batch)
-    costs = sizes | {load.candidate: float(np.median(load.wall_ms)) for load in loads}
-    yield "costs", data["costs"], costs
-    first = best(found, costs)
-    winner = first.candidate if first.outcome == "PASS" else None
-    yield "winner", data["winner"], winner
+    known = costs(evidence.sizes, evidence.loads)
+    yield "costs", data["costs"], known
+    yield "winner", data["winner"], winner_of(found, known)
 
 
 def _table(name: str, told: Any, found: Any) -> Claim:
@@ -221,7 +215,7 @@ def _table(name: str, told: Any, found: Any) -> Claim:
     )
 
 
-def _plan(folder: Path) -> Claim:
+def _plan(folder: Path, said: Recorded) -> Claim:
     """Whether the budgets that were judged are those that the plan file names."""
     claim = Claim(basis="files", candidate="", subject="budgets of plan.toml", status="NOT RUN")
     text = (folder / "plan.toml").read_text(encoding="utf-8")
@@ -231,7 +225,7 @@ def _plan(folder: Path) -> Claim:
         file, _ = typed(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise BundleError(f"not valid TOML: {error}", where=str(folder / "plan.toml")) from error
-    judged = from_json((folder / "plan.json").read_text(encoding="utf-8"))["budgets"]
+    judged = [asdict(budget) for budget in said.budgets]
     wrong = first_difference([asdict(budget) for budget in file.budget], judged, "budget.")
     return replace(claim, status="DIFFERS" if wrong else "REPRODUCED", why=wrong)
 

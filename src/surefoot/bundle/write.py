@@ -94,8 +94,8 @@ def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
     Raises:
         BundleError: The disk is full, or the folder cannot be written.
     """
-    winner, hider = _winner(contents), hider_for(contents.plan)
-    told = {**described(key, contents), "winner": winner}
+    told, hider = described(key, contents), hider_for(contents.plan)
+    winner = told["winner"] = winner_of(contents.verdicts, told["costs"])
     with whole_folder(path) as folder:
         (folder / "plan.toml").write_text(contents.plan.text)
         _write_json(folder / "plan.json", contents.plan.resolved())
@@ -125,17 +125,27 @@ def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
     return Bundle(path=path, key=key, verdicts=contents.verdicts, winner=winner)
 
 
-def costs(candidates: Iterable[Candidate], loads: Iterable[LoadProfile]) -> dict[str, float]:
-    """What each candidate costs to run: its median latency at the smallest batch, else its size."""
-    sizes = {c.name: float(c.model.size_bytes) for c in candidates}
+def costs(sizes: Mapping[str, float], loads: Iterable[LoadProfile]) -> dict[str, float]:
+    """What each candidate costs to run: its median latency at the smallest batch, else its size.
+
+    Args:
+        sizes: Bytes, by candidate.
+        loads: What was timed.
+    """
     profiles = sorted(loads, key=lambda load: -load.batch)
-    return sizes | {load.candidate: float(np.median(load.wall_ms)) for load in profiles}
+    return {**sizes, **{load.candidate: float(np.median(load.wall_ms)) for load in profiles}}
 
 
-def _winner(contents: Contents) -> str | None:
-    if not contents.verdicts:
+def winner_of(verdicts: Sequence[Verdict], costs: Mapping[str, float]) -> str | None:
+    """The leanest candidate that passed; None where none did.
+
+    Args:
+        verdicts: One a candidate.
+        costs: What `costs` gave.
+    """
+    if not verdicts:
         return None
-    first = best(contents.verdicts, costs(contents.candidates, contents.evidence.loads))
+    first = best(verdicts, costs)
     return first.candidate if first.outcome == "PASS" else None
 
 
@@ -153,7 +163,10 @@ def described(key: str, contents: Contents) -> dict[str, Any]:
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "classes": list(contents.task.classes),
         "batch": contents.plan.evaluate.batch,
-        "costs": costs(contents.candidates, contents.evidence.loads),
+        "costs": costs(
+            {c.name: float(c.model.size_bytes) for c in contents.candidates},
+            contents.evidence.loads,
+        ),
         "candidates": [
             {
                 "name": c.name,

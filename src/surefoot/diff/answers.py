@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from surefoot import plugins, stats
+from surefoot import stats
 from surefoot.bundle import read_cell
 from surefoot.core.diff import AnswersMove, Move
 from surefoot.core.errors import BundleError
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import place
+from surefoot.evaluate import span_of
 from surefoot.gate.samples import Counted, Rows
 
 LEVEL = 0.95
@@ -73,11 +74,13 @@ def answers_moves(then: Evidence, now: Evidence) -> tuple[AnswersMove, ...]:
         BundleError: A cell is not as surefoot writes it.
     """
     moves: list[AnswersMove] = []
+    known = then.metrics()
+    shared = [metric for metric in now.metrics() if metric in known]
     for entry in now.told["candidates"]:
         old, new = (_folder(e.folder, entry["name"]) for e in (then, now))
         for file in sorted(new.glob("*.parquet")):
             if (old / file.name).is_file():
-                moves += _moves(old / file.name, file, then, now)
+                moves += _moves((old / file.name, file), shared, then, now)
     return _settled(moves, now)
 
 
@@ -115,14 +118,16 @@ class _Rows:
         return replace(self, then=then, now=now, groups=groups, differ=differ, note=note)
 
 
-def _moves(old: Path, new: Path, then: Evidence, now: Evidence) -> Iterator[AnswersMove]:
+def _moves(
+    files: tuple[Path, Path], shared: Sequence[str], then: Evidence, now: Evidence
+) -> Iterator[AnswersMove]:
     """One candidate in one cell: all rows, then every slice of both, by every metric of both."""
+    old, new = files
     before = read_cell(old, NEEDED)
     after = before if filecmp.cmp(old, new, shallow=False) else read_cell(new, NEEDED)
     name, dataset = new.parent.name, str(after["dataset"][0])
     where = (dataset, str(after["shift"][0]), float(after["severity"][0]))
-    higher = {m: up for m, up in now.metrics().items() if m in then.metrics()}
-    rows = _matched(before, after, [*higher], _other_rows(dataset, then, now))
+    rows = _matched(before, after, shared, _other_rows(dataset, then, now))
     slices = [k for k in after if k.startswith("slice_") and k in before]
     for column in (None, *slices):
         here = rows if column is None else rows.at(rows.now[column], rows.then[column])
@@ -130,9 +135,9 @@ def _moves(old: Path, new: Path, then: Evidence, now: Evidence) -> Iterator[Answ
         if not len(here.now["correct"]) or not len(here.then["correct"]):
             yield _nothing(name, part, here.note)
             continue
-        for metric in ("accuracy", *(m for m in higher if m != "accuracy")):
+        for metric in dict.fromkeys(("accuracy", *shared)):
             if metric == "accuracy" or (metric in before and metric in after):
-                yield _move(name, part, metric, here, up=higher.get(metric, True))
+                yield _move(name, part, metric, here)
 
 
 def _other_rows(dataset: str, then: Evidence, now: Evidence) -> str:
@@ -199,7 +204,7 @@ def _nothing(name: str, part: str, note: str) -> AnswersMove:
     )
 
 
-def _move(name: str, part: str, metric: str, rows: _Rows, *, up: bool) -> AnswersMove:
+def _move(name: str, part: str, metric: str, rows: _Rows) -> AnswersMove:
     column = "correct" if metric == "accuracy" else metric
     then, now = (side[column].astype(np.float64) for side in (rows.then, rows.now))
     move = AnswersMove(
@@ -217,12 +222,10 @@ def _move(name: str, part: str, metric: str, rows: _Rows, *, up: bool) -> Answer
         note = _joined(rows.note, "not every row has a number")
         return replace(move, status="not compared", note=note)
     judge = _pairs if rows.paired else _apart
-    return judge(move, then, now, rows, up=up)
+    return judge(move, then, now, rows)
 
 
-def _pairs(
-    move: AnswersMove, then: np.ndarray, now: np.ndarray, rows: _Rows, *, up: bool
-) -> AnswersMove:
+def _pairs(move: AnswersMove, then: np.ndarray, now: np.ndarray, rows: _Rows) -> AnswersMove:
     """Row by row: what changed, by how much in the mean, and the chance of it by nothing."""
     answers, gain = move.metric == "accuracy", now - then
     right, still = rows.then["correct"], rows.now["correct"]
@@ -239,7 +242,7 @@ def _pairs(
         sample = Counted(lost=move.lost, won=move.won, n=move.rows, margin=0.01)
         interval = stats.paired_proportions(move.lost, move.won, move.rows, level=LEVEL)
     else:
-        span = 1.0 if answers else _span(move.metric)
+        span = 1.0 if answers else span_of(move.metric)
         sample = Rows(gain=gain, margin=0.0, groups=rows.groups, span=span, answers=answers)
         interval = sample.interval(LEVEL)
     moved = bool(gain.any()) or bool(move.other)
@@ -247,12 +250,12 @@ def _pairs(
         move,
         status="moved" if moved else "same",
         difference=_estimate(interval, sample.method, move.rows),
-        p=_chance(gain if up else -gain, sample) if gain.any() else 1.0,
+        p=_chance(gain, sample) if gain.any() else 1.0,
     )
 
 
 def _chance(gain: np.ndarray, sample: Counted | Rows) -> float:
-    """p-value of "neither is better", of a gain per row of which more is better."""
+    """p-value of "neither is better", whichever way the metric goes: the test has two sides."""
     if isinstance(sample, Rows) and sample.units() < 2:
         return 1.0
     if isinstance(sample, Counted) or sample.answers:
@@ -266,18 +269,8 @@ def _chance(gain: np.ndarray, sample: Counted | Rows) -> float:
     return min(2 * min(ends), 1.0)
 
 
-def _span(metric: str) -> float:
-    """The most that two models can differ by on a row; without end where nobody says."""
-    if metric not in plugins.names("metric"):
-        return math.inf
-    return float(getattr(plugins.module("metric", metric), "SPAN", math.inf))
-
-
-def _apart(
-    move: AnswersMove, then: np.ndarray, now: np.ndarray, rows: _Rows, *, up: bool
-) -> AnswersMove:
+def _apart(move: AnswersMove, then: np.ndarray, now: np.ndarray, rows: _Rows) -> AnswersMove:
     """Without pairs: from an interval of each side, which is wider."""
-    del up  # both tests are two-sided
     answers = move.metric == "accuracy"
     sides = [(then, _groups(rows.then)), (now, _groups(rows.now))]
     if any(_units(values, groups) < 2 for values, groups in sides):
@@ -308,7 +301,7 @@ def _own(
     values: np.ndarray, groups: np.ndarray | None, level: float, metric: str
 ) -> stats.Interval:
     if metric != "accuracy":
-        return stats.paired_mean(values, groups=groups, level=level, span=_span(metric))
+        return stats.paired_mean(values, groups=groups, level=level, span=span_of(metric))
     if groups is None:
         return stats.wilson_interval(values.sum(), len(values), level)
     return stats.share_interval(values, groups=groups, level=level)

@@ -21,6 +21,7 @@ from surefoot.evaluate.pairs import (
     of_sets,
     pairs,
     selection_evidence,
+    span_of,
 )
 from surefoot.evaluate.sampled import sample_cell
 from surefoot.evaluate.shifted import shifted, under_shifts
@@ -58,6 +59,7 @@ __all__ = [
     "selection_evidence",
     "serve_load",
     "shifted",
+    "span_of",
     "take_turns",
     "under_shifts",
 ]

@@ -48,7 +48,7 @@ def share(differ: np.ndarray, groups: np.ndarray | None) -> Estimate:
         interval = stats.proportion_interval(differ.sum(), len(differ), level=LEVEL)
         return _estimate(interval, "Clopper-Pearson", len(differ))
     found = difference(differ.astype(int), groups)
-    return replace(found, low=max(found.low, 0.0))
+    return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
 
 
 def difference(gain: np.ndarray, groups: np.ndarray | None) -> Estimate:

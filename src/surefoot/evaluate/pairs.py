@@ -227,7 +227,7 @@ class _Both:
             other=int((changes[0] == 3).sum()),
             higher_is_better=plugins.module("metric", metric).HIGHER_IS_BETTER,
             share=metric == "accuracy",
-            span=getattr(plugins.module("metric", metric), "SPAN", math.inf),
+            span=span_of(metric),
             groups=None if self.groups is None else self.groups[mask],
             change=(changes if several else changes[0]) if by_row else None,
             **measured,
@@ -252,3 +252,14 @@ def _variances(difference: np.ndarray) -> dict[str, float]:
         "between_rows": float(found.rows),
         "rest": float(found.rest),
     }
+
+
+def span_of(metric: str) -> float:
+    """The most that two models can differ by on a row; without end where nobody says.
+
+    Args:
+        metric: Its name; that of a plugin may not be installed here.
+    """
+    if metric not in plugins.names("metric"):
+        return math.inf
+    return float(getattr(plugins.module("metric", metric), "SPAN", math.inf))

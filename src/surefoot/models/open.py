@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -52,13 +53,9 @@ class Predictor:
             ModelError: The model fails, or its output is not finite.
         """
         result = np.empty((len(inputs), self._classes), np.float32)
-        for start in range(0, len(inputs), WINDOW):
-            rows = self._preprocessor.rows(inputs[start : start + WINDOW])
-            order = self._preprocessor.order(rows)
-            for first in range(0, len(order), batch):
-                positions = order[first : first + batch]
-                result[start + positions] = self._outputs(rows, positions)
-                progress.advance(len(positions))
+        for rows, start, positions in self._calls(inputs, batch):
+            result[start + positions] = self._outputs(rows, positions)
+            progress.advance(len(positions))
         return self._probabilities(result)
 
     def batches(self, inputs: np.ndarray, *, batch: int = 32) -> Iterator[np.ndarray]:
@@ -68,12 +65,16 @@ class Predictor:
             inputs: (n, ...) raw inputs.
             batch: Rows per call.
         """
+        for _, start, positions in self._calls(inputs, batch):
+            yield start + positions
+
+    def _calls(self, inputs: np.ndarray, batch: int) -> Iterator[tuple[Any, int, np.ndarray]]:
+        """Prepared rows of each window, where it starts, and the positions of each call in it."""
         for start in range(0, len(inputs), WINDOW):
-            order = self._preprocessor.order(
-                self._preprocessor.rows(inputs[start : start + WINDOW])
-            )
+            rows = self._preprocessor.rows(inputs[start : start + WINDOW])
+            order = self._preprocessor.order(rows)
             for first in range(0, len(order), batch):
-                yield start + order[first : first + batch]
+                yield rows, start, order[first : first + batch]
 
     def run_batch(self, inputs: np.ndarray, *, finite: bool = True) -> np.ndarray:
         """(n, classes) float32 probabilities of one batch by exactly one call of the runtime.

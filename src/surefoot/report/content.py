@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.bundle import bundle_of, read_environment, read_plan_json, read_verdict_json
+from surefoot.bundle.encode import decode_estimate
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Finding, Outcome, Verdict
 from surefoot.core.printable import printable
@@ -272,11 +273,10 @@ def _p50(name: str, data: Mapping[str, Any]) -> Estimate | None:
     if not entries:
         return None
     found = min(entries, key=lambda e: e["batch"])["p50_ms"]
-    value, low, high = (found[key] for key in ("value", "low", "high"))
-    if value is None:
+    estimate = decode_estimate(found)
+    if math.isinf(estimate.value):
         return None
-    low, high = (0.0 if low is None else low), (math.inf if high is None else high)
-    return Estimate(**{**found, "low": low, "high": high})
+    return replace(estimate, low=max(estimate.low, 0.0))
 
 
 def _front(

@@ -12,6 +12,7 @@ from surefoot.report.svg.front import front_plot
 from surefoot.report.svg.reliability import Confidence, coverage_plot, reliability_plot
 from surefoot.report.svg.spread import Spread, spread_plot
 from surefoot.report.tables import Table, as_table
+from surefoot.report.timings import SHARES
 
 CONFIDENCE = (
     "Left: on the dashed diagonal confidence is true; bars are where 95 % of bins would lie if it"
@@ -64,13 +65,12 @@ def speed_figures(content: Content) -> Iterator[dict[str, Any]]:
         name = f"latency, {one.title}"
         rows = [(s.name, _ends(s.p50), _ends(s.p99), *_shares(s), f"{s.n:,}") for s in one.spreads]
         header = ("candidate", "p50 ms", "p99 ms", "p5", "p25", "p75", "p95", "calls")
-        limits = {f"p{key.removeprefix('p')}": value for key, value in one.limits.items()}
         yield {
             "name": name,
             "caption": f"Latency, {one.title}. The dot is the median, the box the middle half, the"
             " thin line 5 to 95 %, the upright stroke the 99th percentile with its interval"
-            + (", the dashed line the budget." if limits else "; no budget limits it."),
-            "plot": spread_plot(drawn, limits, title=name),
+            + (", the dashed line the budget." if one.limits else "; no budget limits it."),
+            "plot": spread_plot(drawn, one.limits, title=name),
             "tables": [as_table(name, header, rows)],
         }
 
@@ -156,6 +156,4 @@ def _ends(found: tuple[float, float, float]) -> str:
 
 
 def _shares(spread: Spread) -> list[str]:
-    return [
-        f"{spread.quantiles[q]:.3g}" if spread.quantiles else "" for q in (0.05, 0.25, 0.75, 0.95)
-    ]
+    return [f"{spread.quantiles[q]:.3g}" if spread.quantiles else "" for q in SHARES]

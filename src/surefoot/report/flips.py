@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from surefoot import stats
 from surefoot.bundle import cell_file, environment, read_environment, read_verdict_json
 from surefoot.core.dataset import Dataset
 from surefoot.core.errors import BundleError, DataError, nearest
@@ -18,9 +17,11 @@ from surefoot.core.evidence import place
 from surefoot.core.parts import speaks_of
 from surefoot.core.plan import Plan
 from surefoot.core.progress import Progress
+from surefoot.core.within import within
 from surefoot.data import confirmation_sets, read_tests
 from surefoot.data.columns import read_parquet
 from surefoot.evaluate import shifted
+from surefoot.evaluate.moved import share
 
 Kind = Literal["lost", "won", "other"]
 KINDS: tuple[Kind, ...] = ("lost", "won", "other")
@@ -114,38 +115,21 @@ def read_flips(
     if name not in judged:
         what = "is the baseline" if name == baseline else "was not judged"
         raise BundleError(f"'{name}' {what}", where=str(bundle), fix=nearest(name, judged))
-    return flips_in(bundle, baseline, name, _places(data, name, dataset, shift))
-
-
-def flips_in(
-    bundle: Path, baseline: str, name: str, places: Sequence[tuple[str, str, float]]
-) -> Flips:
-    """Read which answers changed in these places.
-
-    Args:
-        bundle: The folder of a bundle.
-        baseline: The baseline's name.
-        name: The candidate.
-        places: Test set, shift and severity of each.
-
-    Raises:
-        BundleError: The bundle lacks the cells.
-    """
+    places = _places(data, name, dataset, shift)
     found: list[FlipPlace] = []
     flips: list[Flip] = []
-    for where in places:
-        base, cell = (_cell(bundle / "cells" / who / cell_file(*where)) for who in (baseline, name))
-        found.append(_counted(where, base, cell))
-        flips += _flips(len(found) - 1, base, cell)
+    for i, (base, cell) in enumerate(_cells(bundle, baseline, name, places)):
+        found.append(_counted(places[i], base, cell))
+        flips += _flips(i, base, cell)
     return Flips(
-        candidate=name, baseline=baseline, places=tuple(found), flips=tuple(furthest_first(flips))
+        candidate=name, baseline=baseline, places=tuple(found), flips=tuple(_furthest_first(flips))
     )
 
 
 def changed_in(
     bundle: Path, baseline: str, name: str, places: Sequence[tuple[str, str, float]]
 ) -> list[Flip]:
-    """The same without the shares, for who only shows rows.
+    """Which answers changed in these places, in the order of `Flips.flips`.
 
     Args:
         bundle: The folder of a bundle.
@@ -156,19 +140,23 @@ def changed_in(
     Raises:
         BundleError: The bundle lacks the cells.
     """
-    found: list[Flip] = []
-    for i, where in enumerate(places):
-        base, cell = (_cell(bundle / "cells" / who / cell_file(*where)) for who in (baseline, name))
-        found += _flips(i, base, cell)
-    return furthest_first(found)
+    cells = enumerate(_cells(bundle, baseline, name, places))
+    return _furthest_first(flip for i, (base, cell) in cells for flip in _flips(i, base, cell))
 
 
-def furthest_first(flips: Iterable[Flip]) -> list[Flip]:
-    """Lost answers first, then won ones, then others; of each those that moved furthest first.
+def _cells(
+    bundle: Path, baseline: str, name: str, places: Iterable[tuple[str, str, float]]
+) -> Iterator[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
+    """The baseline's cell and the candidate's of each place."""
+    for where in places:
+        base, cell = (
+            _cell(within(bundle, "cells", who, cell_file(*where))) for who in (baseline, name)
+        )
+        yield base, cell
 
-    Args:
-        flips: In any order.
-    """
+
+def _furthest_first(flips: Iterable[Flip]) -> list[Flip]:
+    """Lost answers first, then won ones, then others; of each those that moved furthest first."""
     return sorted(flips, key=lambda flip: (KINDS.index(flip.kind), _furthest(flip)))
 
 
@@ -259,28 +247,7 @@ def _counted(
         severity=severity,
         n=len(cell["id"]),
         counts={kind: int(mask.sum()) for kind, mask in kinds.items()},
-        shares={kind: _share(mask, cell.get("group")) for kind, mask in kinds.items()},
-    )
-
-
-def _share(mask: np.ndarray, groups: np.ndarray | None) -> Estimate:
-    if groups is None:
-        interval = stats.proportion_interval(mask.sum(), len(mask), level=LEVEL)
-        method = "Clopper-Pearson"
-    elif len(np.unique(groups)) > 1:
-        interval = stats.clustered_proportions(mask.astype(float), groups, level=LEVEL)
-        method = "clustered score"
-    else:
-        value = np.asarray(mask.mean())
-        interval = stats.Interval(value=value, low=np.asarray(0.0), high=np.asarray(1.0))
-        method = "one group"
-    return Estimate(
-        value=float(interval.value),
-        low=max(float(interval.low), 0.0),
-        high=min(float(interval.high), 1.0),
-        level=LEVEL,
-        method=method,
-        n=len(mask),
+        shares={kind: share(mask, cell.get("group")) for kind, mask in kinds.items()},
     )
 
 

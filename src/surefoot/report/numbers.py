@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from surefoot import plugins, stats
+from surefoot import stats
 from surefoot.bundle import cell_file
+from surefoot.bundle.encode import decode_estimate
 from surefoot.core.estimate import Estimate
-from surefoot.core.evidence import Finding
+from surefoot.core.evidence import Finding, place
 from surefoot.core.release import Figure
 from surefoot.core.within import within
 from surefoot.data.columns import read_parquet
+from surefoot.evaluate import span_of
 from surefoot.gate.samples import Rows
 
 LEVEL = 0.95
@@ -39,9 +40,11 @@ def read_figures(folder: Path, model: str, data: Mapping[str, Any]) -> tuple[Fig
         DataError: A cell cannot be read.
     """
     found = [*_of_rows(folder, model, data), *_of_calibration(model, data)]
-    once = {(f.quantity, f.where): f for f in reversed(found)}
-    of_places = tuple(once[key] for key in dict.fromkeys((f.quantity, f.where) for f in found))
-    return (*of_places, *_of_calls(model, data), *_read_off(model, data), *_of_checks(model, data))
+    once: dict[tuple[str, str], Figure] = {}
+    for figure in found:
+        once.setdefault((figure.quantity, figure.where), figure)
+    of_model = (*_of_calls(model, data), *_read_off(model, data), *_of_checks(model, data))
+    return (*once.values(), *of_model)
 
 
 def of_findings(findings: Iterable[Finding], known: Sequence[Figure]) -> Iterator[Figure]:
@@ -80,27 +83,12 @@ def without_interval(data: Mapping[str, Any], known: Sequence[Figure]) -> tuple[
     """
     there = {(f.quantity, f.where) for f in known}
     model = known[0].model if known else ""
-    places = (
-        Figure(
-            model=model, quantity=c["metric"], lower_is_better=False, estimate=_exact(0.0),
-            **{key: c[key] for key in PLACE},
-        )
+    named = (
+        (c["metric"], place(*(c[key] for key in PLACE)))
         for c in data["comparisons"]
         if c["candidate"] == model
-    )  # fmt: skip
-    return tuple(
-        f"{place.quantity} on {place.where}"
-        for place in places
-        if (place.quantity, place.where) not in there
     )
-
-
-def estimate_of(told: Mapping[str, Any]) -> Estimate:
-    """An estimate as it stands in verdict.json; what is null there is infinite."""
-    ends = {"value": math.inf, "low": -math.inf, "high": math.inf}
-    value, low, high = (ends[k] if told[k] is None else float(told[k]) for k in ends)
-    level, method, n = told["level"], told["method"], told["n"]
-    return Estimate(value=value, low=low, high=high, level=level, method=method, n=n)
+    return tuple(f"{metric} on {where}" for metric, where in named if (metric, where) not in there)
 
 
 def _of_rows(folder: Path, model: str, data: Mapping[str, Any]) -> Iterator[Figure]:
@@ -146,9 +134,9 @@ def _mean(metric: str, values: np.ndarray, groups: np.ndarray | None = None) -> 
     else:
         # A share is taken from 1, as the gate takes one that has a lower limit.
         shown = 1.0 if right else 0.0
-        known = metric in plugins.names("metric")  # that of a plugin may not be installed here
-        span = getattr(plugins.module("metric", metric), "SPAN", math.inf) if known else math.inf
-        rows = Rows(gain=values - shown, margin=0.0, groups=groups, span=span, answers=right)
+        rows = Rows(
+            gain=values - shown, margin=0.0, groups=groups, span=span_of(metric), answers=right
+        )
         found, method = rows.interval(LEVEL), rows.method.replace("paired t", "t")
     ends = (found.value, found.low, found.high)
     value, low, high = (float(np.ravel(end)[0]) + shown for end in ends)
@@ -157,16 +145,16 @@ def _mean(metric: str, values: np.ndarray, groups: np.ndarray | None = None) -> 
 
 def _of_calibration(model: str, data: Mapping[str, Any]) -> Iterator[Figure]:
     """What confidence is worth as it came, on every test set."""
-    for place in (data["calibration"] or {}).get("places", ()):
-        if place["candidate"] != model:
+    for here in (data["calibration"] or {}).get("places", ()):
+        if here["candidate"] != model:
             continue
-        for name, told in place["before"]["figures"].items():
+        for name, told in here["before"]["figures"].items():
             yield Figure(
                 model=model,
                 quantity=name,
-                estimate=estimate_of(told),
+                estimate=decode_estimate(told),
                 lower_is_better=name != "out_of_scope_auc",
-                **{key: place[key] for key in ("dataset", "shift", "severity")},
+                **{key: here[key] for key in ("dataset", "shift", "severity")},
             )
 
 
@@ -181,7 +169,7 @@ def _of_calls(model: str, data: Mapping[str, Any]) -> Iterator[Figure]:
             yield Figure(
                 model=model,
                 quantity=name,
-                estimate=estimate_of(entry[name]),
+                estimate=decode_estimate(entry[name]),
                 lower_is_better=True,
                 batch=entry["batch"],
                 load=entry["load"],
@@ -208,6 +196,6 @@ def _of_checks(model: str, data: Mapping[str, Any]) -> Iterator[Figure]:
             yield Figure(
                 model=model,
                 quantity=entry["check"],
-                estimate=estimate_of(entry["rate"]),
+                estimate=decode_estimate(entry["rate"]),
                 lower_is_better=True,
             )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from surefoot import stats
+from surefoot.bundle.encode import decode_estimate
 from surefoot.core.estimate import Estimate
 from surefoot.core.evidence import Finding, Outcome, Verdict, place
 from surefoot.core.parts import speaks_of
@@ -156,12 +157,7 @@ def _key(one: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _estimate(own: Mapping[str, Any] | None) -> Estimate | None:
-    if own is None or own["value"] is None:
-        return None
-    low, high = (
-        own[k] if own[k] is not None else s * math.inf for k, s in (("low", -1), ("high", 1))
-    )
-    return Estimate(**{**own, "low": low, "high": high})
+    return None if own is None or own["value"] is None else decode_estimate(own)
 
 
 def _counted(

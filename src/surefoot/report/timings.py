@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from surefoot.bundle.encode import decode_estimate
 from surefoot.core.evidence import Budget, Verdict
+from surefoot.data.tables import scan
 from surefoot.report.svg.spread import Spread
 
 SHARES = (0.05, 0.25, 0.75, 0.95)
-AGAIN = " (again)"
-"""What the baseline's second run is called; it is the noise floor, and no candidate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +74,8 @@ def _spread(entry: Mapping[str, Any], quantiles: Mapping[float, float]) -> Sprea
 
 
 def _ends(estimate: Mapping[str, Any]) -> tuple[float, float, float]:
-    value, low, high = (estimate[key] for key in ("value", "low", "high"))
-    return (
-        math.inf if value is None else value,
-        0.0 if low is None else low,
-        math.inf if high is None else high,
-    )
+    found = decode_estimate(estimate)
+    return found.value, max(found.low, 0.0), found.high
 
 
 def _quantiles(path: Path, by: str) -> dict[tuple[str, Any], dict[float, float]]:
@@ -89,11 +84,11 @@ def _quantiles(path: Path, by: str) -> dict[tuple[str, Any], dict[float, float]]
         return {}
     import duckdb
 
-    name, shares = str(path).replace("'", "''"), list(SHARES)
     try:
         with duckdb.connect() as connection:
             rows = connection.execute(
-                f"SELECT candidate, {by}, quantile_disc(wall_ms, {shares}) FROM '{name}'"
+                f"SELECT candidate, {by}, quantile_disc(wall_ms, {list(SHARES)})"
+                f" FROM {scan('parquet', path)}"
                 " WHERE isfinite(wall_ms) GROUP BY ALL"
             ).fetchall()
     except duckdb.Error:  # a file of another layout: the figures of verdict.json remain

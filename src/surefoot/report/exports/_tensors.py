@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from surefoot.core.errors import ModelError
@@ -38,11 +39,7 @@ def onnx_tensors(model: Shipped) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]
     """
     import onnxruntime
 
-    if model.folder is None:
-        raise ModelError(
-            f"the bundle does not hold the model of '{model.name}'",
-            fix="only the baseline's and that of a candidate that passed are kept",
-        )
+    folder = held(model)
     if model.format != "onnx":
         raise ModelError(
             f"the model of '{model.name}' is of the format {model.format}, whose file names no"
@@ -52,13 +49,27 @@ def onnx_tensors(model: Shipped) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]
     onnxruntime.set_default_logger_severity(3)
     try:
         session = onnxruntime.InferenceSession(
-            str(model.folder / model.file), providers=["CPUExecutionProvider"]
+            str(folder / model.file), providers=["CPUExecutionProvider"]
         )
     except _failures() as error:
         why = str(error).partition("\n")[0]
-        raise ModelError(f"cannot be opened: {why}", where=str(model.folder)) from error
+        raise ModelError(f"cannot be opened: {why}", where=str(folder)) from error
     inputs, outputs = session.get_inputs(), session.get_outputs()
     return tuple(map(_tensor, inputs)), tuple(map(_tensor, outputs))
+
+
+def held(model: Shipped) -> Path:
+    """The folder of a model.
+
+    Raises:
+        ModelError: The bundle does not hold it.
+    """
+    if model.folder is None:
+        raise ModelError(
+            f"the bundle does not hold the model of '{model.name}'",
+            fix="only the baseline's and that of a candidate that passed are kept",
+        )
+    return model.folder
 
 
 def _failures() -> tuple[type[Exception], ...]:

@@ -8,13 +8,14 @@ import math
 import re
 import unicodedata
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from surefoot.core.release import Figure, Release
 
 PORT = 8080
 """Where a container of the bundle listens."""
+_VERSION = re.compile(r"[A-Za-z0-9.!-]+")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 """Texts that YAML 1.1 takes for something else when they stand without quotes."""
@@ -56,6 +57,23 @@ def slug(text: str) -> str:
         return kept
     digits = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{kept}-{digits}" if kept else digits
+
+
+def pins(release: Release, names: Iterable[str]) -> str:
+    """Libraries as pip takes them, at the versions that the bundle was made with.
+
+    A bundle of others may hold anything as a version: what is none is left out.
+
+    Args:
+        release: What is exported.
+        names: The libraries, in this order.
+    """
+    versions = release.environment.get("libraries", {})
+    # A local version, as in 2.13.0+cpu, is in no index.
+    known = {name: str(versions.get(name) or "").partition("+")[0] for name in names}
+    return "".join(
+        f"{name}=={version}\n" for name, version in known.items() if _VERSION.fullmatch(version)
+    )
 
 
 def id_of(release: Release, what: str) -> uuid.UUID:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from surefoot.core.errors import DataError
+from surefoot.core.hashing import hash_file
 from surefoot.core.printable import printable
 from surefoot.core.release import ColumnKind, DataUsed, Export, Release
 from surefoot.report.exports._written import json_text, slug
@@ -90,8 +90,7 @@ def _file(used: DataUsed, folder: Path | None) -> dict[str, Any]:
     if folder is not None:
         path = folder / used.path
         try:
-            with path.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            digest = hash_file(path)
         except (OSError, ValueError) as error:  # a path of others may hold a NUL
             fix = "--set data=FOLDER names the folder of the plan"
             why = error.strerror if isinstance(error, OSError) else error

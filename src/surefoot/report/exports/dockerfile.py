@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 
 from surefoot.core.errors import ModelError
 from surefoot.core.model import BASELINE
 from surefoot.core.release import Export, Release, Shipped
-from surefoot.report.exports._written import PORT, slug
+from surefoot.report.exports._written import PORT, pins, slug
 
-_VERSION = re.compile(r"[A-Za-z0-9.+!-]+")
 NEEDED = {
     "onnxruntime": ("onnxruntime",),
     "openvino": ("openvino",),
@@ -50,20 +48,12 @@ def dockerfile(release: Release, *, base: str = "python:3.11-slim") -> Export:
         f"EXPOSE {PORT}",
         f"CMD {json.dumps(command)}",
     )
-    return Export(
-        files={"Dockerfile": "\n".join(lines) + "\n", "requirements.txt": _pins(release)},
-        notes=_notes(release),
-    )
-
-
-def _pins(release: Release) -> str:
-    """What both models run on, at the versions that they were measured with."""
-    versions = release.environment.get("libraries", {})
+    # What both models run on, at the versions that they were measured with.
     wanted = {name for one in _served(release) for name in NEEDED.get(one.runtime, ())}
-    # A local version, as in 2.13.0+cpu, is in no index.
-    known = {name: str(versions.get(name) or "").partition("+")[0] for name in sorted(wanted)}
-    return "".join(
-        f"{name}=={version}\n" for name, version in known.items() if _VERSION.fullmatch(version)
+    requirements = pins(release, sorted(wanted))
+    return Export(
+        files={"Dockerfile": "\n".join(lines) + "\n", "requirements.txt": requirements},
+        notes=_notes(release),
     )
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from surefoot.core.errors import ModelError, PluginError
+from surefoot.core.errors import PluginError
 from surefoot.core.extras import require
 from surefoot.core.printable import printable
 from surefoot.core.release import Export, Release
-from surefoot.report.exports._tensors import Tensor, onnx_tensors
-from surefoot.report.exports._written import basis, bounded, id_of, slug, yaml_text
+from surefoot.report.exports._tensors import Tensor, held, onnx_tensors
+from surefoot.report.exports._written import basis, bounded, id_of, pins, slug, yaml_text
 
 _NUMPY = {
     "BOOL": "bool", "FP16": "float16", "FP32": "float32", "FP64": "float64", "BYTES": "str",
@@ -45,16 +45,12 @@ def mlflow(
         experiment: The experiment of that run; made where it is missing.
     """
     model = release.candidate
-    if model.folder is None:
-        raise ModelError(
-            f"the bundle does not hold the model of '{model.name}'",
-            fix="only the baseline's and that of a candidate that passed are kept",
-        )
+    folder = held(model)
     notes: tuple[str, ...] = ()
-    files: dict[str, str | Path] = {name: model.folder / name for name in model.files}
+    files: dict[str, str | Path] = {name: folder / name for name in model.files}
     if model.format == "onnx":
         files |= {"MLmodel": yaml_text(_described(release))}
-        files |= {"requirements.txt": _requirements(release.environment)}
+        files |= {"requirements.txt": pins(release, ("onnx", "onnxruntime"))}
     else:
         notes = (*notes, f"a {model.format} model is written as plain files, without an MLmodel")
     if tracking_uri is not None:
@@ -105,14 +101,6 @@ def _spec(tensors: tuple[Tensor, ...]) -> str:
             }
             for tensor in tensors
         ]
-    )
-
-
-def _requirements(environment: Mapping[str, Any]) -> str:
-    """What the ONNX flavour needs to load the file, in the versions it was measured with."""
-    known = environment.get("libraries", {})
-    return "".join(
-        f"{name}=={known[name]}\n" for name in ("onnx", "onnxruntime") if known.get(name)
     )
 
 
