@@ -420,6 +420,20 @@ def test_a_verdict_of_another_form_is_one_clear_line(folder, bundle, cli, i):
     assert "Traceback" not in said.err
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data["verdicts"].append({**data["verdicts"][0], "candidate": "nobody"}),
+        lambda data: data["verdicts"][0]["findings"].append(data["verdicts"][0]["findings"][0]),
+    ],
+)
+def test_a_verdict_or_a_finding_too_many_differs(folder, bundle, cli, change):
+    edit(bundle, change)
+    said = cli("verify", bundle, "--data", folder)
+    assert (said.code, "internal error" in said.err) == (1, False), said.err
+    assert said.out.startswith("DIFFERS")
+
+
 def test_text_of_others_cannot_write_to_the_terminal(bundle, cli):
     evil = "\x1b[2Jsame\u202e<script>"
 

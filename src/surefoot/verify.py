@@ -216,7 +216,8 @@ class _Work:
         timed = {load.candidate for load in loads}
         now = {verdict.candidate: verdict.findings for verdict in found}
         for verdict in self.told:
-            pairs = zip(verdict.findings, now[verdict.candidate], strict=True)
+            # Whether there are as many of both follows from the files, and was told of them.
+            pairs = zip(verdict.findings, now.get(verdict.candidate, ()), strict=False)
             for finding, other in pairs:
                 why = self._idle(verdict.candidate, finding, again, here, timed)
                 why = untimed if why == UNTIMED and untimed else why
