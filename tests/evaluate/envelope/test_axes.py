@@ -281,13 +281,13 @@ def test_rates_start_where_the_seconds_can_show_anything(trio, store, watch):
 @pytest.mark.usefixtures("quiet")
 def test_arrivals_are_put_on_the_model_and_kept(trio, store, watch, monkeypatch):
     one = (trio[0][:1], trio[1])
-    monkeypatch.setattr(
-        "surefoot.evaluate.envelope.axes.LEVEL", 0.5
-    )  # so that few requests suffice
-    rate = {"axis": "arrival_rate", "seconds": 1.5, "up_to": 220}
+    # So little is asked that few requests suffice, and those of a machine that stalled meanwhile too:
+    # where late ones stand side by side all of them are worth no more than ten.
+    monkeypatch.setattr("surefoot.evaluate.envelope.axes.LEVEL", 0.05)
+    rate = {"axis": "arrival_rate", "seconds": 1.5, "up_to": 150}
     # A limit that even an answer that never comes keeps: a stall of the machine is no failure here.
     (calm,) = measured(one, store, watch, EnvelopePlan(at_most=2 * NEVER, **rate))
-    assert (calm.holds_to, calm.fails_at, calm.hardest) == (220.0, None, 220.0)
+    assert (calm.holds_to, calm.fails_at, calm.hardest) == (150.0, None, 150.0)
     for probe in calm.probes:
         assert probe.n == pytest.approx(1.5 * probe.at, rel=0.2)
         assert probe.value > 0
