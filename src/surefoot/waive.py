@@ -62,12 +62,8 @@ def waive(
     file = plan.resolve().parent / WAIVERS
     read_waivers(file)  # a broken file is not written to
     add_waiver(file, waiver)
-    others = (f for f in _open(verdict) if f is not finding)
-    return waiver, tuple(_name(f, _open(verdict)) for f in others)
-
-
-def _open(verdict: Verdict) -> list[Finding]:
-    return [finding for finding in verdict.findings if finding.outcome != "PASS"]
+    others = (f for f in verdict.open if f is not finding)
+    return waiver, tuple(_name(f, verdict.open) for f in others)
 
 
 def _name(finding: Finding, among: Sequence[Finding]) -> str:
@@ -79,7 +75,7 @@ def _name(finding: Finding, among: Sequence[Finding]) -> str:
 
 def _named(verdict: Verdict, budget: str) -> Finding:
     """The finding of a name; of several limits of one kind the furthest from holding."""
-    open_, wanted = _open(verdict), " ".join(budget.split())
+    open_, wanted = verdict.open, " ".join(budget.split())
     found = [
         f for f in open_ if wanted in (_name(f, open_), f"{f.subject} ({limit_kind(f.budget)})")
     ]

@@ -249,6 +249,11 @@ class Verdict:
     use: Use | None = None
     """Which use of the confirmation data this was; None where nobody counts."""
 
+    @property
+    def open(self) -> tuple[Finding, ...]:
+        """The findings whose budget was not shown to hold."""
+        return tuple(finding for finding in self.findings if finding.outcome != "PASS")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plant:

@@ -53,8 +53,8 @@ def covering(finding: Finding, candidate: str, waived: Waived) -> Waiver | None:
 
 def released(verdict: Verdict, waived: Waived) -> bool:
     """Whether budgets of a verdict were not shown to hold, and each of these is waived."""
-    open_ = [finding for finding in verdict.findings if finding.outcome != "PASS"]
-    return bool(open_) and all(covering(one, verdict.candidate, waived) for one in open_)
+    covered = [covering(one, verdict.candidate, waived) for one in verdict.open]
+    return bool(covered) and all(covered)
 
 
 def is_about(waiver: Waiver, finding: Finding) -> bool:

@@ -22,11 +22,9 @@ from surefoot.report.load import deadline_lines, load_lines, load_remarks
 from surefoot.report.search import search_lines
 from surefoot.report.slices import found_lines, worst_line
 from surefoot.report.terminal import (
-    amount,
-    deciding,
+    decided,
     findings_table,
     interval,
-    limit,
     table,
     verdict_line,
 )
@@ -136,15 +134,7 @@ def _candidates(
         size = listed[name]["size_bytes"] / 1e6
         row = [name, f"{size:.1f}", f"{made:.1f}" if made else ""]
         verdict = verdicts.get(name)
-        yield [verdict.outcome, *row, _decided(verdict)] if verdict else ["", *row, ""]
-
-
-def _decided(verdict: Verdict) -> str:
-    """What kept a candidate from a PASS."""
-    if verdict.outcome == "PASS":
-        return ""
-    finding = deciding(verdict)
-    return f"{finding.subject} {amount(finding)}, {limit(finding)}"
+        yield [verdict.outcome, *row, decided(verdict)] if verdict else ["", *row, ""]
 
 
 def _matrix(comparisons: Sequence[Mapping[str, Any]], order: Sequence[str]) -> list[str]:

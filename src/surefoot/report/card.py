@@ -9,7 +9,13 @@ from collections.abc import Iterator
 from surefoot.core.estimate import Estimate
 from surefoot.core.markdown import escaped, markdown_table
 from surefoot.core.release import Figure, Release, Shipped
-from surefoot.report.terminal import UNITS, amount, interval, limit, need
+from surefoot.report.terminal import (
+    UNITS,
+    amount,
+    interval,
+    limit,
+    remark,
+)
 
 _MEANS = {
     "PASS": "Every budget was shown to hold on data like the test sets.",
@@ -90,7 +96,7 @@ def budgets_part(release: Release) -> list[str]:
             limit(finding),
             f"{finding.estimate.n:,}",
             method_text(finding.estimate),
-            need(finding) if finding.outcome == "INCONCLUSIVE" else finding.reason,
+            remark(finding),
         )
         for finding in release.verdict.findings
     ]

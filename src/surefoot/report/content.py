@@ -16,7 +16,7 @@ from surefoot.core.printable import printable
 from surefoot.gate import best
 from surefoot.report.bundle import remark_lines
 from surefoot.report.envelope import fails_first
-from surefoot.report.gallery import Gallery, gallery
+from surefoot.report.gallery import NOT_READ, Gallery, gallery
 from surefoot.report.places import PlaceLine, place_lines
 from surefoot.report.reproduce import reproduce_lines
 from surefoot.report.slices import worst_line
@@ -27,10 +27,11 @@ from surefoot.report.terminal import (
     WORST_FIRST,
     amount,
     changes,
+    decided,
     deciding,
     finding_text,
     limit,
-    need,
+    remark,
     verdict_line,
 )
 from surefoot.report.timings import Timing, timings
@@ -147,12 +148,14 @@ class Content:
     """All of verdict.json, for tables."""
 
 
-def read_content(folder: Path, *, shown: Path | None = None) -> Content:
+def read_content(folder: Path, *, shown: Path | None = None, drawn: bool = True) -> Content:
     """Everything that a report of a bundle says.
 
     Args:
         folder: The bundle's.
         shown: What the user called it, for commands; the folder by default.
+        drawn: Whether cells and calls are read, for the forms that show more of them than
+            verdict.json tells.
 
     Raises:
         BundleError: There is no bundle that can be read.
@@ -180,8 +183,8 @@ def read_content(folder: Path, *, shown: Path | None = None) -> Content:
         standings=standings,
         places=places,
         front=_front(standings, places, verdicts),
-        timings=timings(folder, data, [first], [s.name for s in standings]),
-        gallery=gallery(folder, data, places, first.candidate),
+        timings=timings(folder, data, [first], [s.name for s in standings]) if drawn else (),
+        gallery=gallery(folder, data, places, first.candidate) if drawn else NOT_READ,
         gaps=gaps(data, bundle.verdicts, plan),
         remarks=tuple(remark_lines(bundle, data)),
         environment=made,
@@ -221,12 +224,10 @@ def _baseline(data: Mapping[str, Any]) -> Standing:
 
 def _standing(verdict: Verdict, data: Mapping[str, Any]) -> Standing:
     entry = next(c for c in data["candidates"] if c["name"] == verdict.candidate)
-    worst = deciding(verdict)
-    passed = verdict.outcome == "PASS"
     return Standing(
         name=verdict.candidate,
         outcome=verdict.outcome,
-        decided="" if passed else f"{worst.subject} {amount(worst)}, {limit(worst)}",
+        decided=decided(verdict),
         line=verdict_line(verdict),
         runtime=entry["runtime"],
         size_mb=entry["size_bytes"] / 1e6,
@@ -248,7 +249,7 @@ def budget_line(finding: Finding) -> BudgetLine:
         measured=amount(finding),
         limit=limit(finding),
         changed=changes(finding),
-        note=need(finding) if finding.outcome == "INCONCLUSIVE" else finding.reason,
+        note=remark(finding),
         estimate=finding.estimate,
         held_against=finding.limit,
     )

@@ -13,6 +13,8 @@ from surefoot.report.page import page
 from surefoot.report.plain import plain_lines
 from surefoot.store import whole_file
 
+DRAWN = ("html", "json")
+"""The forms that show calls and changed answers, which lie in other files than verdict.json."""
 ENDINGS = {"html": (".html", ".htm")}
 """How a file must be called, where another name would not be opened as what it is."""
 
@@ -31,7 +33,7 @@ def in_form(form: str, folder: Path, *, shown: Path) -> str:
     Raises:
         BundleError: There is no bundle that can be read.
     """
-    content = read_content(folder, shown=shown)
+    content = read_content(folder, shown=shown, drawn=form in DRAWN)
     if form == "plain":
         return "\n".join(plain_lines(folder, content)) + "\n"
     if form == "html":

@@ -51,6 +51,9 @@ class Gallery:
     """Why none is shown, or what is not."""
 
 
+NOT_READ = Gallery(shown=(), counts={}, places=(), note="changed answers were not read")
+
+
 def gallery(
     folder: Path, data: Mapping[str, Any], places: Sequence[PlaceLine], candidate: str
 ) -> Gallery:

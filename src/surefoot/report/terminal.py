@@ -72,6 +72,19 @@ def need(finding: Finding) -> str:
     return f"{needs}; {finding.reason}" if finding.reason else needs
 
 
+def remark(finding: Finding) -> str:
+    """What would decide a finding where nothing did, else the reason that goes with it."""
+    return need(finding) if finding.outcome == "INCONCLUSIVE" else finding.reason
+
+
+def decided(verdict: Verdict) -> str:
+    """What kept a candidate from a PASS; empty where nothing did."""
+    if verdict.outcome == "PASS":
+        return ""
+    finding = deciding(verdict)
+    return f"{finding.subject} {amount(finding)}, {limit(finding)}"
+
+
 def findings_table(verdict: Verdict) -> list[str]:
     """One aligned line per budget and place."""
     rows = [
@@ -81,7 +94,7 @@ def findings_table(verdict: Verdict) -> list[str]:
             amount(f),
             limit(f),
             changes(f),
-            need(f) if f.outcome == "INCONCLUSIVE" else f.reason,
+            remark(f),
         )
         for f in verdict.findings
     ]

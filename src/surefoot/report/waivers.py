@@ -40,7 +40,7 @@ def waived_of(
 
 def waived_line(verdict: Verdict, waived: Waived) -> str:
     """What to add to the line of a verdict: who answers for it; empty where nobody does."""
-    open_ = [finding for finding in verdict.findings if finding.outcome != "PASS"]
+    open_ = verdict.open
     covered = [w for f in open_ if (w := covering(f, verdict.candidate, waived))]
     if not covered:
         return ""

@@ -281,8 +281,8 @@ def test_rates_start_where_the_seconds_can_show_anything(trio, store, watch):
 @pytest.mark.usefixtures("quiet")
 def test_arrivals_are_put_on_the_model_and_kept(trio, store, watch, monkeypatch):
     one = (trio[0][:1], trio[1])
-    # So little is asked that few requests suffice, and those of a machine that stalled meanwhile too:
-    # where late ones stand side by side all of them are worth no more than ten.
+    # Few requests suffice, and those of a machine that stalled too: where late ones stand side by
+    # side, all together are worth no more than ten.
     monkeypatch.setattr("surefoot.evaluate.envelope.axes.LEVEL", 0.05)
     rate = {"axis": "arrival_rate", "seconds": 1.5, "up_to": 150}
     # A limit that even an answer that never comes keeps: a stall of the machine is no failure here.
