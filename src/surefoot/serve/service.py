@@ -6,13 +6,18 @@ import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from surefoot.core.errors import SurefootError
 from surefoot.core.printable import printable
+from surefoot.serve.flow import Answered, DownError, Flow
+from surefoot.serve.lanes import Busy, Late
+from surefoot.serve.limits import Patience
 from surefoot.serve.meters import Meters
+from surefoot.serve.readiness import Readiness
 from surefoot.serve.requests import (
     Refused,
     decoded,
@@ -22,7 +27,7 @@ from surefoot.serve.requests import (
     tensor_answer,
     tensor_rows,
 )
-from surefoot.serve.router import Answered, Router
+from surefoot.serve.router import Opened
 
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -32,40 +37,52 @@ BODY = 16_000_000
 """Bytes of a request at most."""
 BODY_S = 10.0
 """Seconds within which a body has to be here."""
+ARRIVED = "surefoot.arrived"
+"""Under this key a scope may hold when the head of the request was there, of `time.monotonic`."""
 DEADLINE = b"x-deadline-ms"
 """The header by which a client says how many milliseconds it waits."""
-QUICK_MS = 3.0
-"""A call of a row that takes no longer is made where the request is received."""
 JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"
 METERS = b"text/plain; version=0.0.4; charset=utf-8"
 _BROKEN_OFF = (408, 413)  # the rest of the body may still be under way
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is sent back."""
+
+    status: int
+    body: bytes
+    kind: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Beside the type and the length of the body."""
 
 
 class Service:
     """Answers requests over HTTP with the models of a bundle.
 
     Args:
-        router: The models.
-        name: What the Open Inference Protocol calls the model.
+        opened: The models.
+        flow: Who asks them.
+        readiness: Whether they answer as they must.
     """
 
-    def __init__(self, router: Router, name: str) -> None:
-        self.ready, self.meters = True, Meters()
-        self._router, self._name = router, name
-        slowest = max(router.found.lean_ms or np.inf, router.found.fallback_slow_ms or 0.0)
-        # A thread for each call costs some 50 µs, and lets others be answered meanwhile.
-        self._quick, self._turn = slowest <= QUICK_MS, asyncio.Lock()
-        self._pages: Mapping[str, Callable[[], tuple[int, bytes, bytes]]] = {
-            "/healthz": lambda: (200, TEXT, b"alive\n"),
-            "/readyz": self._readiness,
-            "/metrics": lambda: (200, METERS, self.meters.page()),
-            "/v2": lambda: (200, JSON, b'{"name":"surefoot","version":"2","extensions":[]}'),
-            "/v2/health/live": lambda: (200, JSON, b'{"live":true}'),
-            "/v2/health/ready": self._readiness,
-            f"/v2/models/{name}": lambda: (200, JSON, metadata(router.signature, name)),
-            f"/v2/models/{name}/ready": self._readiness,
+    def __init__(self, opened: Opened, flow: Flow, readiness: Readiness) -> None:
+        self.readiness, self.meters = readiness, Meters()
+        self._opened, self._flow, self._name = opened, flow, opened.found.lean
+        self._signature, self._patience = opened.model.signature, Patience()
+        self._inline = opened.stages[0].lane.inline
+        name = self._name
+        self._pages: Mapping[str, Callable[[], Reply]] = {
+            "/healthz": lambda: Reply(200, b"alive\n", TEXT),
+            "/readyz": self._ready,
+            "/metrics": lambda: Reply(200, self.meters.page(), METERS),
+            "/v2": lambda: Reply(200, b'{"name":"surefoot","version":"2","extensions":[]}'),
+            "/v2/health/live": lambda: Reply(200, b'{"live":true}'),
+            "/v2/health/ready": self._ready,
+            f"/v2/models/{name}": lambda: Reply(200, metadata(self._signature, name)),
+            f"/v2/models/{name}/ready": self._ready,
         }
-        self._calls: Mapping[str, Callable[[bytes, float], bytes]] = {
+        self._calls: Mapping[str, Callable[[bytes, float], Awaitable[bytes]]] = {
             "/predict": self._predict,
             f"/v2/models/{name}/infer": self._infer,
         }
@@ -74,29 +91,33 @@ class Service:
         """Answer one request; whatever goes wrong is an answer too."""
         if scope["type"] != "http":
             return
-        began, last = time.monotonic(), False
+        arrived = scope.get(ARRIVED) or time.monotonic()
+        reply = await self._replied(scope, receive, arrived)
+        self.meters.answered(scope["path"] in self._calls, reply.status, time.monotonic() - arrived)
+        fields = [
+            (b"content-type", reply.kind),
+            (b"content-length", str(len(reply.body)).encode()),
+            *reply.headers,
+        ]
+        if reply.status in _BROKEN_OFF or self.readiness.leaving:
+            fields.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": reply.status, "headers": fields})
+        await send({"type": "http.response.body", "body": reply.body})
+
+    async def _replied(self, scope: Message, receive: Receive, arrived: float) -> Reply:
         try:
-            status, kind, body = await self._answer(scope, receive, began)
+            return await self._answer(scope, receive, arrived)
         except Refused as refused:
-            status, kind, body = refused.status, JSON, _said(str(refused))
-            last = status in _BROKEN_OFF
-        except SurefootError as error:
-            status, kind, body = 500, JSON, _said(error.what)
+            allow = ((b"allow", ", ".join(self._methods(scope["path"])).encode()),)
+            headers = allow if refused.status == 405 else ()
+            return Reply(refused.status, _said(str(refused)), headers=headers)
+        except (Late, Busy, SurefootError) as error:
+            return _unanswered(error)
         except Exception as error:  # size: the outermost line, nobody else would answer
             sys.stderr.write(f"surefoot: {type(error).__name__}: {printable(str(error))}\n")
-            status, kind, body = 500, JSON, _said("internal error")
-        self.meters.answered(scope["path"] in self._calls, status, time.monotonic() - began)
-        fields = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
-        if last or not self.ready:
-            fields.append((b"connection", b"close"))
-        if status == 405:
-            fields.append((b"allow", ", ".join(self._methods(scope["path"])).encode()))
-        await send({"type": "http.response.start", "status": status, "headers": fields})
-        await send({"type": "http.response.body", "body": body})
+            return Reply(500, _said("internal error"))
 
-    async def _answer(
-        self, scope: Message, receive: Receive, began: float
-    ) -> tuple[int, bytes, bytes]:
+    async def _answer(self, scope: Message, receive: Receive, arrived: float) -> Reply:
         path = scope["path"]
         if path not in self._pages and path not in self._calls:
             known = sorted([*self._pages, *self._calls])
@@ -105,33 +126,48 @@ class Service:
             raise Refused(f"{path} takes {', '.join(self._methods(path))}", 405)
         if path in self._pages:
             return self._pages[path]()
-        headers = dict(scope["headers"])
-        until = began + _deadline(headers)
+        now, headers = time.monotonic(), dict(scope["headers"])
+        if not self._patience.allows(now - arrived, now):
+            raise Busy(self._patience.after())
+        until = arrived + _deadline(headers)
         body = await _body(headers, receive)
-        if self._quick:
-            return 200, JSON, self._calls[path](body, until)
-        async with self._turn:
-            return 200, JSON, await asyncio.to_thread(self._calls[path], body, until)
+        return Reply(200, await self._calls[path](body, until))
 
     def _methods(self, path: str) -> tuple[str, ...]:
         return ("POST",) if path in self._calls else ("GET", "HEAD")
 
-    def _readiness(self) -> tuple[int, bytes, bytes]:
-        return (200, JSON, b'{"ready":true}') if self.ready else (503, JSON, b'{"ready":false}')
+    def _ready(self) -> Reply:
+        if self.readiness.ready:
+            return Reply(200, b'{"ready":true}')
+        return Reply(503, _encoded({"ready": False, "why": self.readiness.why() or "leaving"}))
 
-    def _predict(self, sent: bytes, until: float) -> bytes:
-        answered = self._answered(plain_rows(decoded(sent), self._router.signature), until)
-        model, verdict = self._router.model, self._router.verdict
-        return plain_answer(answered, model.signature.classes, model.fingerprint, verdict)
+    async def _predict(self, sent: bytes, until: float) -> bytes:
+        answered = await self.answered(plain_rows(decoded(sent), self._signature), until)
+        model, verdict = self._opened.model, self._opened.verdict
+        return plain_answer(answered, self._signature.classes, model.fingerprint, verdict)
 
-    def _infer(self, sent: bytes, until: float) -> bytes:
+    async def _infer(self, sent: bytes, until: float) -> bytes:
         body = decoded(sent)
-        answered = self._answered(tensor_rows(body, self._router.signature), until)
-        classes, verdict = self._router.signature.classes, self._router.verdict
+        answered = await self.answered(tensor_rows(body, self._signature), until)
+        classes, verdict = self._signature.classes, self._opened.verdict
         return tensor_answer(answered, classes, self._name, verdict, body.get("id"))
 
-    def _answered(self, rows: np.ndarray, until: float) -> Answered:
-        answered = self._router.answer(rows, until=until)
+    async def answered(self, rows: np.ndarray, until: float) -> Answered:
+        """Answer rows, and count them.
+
+        Args:
+            rows: (n, ...) raw inputs.
+            until: When the answer must be there, of `time.monotonic`.
+
+        Raises:
+            Late: Not even the lean model answered in time.
+            Busy: Too many requests wait.
+            DownError: No model answered.
+        """
+        began = time.monotonic()
+        answered = await self._flow.answer(rows, until)
+        if self._inline:
+            self._patience.learn(time.monotonic() - began)
         self.meters.routed(answered)
         return answered
 
@@ -173,7 +209,21 @@ async def _body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         raise Refused(f"the body was not here within {BODY_S:g} seconds", 408) from None
 
 
+def _unanswered(error: Late | Busy | SurefootError) -> Reply:
+    """What a client is told whose request no model answered."""
+    if isinstance(error, Late):
+        return Reply(504, _said("no model answered before the deadline"))
+    if not isinstance(error, Busy | DownError):
+        return Reply(500, _said(error.what))
+    text, after = (str(error), error.after) if isinstance(error, Busy) else (error.what, 1)
+    return Reply(503, _said(text), headers=((b"retry-after", str(after).encode()),))
+
+
 def _said(text: str) -> bytes:
+    return _encoded({"error": text})
+
+
+def _encoded(said: object) -> bytes:
     import msgspec
 
-    return msgspec.json.encode({"error": text})
+    return msgspec.json.encode(said)
