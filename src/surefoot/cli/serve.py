@@ -26,10 +26,13 @@ import click
 def command(bundle: Path, host: str, port: int, threads: int, *, force: bool) -> int:
     """Serve."""
     from surefoot.bundle import open_bundle, read_verdict_json
+    from surefoot.core.model import BASELINE
     from surefoot.core.printable import printable
     from surefoot.report.cascade import promise_line
     from surefoot.serve import cascade_or_alone, open_router, promised_plan
+    from surefoot.serve.board import Board
     from surefoot.serve.listen import listen
+    from surefoot.serve.meters import CELLS, Meters, name_models
     from surefoot.serve.service import Service
 
     with open_bundle(bundle) as folder:
@@ -37,7 +40,9 @@ def command(bundle: Path, host: str, port: int, threads: int, *, force: bool) ->
         data = read_verdict_json(folder)
         found = cascade_or_alone(folder, plan, data)
         with open_router(folder, data, found, threads=threads, force=force) as router:
-            service = Service(router, found.lean)
+            board = Board(slots=1, cells=CELLS)
+            name_models(board, (found.lean, BASELINE, "abstain"))
+            service = Service(router, found.lean, Meters(board, 0))
 
             def tell(address: str) -> None:
                 told = f"the verdict of {printable(found.lean)} is {router.verdict}"

@@ -47,10 +47,11 @@ class Service:
     Args:
         router: The models.
         name: What the Open Inference Protocol calls the model.
+        meters: Where it counts.
     """
 
-    def __init__(self, router: Router, name: str) -> None:
-        self.ready, self.meters = True, Meters()
+    def __init__(self, router: Router, name: str, meters: Meters) -> None:
+        self.ready, self.meters = True, meters
         self._router, self._name = router, name
         slowest = max(router.found.lean_ms or np.inf, router.found.fallback_slow_ms or 0.0)
         # A thread for each call costs some 50 µs, and lets others be answered meanwhile.
