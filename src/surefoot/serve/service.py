@@ -64,10 +64,13 @@ class Service:
         opened: The models.
         flow: Who asks them.
         readiness: Whether they answer as they must.
+        meters: Where it counts.
     """
 
-    def __init__(self, opened: Opened, flow: Flow, readiness: Readiness) -> None:
-        self.readiness, self.meters = readiness, Meters()
+    def __init__(
+        self, opened: Opened, flow: Flow, readiness: Readiness, meters: Meters
+    ) -> None:
+        self.readiness, self.meters = readiness, meters
         self._opened, self._flow, self._name = opened, flow, opened.found.lean
         self._signature, self._patience = opened.model.signature, Patience()
         self._inline = opened.stages[0].lane.inline
