@@ -39,6 +39,9 @@ BODY_S = 10.0
 """Seconds within which a body has to be here."""
 ARRIVED = "surefoot.arrived"
 """Under this key a scope may hold when the head of the request was there, of `time.monotonic`."""
+WAITS = "surefoot.waits"
+"""Under this key it may hold whom to tell which task the client waits for; `GONE` cancels it."""
+GONE = "the client has gone"
 DEADLINE = b"x-deadline-ms"
 """The header by which a client says how many milliseconds it waits."""
 JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"
@@ -114,6 +117,10 @@ class Service:
             allow = ((b"allow", ", ".join(self._methods(scope["path"])).encode()),)
             headers = allow if refused.status == 405 else ()
             return Reply(refused.status, _said(str(refused)), headers=headers)
+        except asyncio.CancelledError as error:
+            if error.args == (GONE,):
+                return Reply(499, _said(GONE))
+            return Reply(503, _said("the service ends"))
         except (Late, Busy, SurefootError) as error:
             return _unanswered(error)
         except Exception as error:  # size: the outermost line, nobody else would answer
@@ -129,7 +136,17 @@ class Service:
             raise Refused(f"{path} takes {', '.join(self._methods(path))}", 405)
         if path in self._pages:
             return self._pages[path]()
-        now, headers = time.monotonic(), dict(scope["headers"])
+        waits = scope.get(WAITS)
+        if waits is None:
+            return await self._called(scope, receive, arrived)
+        waits(asyncio.current_task())
+        try:
+            return await self._called(scope, receive, arrived)
+        finally:
+            waits(None)
+
+    async def _called(self, scope: Message, receive: Receive, arrived: float) -> Reply:
+        path, now, headers = scope["path"], time.monotonic(), dict(scope["headers"])
         if not self._patience.allows(now - arrived, now):
             raise Busy(self._patience.after())
         until = arrived + _deadline(headers)
@@ -200,7 +217,7 @@ async def _body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise Refused("the client has gone", 499)
+                    raise Refused(GONE, 499)
                 part = message.get("body", b"")
                 size += len(part)
                 if size > BODY:
