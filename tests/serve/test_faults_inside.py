@@ -1,4 +1,4 @@
-"""Slow and failing models behind real sockets: what clients are told, when, and what is not done."""
+"""Slow and failing models behind real sockets: what a client is told, and what is not done."""
 
 from __future__ import annotations
 

@@ -70,9 +70,7 @@ class Service:
         meters: Where it counts.
     """
 
-    def __init__(
-        self, opened: Opened, flow: Flow, readiness: Readiness, meters: Meters
-    ) -> None:
+    def __init__(self, opened: Opened, flow: Flow, readiness: Readiness, meters: Meters) -> None:
         self.readiness, self.meters = readiness, meters
         self._opened, self._flow, self._name = opened, flow, opened.found.lean
         self._signature, self._patience = opened.model.signature, Patience()
