@@ -50,7 +50,8 @@ class Service:
 
     def __init__(self, router: Router, name: str) -> None:
         self.ready, self.meters = True, Meters()
-        self._router, self._name = router, name
+        self._router, self.name = router, name
+        self.signature, self.verdict = router.signature, router.verdict
         slowest = max(router.found.lean_ms or np.inf, router.found.fallback_slow_ms or 0.0)
         # A thread for each call costs some 50 µs, and lets others be answered meanwhile.
         self._quick, self._turn = slowest <= QUICK_MS, asyncio.Lock()
@@ -128,10 +129,25 @@ class Service:
         asked = tensor_request(sent, headers.get(HEADER), self._router.signature)
         answered = self._answered(asked.rows, until)
         classes, verdict = self._router.signature.classes, self._router.verdict
-        body, ends = tensor_answer(answered, classes, self._name, verdict, asked)
+        body, ends = tensor_answer(answered, classes, self.name, verdict, asked)
         if ends is None:
             return _typed(JSON), body
         return [*_typed(BINARY), (HEADER, str(ends).encode())], body
+
+    async def answered(self, rows: np.ndarray, until: float) -> Answered:
+        """Answer rows that came by another protocol.
+
+        Args:
+            rows: (n, ...) raw inputs.
+            until: When the answer must be there, of `time.monotonic`.
+
+        Raises:
+            SurefootError: The lean model fails on them.
+        """
+        if self._quick:
+            return self._answered(rows, until)
+        async with self._turn:
+            return await asyncio.to_thread(self._answered, rows, until)
 
     def _answered(self, rows: np.ndarray, until: float) -> Answered:
         answered = self._router.answer(rows, until=until)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -97,7 +97,7 @@ def tensor_request(body: bytes, header: bytes | None, signature: Signature) -> A
     if len(found.inputs) != 1:
         raise Refused(f"inputs must be a list of one tensor, found {len(found.inputs)}")
     asked = found.parameters or {}
-    _no_other(asked)
+    no_other(asked)
     return Asked(
         rows=_rows(found.inputs[0], raw, signature),
         id=found.id,
@@ -153,7 +153,7 @@ def _reader() -> Callable[[memoryview], Any]:
 
 def _rows(tensor: Any, raw: memoryview, signature: Signature) -> np.ndarray:
     asked = tensor.parameters or {}
-    _no_other(asked)
+    no_other(asked)
     fits(tensor.name, tensor.datatype, tensor.shape, signature)
     size = asked.get("binary_data_size")
     if size is None:
@@ -290,7 +290,7 @@ def _outputs(chosen: Sequence[Any], binary: bool) -> Mapping[str, bool]:
     for one in chosen:
         known(one.name, found)
         asked = one.parameters or {}
-        _no_other(asked)
+        no_other(asked)
         found[one.name] = _flag(asked, "binary_data", binary)
     return found
 
@@ -311,7 +311,15 @@ def known(name: str, before: Mapping[str, object]) -> None:
         raise Refused(f"output '{name}' is asked for twice")
 
 
-def _no_other(parameters: Mapping[str, Any]) -> None:
+def no_other(parameters: Collection[str]) -> None:
+    """Nothing, where parameters ask for no extension that would change the answer.
+
+    Args:
+        parameters: Their names.
+
+    Raises:
+        Refused: They do.
+    """
     for key in _OTHER:
         if key in parameters:
             raise Refused(f"'{key}' is an extension of the protocol that is not spoken here")
@@ -339,6 +347,7 @@ def tensor_answer(
     Raises:
         ModelError: A score is not finite.
     """
+    confidences(answered)  # even where nobody asks for numbers, labels of none are no answer
     outputs, blobs = [], []
     for output, binary in asked.outputs.items():
         values, shape = tensor_of(output, answered, classes)
@@ -362,12 +371,8 @@ def tensor_of(name: str, answered: Answered, classes: Sequence[str]) -> tuple[An
         name: The output's.
         answered: What was found.
         classes: Their names.
-
-    Raises:
-        ModelError: A score is not finite.
     """
     values, n = OUTPUTS[name].values(answered, classes), len(answered.routes)
-    confidences(answered)
     return values, [n, len(classes)] if OUTPUTS[name].wide else [n]
 
 
