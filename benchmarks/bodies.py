@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from surefoot.core.model import Signature
+from surefoot.serve.flow import Answered
 from surefoot.serve.requests import decoded, plain_answer, plain_request, plain_rows
-from surefoot.serve.router import Answered
 from surefoot.serve.tensors import tensor_answer, tensor_request
 
 NUMBERS = Signature(input="numeric", classes=tuple("abcdefghij"), width=784)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from surefoot.core.errors import ModelError
 from surefoot.core.model import Signature
+from surefoot.serve.flow import Answered
 from surefoot.serve.requests import (
     MOST_ROWS,
     Refused,
@@ -21,7 +22,6 @@ from surefoot.serve.requests import (
     plain_request,
     plain_rows,
 )
-from surefoot.serve.router import Answered
 
 TEXT = Signature(input="text", classes=("no", "yes"))
 NUMBERS = Signature(input="numeric", classes=("no", "yes"), width=3)

@@ -29,18 +29,29 @@ def command(bundle: Path, host: str, port: int, threads: int, *, force: bool) ->
     from surefoot.core.printable import printable
     from surefoot.report.cascade import promise_line
     from surefoot.serve import cascade_or_alone, open_router, promised_plan
+    from surefoot.serve.flow import Flow
     from surefoot.serve.listen import listen
+    from surefoot.serve.readiness import Readiness
     from surefoot.serve.service import Service
 
     with open_bundle(bundle) as folder:
         plan = promised_plan(folder, max_error=None, delta=None, abstain=False)
         data = read_verdict_json(folder)
         found = cascade_or_alone(folder, plan, data)
-        with open_router(folder, data, found, threads=threads, force=force) as router:
-            service = Service(router, found.lean)
+        with open_router(folder, data, found, threads=threads, force=force) as opened:
+            behind = () if opened.fallback is None else (opened.fallback,)
+            flow = Flow(
+                opened.stages,
+                opened.fallback,
+                len(opened.model.signature.classes),
+                standing=opened.standing,
+                fallback_s=(found.fallback_slow_ms or 0.0) / 1000,
+            )
+            ready = Readiness([*opened.stages, *behind], opened.golden)
+            service = Service(opened, flow, ready)
 
             def tell(address: str) -> None:
-                told = f"the verdict of {printable(found.lean)} is {router.verdict}"
+                told = f"the verdict of {printable(found.lean)} is {opened.verdict}"
                 lines = (promise_line(found), told, f"surefoot: listening at {address}")
                 click.echo("\n".join(lines), err=True)
 

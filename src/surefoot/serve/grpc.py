@@ -17,10 +17,11 @@ from surefoot import __version__
 from surefoot.core.errors import BundleError, SurefootError
 from surefoot.core.extras import require
 from surefoot.core.printable import printable
+from surefoot.serve.flow import Answered
+from surefoot.serve.lanes import Busy, Late
 from surefoot.serve.messages import messages
 from surefoot.serve.requests import Refused, confidences, listed, texts, typed_numbers
-from surefoot.serve.router import Answered
-from surefoot.serve.service import BODY, Service
+from surefoot.serve.service import BODY, Service, explained
 from surefoot.serve.tensors import (
     EXTENSIONS,
     OUTPUTS,
@@ -162,8 +163,8 @@ async def _called(
         answer = await METHODS[name](service, _parsed(name, sent), until)
     except Refused as refused:
         status, said = refused.status, str(refused)
-    except SurefootError as error:
-        status, said = 500, error.what
+    except (Late, Busy, SurefootError) as error:
+        status, said = explained(error)
     except Exception as error:  # size: the outermost line, nobody else would answer
         sys.stderr.write(f"surefoot: {type(error).__name__}: {printable(str(error))}\n")
         status, said = 500, "internal error"
@@ -197,12 +198,12 @@ async def _live(_: Service, __: Any, ___: float) -> Any:
 
 
 async def _ready(service: Service, _: Any, __: float) -> Any:
-    return messages()["ServerReadyResponse"](ready=service.ready)
+    return messages()["ServerReadyResponse"](ready=service.readiness.ready)
 
 
 async def _model_ready(service: Service, request: Any, _: float) -> Any:
     _named(service, request.name, request.version)
-    return messages()["ModelReadyResponse"](ready=service.ready)
+    return messages()["ModelReadyResponse"](ready=service.readiness.ready)
 
 
 async def _server(_: Service, __: Any, ___: float) -> Any:

@@ -16,7 +16,7 @@ GRACE_S = 20
 """Seconds that requests under way have when the service is told to end."""
 LEAVE_S = 0.5
 """Seconds for which it says that it is not ready before it stops listening."""
-CONNECTIONS = 256
+CONNECTIONS = 2048
 """Connections that may be open, idle ones among them; who comes on top of them is sent a 503."""
 
 
@@ -33,9 +33,11 @@ def listen(service: Service, host: str, port: int, tell: Callable[[str], None]) 
         BundleError: The port is in use, or the address is none of this machine.
     """
     uvicorn = require("uvicorn", extra="serve", error=BundleError)
+    from surefoot.serve.protocol import Protocol
+
     with _bound(host, port) as listener:
         settings = uvicorn.Config(
-            service, http="httptools", ws="none", lifespan="off", log_level="warning",
+            service, http=Protocol, ws="none", lifespan="off", log_level="warning",
             access_log=False, server_header=False, limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=GRACE_S,
         )  # fmt: skip
@@ -51,15 +53,17 @@ async def _served(
     loop = asyncio.get_running_loop()
 
     def leave() -> None:
-        service.ready = False
+        service.readiness.leaving = True
         loop.call_later(LEAVE_S, setattr, server, "should_exit", True)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, leave)
+    watch = loop.create_task(service.readiness.watch())
     host, port = listener.getsockname()[:2]
     tell(f"http://{f'[{host}]' if ':' in host else host}:{port}")
     # `serve` would put handlers of its own in their place, which stop listening at once.
     await server._serve([listener])  # noqa: SLF001
+    watch.cancel()
 
 
 def _bound(host: str, port: int) -> socket.socket:

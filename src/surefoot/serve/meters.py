@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from surefoot.core.errors import BundleError
 from surefoot.core.extras import require
-from surefoot.serve.router import HELD, Answered
+from surefoot.serve.flow import HELD, Answered
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Where the histogram of times is cut."""

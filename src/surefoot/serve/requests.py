@@ -11,7 +11,7 @@ import numpy as np
 from surefoot.core.errors import ModelError
 from surefoot.core.evidence import Outcome
 from surefoot.core.model import InputKind, Signature
-from surefoot.serve.router import Answered
+from surefoot.serve.flow import Answered
 
 MOST_ROWS = 1_000
 """Rows of a request: more would hold everybody else up."""

@@ -15,6 +15,7 @@ from surefoot import __version__
 from surefoot.core.errors import nearest
 from surefoot.core.evidence import Outcome
 from surefoot.core.model import InputKind, Signature
+from surefoot.serve.flow import Answered
 from surefoot.serve.requests import (
     MOST_ROWS,
     Refused,
@@ -27,7 +28,6 @@ from surefoot.serve.requests import (
     texts,
     typed_numbers,
 )
-from surefoot.serve.router import Answered
 
 TYPES: Mapping[InputKind, str] = {"text": "BYTES", "numeric": "FP32", "image": "UINT8"}
 """What the Open Inference Protocol calls the values of a raw row."""
