@@ -17,6 +17,7 @@ from surefoot.serve.flow import Answered, DownError, Flow
 from surefoot.serve.lanes import Busy, Late
 from surefoot.serve.limits import Patience
 from surefoot.serve.meters import Meters
+from surefoot.serve.openapi import openapi
 from surefoot.serve.readiness import Readiness
 from surefoot.serve.requests import Refused, encoded, plain_answer, plain_request
 from surefoot.serve.router import Opened
@@ -68,10 +69,12 @@ class Service:
         self.signature, self.verdict = opened.model.signature, opened.verdict
         self._patience = Patience()
         self._inline = opened.stages[0].lane.inline
+        documented = encoded(openapi(self.signature, self.name, body_bytes=BODY, keyed=False))
         self._pages: dict[str, Callable[[], Reply]] = {
             "/healthz": lambda: Reply(200, b"alive\n", TEXT),
             "/readyz": self._ready,
             "/metrics": lambda: Reply(200, self.meters.page(), METERS),
+            "/openapi.json": lambda: Reply(200, documented),
             "/v2": lambda: Reply(200, server()),
             "/v2/health/live": lambda: Reply(200, b'{"live":true}'),
             "/v2/health/ready": self._ready,
