@@ -17,21 +17,16 @@ from surefoot.serve.flow import Answered, DownError, Flow
 from surefoot.serve.lanes import Busy, Late
 from surefoot.serve.limits import Patience
 from surefoot.serve.meters import Meters
+from surefoot.serve.openapi import openapi
 from surefoot.serve.readiness import Readiness
-from surefoot.serve.requests import (
-    Refused,
-    decoded,
-    metadata,
-    plain_answer,
-    plain_rows,
-    tensor_answer,
-    tensor_rows,
-)
+from surefoot.serve.requests import Refused, encoded, plain_answer, plain_request
 from surefoot.serve.router import Opened
+from surefoot.serve.tensors import VERSION, metadata, server, tensor_answer, tensor_request
 
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Headers = Mapping[bytes, bytes]
 
 BODY = 16_000_000
 """Bytes of a request at most."""
@@ -46,6 +41,8 @@ DEADLINE = b"x-deadline-ms"
 """The header by which a client says how many milliseconds it waits."""
 JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"
 METERS = b"text/plain; version=0.0.4; charset=utf-8"
+BINARY, HEADER = b"application/octet-stream", b"inference-header-content-length"
+"""The type of a body that goes on behind its JSON, and the header that says where."""
 _BROKEN_OFF = (408, 413)  # the rest of the body may still be under way
 
 
@@ -72,24 +69,28 @@ class Service:
 
     def __init__(self, opened: Opened, flow: Flow, readiness: Readiness, meters: Meters) -> None:
         self.readiness, self.meters = readiness, meters
-        self._opened, self._flow, self._name = opened, flow, opened.found.lean
-        self._signature, self._patience = opened.model.signature, Patience()
+        self._opened, self._flow, self.name = opened, flow, opened.found.lean
+        self.signature, self.verdict = opened.model.signature, opened.verdict
+        self._patience = Patience()
         self._inline = opened.stages[0].lane.inline
-        name = self._name
-        self._pages: Mapping[str, Callable[[], Reply]] = {
+        documented = encoded(openapi(self.signature, self.name, body_bytes=BODY, keyed=False))
+        self._pages: dict[str, Callable[[], Reply]] = {
             "/healthz": lambda: Reply(200, b"alive\n", TEXT),
             "/readyz": self._ready,
             "/metrics": lambda: Reply(200, self.meters.page(), METERS),
-            "/v2": lambda: Reply(200, b'{"name":"surefoot","version":"2","extensions":[]}'),
+            "/openapi.json": lambda: Reply(200, documented),
+            "/v2": lambda: Reply(200, server()),
             "/v2/health/live": lambda: Reply(200, b'{"live":true}'),
             "/v2/health/ready": self._ready,
-            f"/v2/models/{name}": lambda: Reply(200, metadata(self._signature, name)),
-            f"/v2/models/{name}/ready": self._ready,
         }
-        self._calls: Mapping[str, Callable[[bytes, float], Awaitable[bytes]]] = {
-            "/predict": self._predict,
-            f"/v2/models/{name}/infer": self._infer,
+        self._calls: dict[str, Callable[[Headers, bytes, float], Awaitable[Reply]]] = {
+            "/predict": self._predict
         }
+        described = Reply(200, encoded(metadata(self.signature, self.name)))
+        for model in (f"/v2/models/{self.name}", f"/v2/models/{self.name}/versions/{VERSION}"):
+            self._pages[model] = lambda: described
+            self._pages[f"{model}/ready"] = self._ready
+            self._calls[f"{model}/infer"] = self._infer
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong is an answer too."""
@@ -149,7 +150,7 @@ class Service:
             raise Busy(self._patience.after())
         until = arrived + _deadline(headers)
         body = await _body(headers, receive)
-        return Reply(200, await self._calls[path](body, until))
+        return await self._calls[path](headers, body, until)
 
     def _methods(self, path: str) -> tuple[str, ...]:
         return ("POST",) if path in self._calls else ("GET", "HEAD")
@@ -157,18 +158,20 @@ class Service:
     def _ready(self) -> Reply:
         if self.readiness.ready:
             return Reply(200, b'{"ready":true}')
-        return Reply(503, _encoded({"ready": False, "why": self.readiness.why() or "leaving"}))
+        return Reply(503, encoded({"ready": False, "why": self.readiness.why() or "leaving"}))
 
-    async def _predict(self, sent: bytes, until: float) -> bytes:
-        answered = await self.answered(plain_rows(decoded(sent), self._signature), until)
-        model, verdict = self._opened.model, self._opened.verdict
-        return plain_answer(answered, self._signature.classes, model.fingerprint, verdict)
+    async def _predict(self, _: Headers, sent: bytes, until: float) -> Reply:
+        answered = await self.answered(plain_request(sent, self.signature), until)
+        classes, model = self.signature.classes, self._opened.model.fingerprint
+        return Reply(200, plain_answer(answered, classes, model, self.verdict))
 
-    async def _infer(self, sent: bytes, until: float) -> bytes:
-        body = decoded(sent)
-        answered = await self.answered(tensor_rows(body, self._signature), until)
-        classes, verdict = self._signature.classes, self._opened.verdict
-        return tensor_answer(answered, classes, self._name, verdict, body.get("id"))
+    async def _infer(self, headers: Headers, sent: bytes, until: float) -> Reply:
+        asked = tensor_request(sent, headers.get(HEADER), self.signature)
+        answered = await self.answered(asked.rows, until)
+        body, ends = tensor_answer(answered, self.signature.classes, self.name, self.verdict, asked)
+        if ends is None:
+            return Reply(200, body)
+        return Reply(200, body, BINARY, ((HEADER, str(ends).encode()),))
 
     async def answered(self, rows: np.ndarray, until: float) -> Answered:
         """Answer rows, and count them.
@@ -227,21 +230,25 @@ async def _body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         raise Refused(f"the body was not here within {BODY_S:g} seconds", 408) from None
 
 
-def _unanswered(error: Late | Busy | SurefootError) -> Reply:
-    """What a client is told whose request no model answered."""
+def explained(error: Late | Busy | SurefootError) -> tuple[int, str]:
+    """The status of HTTP of a request that no model answered, and what its client is told.
+
+    Args:
+        error: Why.
+    """
     if isinstance(error, Late):
-        return Reply(504, _said("no model answered before the deadline"))
-    if not isinstance(error, Busy | DownError):
-        return Reply(500, _said(error.what))
-    text, after = (str(error), error.after) if isinstance(error, Busy) else (error.what, 1)
-    return Reply(503, _said(text), headers=((b"retry-after", str(after).encode()),))
+        return 504, "no model answered before the deadline"
+    if isinstance(error, Busy):
+        return 503, str(error)
+    return 503 if isinstance(error, DownError) else 500, error.what
+
+
+def _unanswered(error: Late | Busy | SurefootError) -> Reply:
+    status, said = explained(error)
+    after = error.after if isinstance(error, Busy) else 1
+    headers = ((b"retry-after", str(after).encode()),) if status == 503 else ()
+    return Reply(status, _said(said), headers=headers)
 
 
 def _said(text: str) -> bytes:
-    return _encoded({"error": text})
-
-
-def _encoded(said: object) -> bytes:
-    import msgspec
-
-    return msgspec.json.encode(said)
+    return encoded({"error": text})
