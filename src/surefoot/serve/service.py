@@ -12,6 +12,8 @@ import numpy as np
 
 from surefoot.core.errors import SurefootError
 from surefoot.core.printable import printable
+from surefoot.serve.access import Access
+from surefoot.serve.deployment import Deployment
 from surefoot.serve.meters import Meters
 from surefoot.serve.requests import (
     Refused,
@@ -28,17 +30,13 @@ Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-BODY = 16_000_000
-"""Bytes of a request at most."""
-BODY_S = 10.0
-"""Seconds within which a body has to be here."""
 DEADLINE = b"x-deadline-ms"
 """The header by which a client says how many milliseconds it waits."""
 QUICK_MS = 3.0
 """A call of a row that takes no longer is made where the request is received."""
 JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"
 METERS = b"text/plain; version=0.0.4; charset=utf-8"
-_BROKEN_OFF = (408, 413)  # the rest of the body may still be under way
+_BROKEN_OFF = (401, 408, 413)  # the rest of the body may still be under way
 
 
 class Service:
@@ -48,10 +46,20 @@ class Service:
         router: The models.
         name: What the Open Inference Protocol calls the model.
         meters: Where it counts.
+        deployment: How long and how large requests may be.
+        access: Who may ask.
     """
 
-    def __init__(self, router: Router, name: str, meters: Meters) -> None:
-        self.ready, self.meters = True, meters
+    def __init__(
+        self,
+        router: Router,
+        name: str,
+        meters: Meters,
+        deployment: Deployment,
+        access: Access,
+    ) -> None:
+        self.ready, self.leaving, self.meters = True, False, meters
+        self._deployment, self._access = deployment, access
         self._router, self._name = router, name
         slowest = max(router.found.lean_ms or np.inf, router.found.fallback_slow_ms or 0.0)
         # A thread for each call costs some 50 µs, and lets others be answered meanwhile.
@@ -88,8 +96,10 @@ class Service:
             status, kind, body = 500, JSON, _said("internal error")
         self.meters.answered(scope["path"] in self._calls, status, time.monotonic() - began)
         fields = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
-        if last or not self.ready:
+        if last or self.leaving:
             fields.append((b"connection", b"close"))
+        if status == 401:
+            fields.append((b"www-authenticate", b"Bearer"))
         if status == 405:
             fields.append((b"allow", ", ".join(self._methods(scope["path"])).encode()))
         await send({"type": "http.response.start", "status": status, "headers": fields})
@@ -98,7 +108,9 @@ class Service:
     async def _answer(
         self, scope: Message, receive: Receive, began: float
     ) -> tuple[int, bytes, bytes]:
-        path = scope["path"]
+        path, headers = scope["path"], dict(scope["headers"])
+        if not self._access.allowed(path, headers):
+            raise Refused("a key is needed: Authorization: Bearer KEY, or X-Api-Key: KEY", 401)
         if path not in self._pages and path not in self._calls:
             known = sorted([*self._pages, *self._calls])
             raise Refused(f"no such page; there are {', '.join(known)}", 404)
@@ -106,9 +118,8 @@ class Service:
             raise Refused(f"{path} takes {', '.join(self._methods(path))}", 405)
         if path in self._pages:
             return self._pages[path]()
-        headers = dict(scope["headers"])
         until = began + _deadline(headers)
-        body = await _body(headers, receive)
+        body = await _body(headers, receive, self._deployment)
         if self._quick:
             return 200, JSON, self._calls[path](body, until)
         async with self._turn:
@@ -151,27 +162,28 @@ def _deadline(headers: Mapping[bytes, bytes]) -> float:
     return found / 1000
 
 
-async def _body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+async def _body(headers: Mapping[bytes, bytes], receive: Receive, limits: Deployment) -> bytes:
     """The body, unless it is too long or too slow; no more than may be is ever held."""
+    most, seconds = limits.body_bytes, limits.body_seconds
     length = headers.get(b"content-length", b"0")
-    if not length.isdigit() or int(length) > BODY:
-        raise Refused(f"the body may have {BODY:,} bytes", 413)
+    if not length.isdigit() or int(length) > most:
+        raise Refused(f"the body may have {most:,} bytes", 413)
     parts, size = [], 0
     try:
-        async with asyncio.timeout(BODY_S):
+        async with asyncio.timeout(seconds):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise Refused("the client has gone", 499)
                 part = message.get("body", b"")
                 size += len(part)
-                if size > BODY:
-                    raise Refused(f"the body may have {BODY:,} bytes", 413)
+                if size > most:
+                    raise Refused(f"the body may have {most:,} bytes", 413)
                 parts.append(part)
                 if not message.get("more_body"):
                     return b"".join(parts)
     except TimeoutError:
-        raise Refused(f"the body was not here within {BODY_S:g} seconds", 408) from None
+        raise Refused(f"the body was not here within {seconds:g} seconds", 408) from None
 
 
 def _said(text: str) -> bytes:
