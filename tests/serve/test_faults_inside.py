@@ -16,7 +16,9 @@ import pytest
 
 from surefoot.core.errors import ModelError
 from surefoot.models import open_model
+from surefoot.serve.access import Access
 from surefoot.serve.board import Board
+from surefoot.serve.deployment import Deployment
 from surefoot.serve.flow import Flow, Stage, Standing
 from surefoot.serve.lanes import Lane
 from surefoot.serve.meters import CELLS, Meters
@@ -64,7 +66,8 @@ def alive(moody, found, standing):
         found=found, verdict="PASS", model=moody[2], stages=(lean,), fallback=behind, golden={}
     )
     flow = Flow([lean], behind, 3, standing=lambda: standing)
-    service = Service(opened, flow, Readiness([], {}), Meters(Board(slots=1, cells=CELLS), 0))
+    meters = Meters(Board(slots=1, cells=CELLS), 0)
+    service = Service(opened, flow, Readiness([], {}), meters, Deployment(), Access())
     settings = uvicorn.Config(service, http=Protocol, ws="none", lifespan="off", log_level="error")
     server = uvicorn.Server(settings)
     with socket.create_server(("127.0.0.1", 0)) as listener:
