@@ -26,11 +26,14 @@ import click
 def command(bundle: Path, host: str, port: int, threads: int, *, force: bool) -> int:
     """Serve."""
     from surefoot.bundle import open_bundle, read_verdict_json
+    from surefoot.core.model import BASELINE
     from surefoot.core.printable import printable
     from surefoot.report.cascade import promise_line
     from surefoot.serve import cascade_or_alone, open_router, promised_plan
-    from surefoot.serve.flow import Flow
+    from surefoot.serve.board import Board
+    from surefoot.serve.flow import ABSTAIN, Flow
     from surefoot.serve.listen import listen
+    from surefoot.serve.meters import CELLS, Meters, name_models
     from surefoot.serve.readiness import Readiness
     from surefoot.serve.service import Service
 
@@ -48,7 +51,9 @@ def command(bundle: Path, host: str, port: int, threads: int, *, force: bool) ->
                 fallback_s=(found.fallback_slow_ms or 0.0) / 1000,
             )
             ready = Readiness([*opened.stages, *behind], opened.golden)
-            service = Service(opened, flow, ready)
+            board = Board(slots=1, cells=CELLS)
+            name_models(board, (found.lean, BASELINE, ABSTAIN))
+            service = Service(opened, flow, ready, Meters(board, 0))
 
             def tell(address: str) -> None:
                 told = f"the verdict of {printable(found.lean)} is {opened.verdict}"

@@ -21,6 +21,7 @@ from surefoot.serve.openapi import openapi
 from surefoot.serve.readiness import Readiness
 from surefoot.serve.requests import Refused, encoded, plain_answer, plain_request
 from surefoot.serve.router import Opened
+from surefoot.serve.status import Status, page_headers
 from surefoot.serve.tensors import VERSION, metadata, server, tensor_answer, tensor_request
 
 Message = Mapping[str, Any]
@@ -37,6 +38,7 @@ ARRIVED = "surefoot.arrived"
 DEADLINE = b"x-deadline-ms"
 """The header by which a client says how many milliseconds it waits."""
 JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"
+HTML = b"text/html; charset=utf-8"
 METERS = b"text/plain; version=0.0.4; charset=utf-8"
 BINARY, HEADER = b"application/octet-stream", b"inference-header-content-length"
 """The type of a body that goes on behind its JSON, and the header that says where."""
@@ -61,19 +63,26 @@ class Service:
         opened: The models.
         flow: Who asks them.
         readiness: Whether they answer as they must.
+        meters: Where it counts.
     """
 
-    def __init__(self, opened: Opened, flow: Flow, readiness: Readiness) -> None:
-        self.readiness, self.meters = readiness, Meters()
+    def __init__(self, opened: Opened, flow: Flow, readiness: Readiness, meters: Meters) -> None:
+        self.readiness, self.meters = readiness, meters
         self._opened, self._flow, self.name = opened, flow, opened.found.lean
         self.signature, self.verdict = opened.model.signature, opened.verdict
         self._patience = Patience()
         self._inline = opened.stages[0].lane.inline
+        self.status = Status(
+            opened.found, opened.verdict, opened.model.fingerprint, meters, readiness,
+            opened.standing,
+        )  # fmt: skip
         documented = encoded(openapi(self.signature, self.name, body_bytes=BODY, keyed=False))
         self._pages: dict[str, Callable[[], Reply]] = {
             "/healthz": lambda: Reply(200, b"alive\n", TEXT),
             "/readyz": self._ready,
             "/metrics": lambda: Reply(200, self.meters.page(), METERS),
+            "/status": lambda: Reply(200, self.status.page(), HTML, page_headers()),
+            "/status.json": lambda: Reply(200, encoded(self.status.data())),
             "/openapi.json": lambda: Reply(200, documented),
             "/v2": lambda: Reply(200, server()),
             "/v2/health/live": lambda: Reply(200, b'{"live":true}'),
