@@ -30,8 +30,8 @@ BAD = frozenset((ABSTAIN, *(status for status in STATUSES if status != "200")))
 Numbers = Mapping[str, Mapping[str, float]]
 """What `Meters.read` gives."""
 _STYLE = """
-.bars td:nth-child(2) { width: 60%; min-width: 6rem; vertical-align: middle; }
-.bars table, .pair > section { width: 100%; } .pair > section { flex: 1 1 20rem; }
+.bars td:nth-child(2) { width: 60%; min-width: 3rem; vertical-align: middle; }
+.bars table, .pair > section { width: 100%; } .pair > section { flex: 1 1 20rem; min-width: 0; }
 .pair h2 { margin-top: 1.5rem; } svg.share { width: 100%; height: 12px; }
 svg.share .good { fill: var(--s1); } svg.share .bad { fill: var(--s2); }
 .bars tbody th { min-width: 0; white-space: nowrap; } .bars th:first-child { width: 1%; }
@@ -169,7 +169,8 @@ def _main(data: Mapping[str, Any]) -> Iterator[str]:
     told = f", of {workers:.0f} workers together" if workers > 1 else ""
     yield (
         f'<p class="soft">Up for {_span(data["seconds"])}; “lately” is the last'
-        f" {_span(data['lately_seconds'])}{told}.</p>"
+        f" {_span(data['lately_seconds'])}{told}. Shares are of what came"
+        " lately, or of all if nothing did.</p>"
     )
     yield '<div class="pair bars">'
     yield _shares("Who answers", "rows by route", numbers["rows"], lately["rows"])
@@ -261,11 +262,10 @@ def _table(title: str, head: str, rows: Mapping[str, tuple[float, float]]) -> st
     )
     if not body:
         return f"<section><h2>{title}</h2><p>Nothing yet.</p></section>"
-    share = "share lately" if recent else "share"
     caption = f"<caption>{head}</caption>" if head else ""
     return (
         f"<section><h2>{title}</h2><table>{caption}<thead><tr><td></td><td></td>"
-        f'<th class="n">{share}</th><th class="n">lately</th><th class="n">ever</th></tr></thead>'
+        f'<th class="n">share</th><th class="n">lately</th><th class="n">ever</th></tr></thead>'
         f"<tbody>{body}</tbody></table></section>"
     )
 
