@@ -13,11 +13,13 @@ from tests.serve.test_service import run
 
 from surefoot.bundle import open_bundle, read_verdict_json
 from surefoot.core.errors import BundleError
-from surefoot.serve import cascade_or_alone, open_router, promised_plan
+from surefoot.serve.access import Access
 from surefoot.serve.board import Board
-from surefoot.serve.flow import Flow
+from surefoot.serve.cascade import cascade_or_alone, promised_plan
+from surefoot.serve.deployment import Deployment
 from surefoot.serve.meters import CELLS, Meters
 from surefoot.serve.readiness import Readiness
+from surefoot.serve.router import open_router
 
 grpc = pytest.importorskip("grpc", reason="needs the extra 'grpc'")
 pytest.importorskip("google.protobuf", reason="needs the extra 'grpc'")
@@ -37,10 +39,9 @@ def service(run):
         data = read_verdict_json(folder)
         found = cascade_or_alone(folder, plan, data)
         with open_router(folder, data, found, threads=1, force=False) as opened:
-            flow = Flow(opened.stages, opened.fallback, 3, standing=opened.standing)
-            board = Board(slots=1, cells=CELLS)
-            meters = Meters(board, 0)
-            yield Service(opened, flow, Readiness(opened.stages, opened.golden), meters)
+            ready = Readiness(opened.everyone, opened.golden)
+            meters = Meters(Board(slots=1, cells=CELLS), 0)
+            yield Service(opened, opened.flow(), ready, meters, Deployment(), Access())
 
 
 @contextmanager

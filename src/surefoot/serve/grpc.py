@@ -21,7 +21,7 @@ from surefoot.serve.flow import Answered
 from surefoot.serve.lanes import Busy, Late
 from surefoot.serve.messages import messages
 from surefoot.serve.requests import Refused, confidences, listed, texts, typed_numbers
-from surefoot.serve.service import BODY, Service, explained
+from surefoot.serve.service import Service, explained
 from surefoot.serve.tensors import (
     EXTENSIONS,
     OUTPUTS,
@@ -113,7 +113,10 @@ async def open_grpc(
     """
     library = require("grpc", extra="grpc", error=BundleError)
     aio = require("grpc.aio", extra="grpc", error=BundleError)
-    limits = [("grpc.max_receive_message_length", BODY), ("grpc.max_concurrent_streams", 256)]
+    limits = [
+        ("grpc.max_receive_message_length", service.deployment.body_bytes),
+        ("grpc.max_concurrent_streams", 256),
+    ]
     server = aio.server(options=limits)
     server.add_generic_rpc_handlers((_handlers(library, service, allowed),))
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

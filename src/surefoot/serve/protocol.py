@@ -8,7 +8,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from surefoot.serve.service import ARRIVED
+from surefoot.serve.service import ARRIVED, GONE, WAITS
 
 HEAD_S = 10.0
 """Seconds within which a new connection has to have sent the head of a request."""
@@ -18,10 +18,11 @@ class Protocol(HttpToolsProtocol):
     """A connection: its requests tell when they came, and one that never says anything is closed.
 
     A request may be parsed long before anybody looks at it, while others are answered: that wait
-    is part of what its client waits.
+    is part of what its client waits. Who goes before the answer leaves no work behind.
     """
 
     _head: asyncio.TimerHandle | None = None
+    _task: asyncio.Task[Any] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start to wait for a head."""
@@ -31,6 +32,8 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody waits any more."""
         self._here()
+        if self._task:
+            self._task.cancel(GONE)
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -43,8 +46,11 @@ class Protocol(HttpToolsProtocol):
         """Note when."""
         self._here()
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
-        scope[ARRIVED] = time.monotonic()
+        scope[ARRIVED], scope[WAITS] = time.monotonic(), self._waits
         super().on_headers_complete()
+
+    def _waits(self, task: asyncio.Task[Any] | None) -> None:
+        self._task = task
 
     def _here(self) -> None:
         if self._head is not None:

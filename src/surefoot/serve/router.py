@@ -17,7 +17,7 @@ from surefoot.core.model import BASELINE, Model
 from surefoot.core.serving import Cascade
 from surefoot.models import open_model, read_golden, read_model
 from surefoot.models.open import Predictor
-from surefoot.serve.flow import HELD, Stage, Standing
+from surefoot.serve.flow import HELD, Flow, Stage, Standing
 from surefoot.serve.lanes import Lane, Share
 
 QUICK_S = 0.003
@@ -44,6 +44,21 @@ class Opened:
     """Who stands behind them; None for `abstain`."""
     golden: Mapping[str, tuple[np.ndarray, np.ndarray]]
     """Of each model that has some, inputs and what it says to them."""
+
+    @property
+    def everyone(self) -> tuple[Stage, ...]:
+        """All models, in the order in which they are asked."""
+        return (*self.stages, *(() if self.fallback is None else (self.fallback,)))
+
+    def flow(self) -> Flow:
+        """Who asks them."""
+        return Flow(
+            self.stages,
+            self.fallback,
+            len(self.model.signature.classes),
+            standing=self.standing,
+            fallback_s=(self.found.fallback_slow_ms or 0.0) / 1000,
+        )
 
     def standing(self) -> Standing:
         """What counts as long as nothing has shown otherwise."""

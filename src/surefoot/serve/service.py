@@ -13,6 +13,8 @@ import numpy as np
 
 from surefoot.core.errors import SurefootError
 from surefoot.core.printable import printable
+from surefoot.serve.access import Access
+from surefoot.serve.deployment import Deployment
 from surefoot.serve.flow import Answered, DownError, Flow
 from surefoot.serve.lanes import Busy, Late
 from surefoot.serve.limits import Patience
@@ -29,12 +31,11 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = Mapping[bytes, bytes]
 
-BODY = 16_000_000
-"""Bytes of a request at most."""
-BODY_S = 10.0
-"""Seconds within which a body has to be here."""
 ARRIVED = "surefoot.arrived"
 """Under this key a scope may hold when the head of the request was there, of `time.monotonic`."""
+WAITS = "surefoot.waits"
+"""Under this key it may hold whom to tell which task the client waits for; `GONE` cancels it."""
+GONE = "the client has gone"
 DEADLINE = b"x-deadline-ms"
 """The header by which a client says how many milliseconds it waits."""
 JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"
@@ -42,7 +43,7 @@ HTML = b"text/html; charset=utf-8"
 METERS = b"text/plain; version=0.0.4; charset=utf-8"
 BINARY, HEADER = b"application/octet-stream", b"inference-header-content-length"
 """The type of a body that goes on behind its JSON, and the header that says where."""
-_BROKEN_OFF = (408, 413)  # the rest of the body may still be under way
+_BROKEN_OFF = (401, 408, 413)  # the rest of the body may still be under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,21 @@ class Service:
         flow: Who asks them.
         readiness: Whether they answer as they must.
         meters: Where it counts.
+        deployment: How long and how large requests may be.
+        access: Who may ask.
     """
 
-    def __init__(self, opened: Opened, flow: Flow, readiness: Readiness, meters: Meters) -> None:
-        self.readiness, self.meters = readiness, meters
+    def __init__(
+        self,
+        opened: Opened,
+        flow: Flow,
+        readiness: Readiness,
+        meters: Meters,
+        deployment: Deployment,
+        access: Access,
+    ) -> None:
+        self.readiness, self.meters, self.leaving = readiness, meters, False
+        self.deployment, self._access = deployment, access
         self._opened, self._flow, self.name = opened, flow, opened.found.lean
         self.signature, self.verdict = opened.model.signature, opened.verdict
         self._patience = Patience()
@@ -76,7 +88,8 @@ class Service:
             opened.found, opened.verdict, opened.model.fingerprint, meters, readiness,
             opened.standing,
         )  # fmt: skip
-        documented = encoded(openapi(self.signature, self.name, body_bytes=BODY, keyed=False))
+        limit, keyed = deployment.body_bytes, deployment.api_key_file is not None
+        documented = encoded(openapi(self.signature, self.name, body_bytes=limit, keyed=keyed))
         self._pages: dict[str, Callable[[], Reply]] = {
             "/healthz": lambda: Reply(200, b"alive\n", TEXT),
             "/readyz": self._ready,
@@ -109,7 +122,7 @@ class Service:
             (b"content-length", str(len(reply.body)).encode()),
             *reply.headers,
         ]
-        if reply.status in _BROKEN_OFF or self.readiness.leaving:
+        if reply.status in _BROKEN_OFF or self.leaving:
             fields.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": reply.status, "headers": fields})
         await send({"type": "http.response.body", "body": reply.body})
@@ -118,9 +131,11 @@ class Service:
         try:
             return await self._answer(scope, receive, arrived)
         except Refused as refused:
-            allow = ((b"allow", ", ".join(self._methods(scope["path"])).encode()),)
-            headers = allow if refused.status == 405 else ()
-            return Reply(refused.status, _said(str(refused)), headers=headers)
+            return Reply(refused.status, _said(str(refused)), headers=self._hints(scope, refused))
+        except asyncio.CancelledError as error:
+            if error.args == (GONE,):
+                return Reply(499, _said(GONE))
+            return Reply(503, _said("the service ends"))
         except (Late, Busy, SurefootError) as error:
             return _unanswered(error)
         except Exception as error:  # size: the outermost line, nobody else would answer
@@ -128,7 +143,9 @@ class Service:
             return Reply(500, _said("internal error"))
 
     async def _answer(self, scope: Message, receive: Receive, arrived: float) -> Reply:
-        path = scope["path"]
+        path, headers = scope["path"], dict(scope["headers"])
+        if not self._access.allowed(path, headers):
+            raise Refused("a key is needed: Authorization: Bearer KEY, or X-Api-Key: KEY", 401)
         if path not in self._pages and path not in self._calls:
             known = sorted([*self._pages, *self._calls])
             raise Refused(f"no such page; there are {', '.join(known)}", 404)
@@ -136,12 +153,30 @@ class Service:
             raise Refused(f"{path} takes {', '.join(self._methods(path))}", 405)
         if path in self._pages:
             return self._pages[path]()
-        now, headers = time.monotonic(), dict(scope["headers"])
+        waits = scope.get(WAITS)
+        if waits is None:
+            return await self._called(path, headers, receive, arrived)
+        waits(asyncio.current_task())
+        try:
+            return await self._called(path, headers, receive, arrived)
+        finally:
+            waits(None)
+
+    async def _called(self, path: str, headers: Headers, receive: Receive, arrived: float) -> Reply:
+        now = time.monotonic()
         if not self._patience.allows(now - arrived, now):
             raise Busy(self._patience.after())
         until = arrived + _deadline(headers)
-        body = await _body(headers, receive)
+        body = await _body(headers, receive, self.deployment)
         return await self._calls[path](headers, body, until)
+
+    def _hints(self, scope: Message, refused: Refused) -> tuple[tuple[bytes, bytes], ...]:
+        """Headers that say what a refused request lacks."""
+        if refused.status == 401:
+            return ((b"www-authenticate", b"Bearer"),)
+        if refused.status == 405:
+            return ((b"allow", ", ".join(self._methods(scope["path"])).encode()),)
+        return ()
 
     def _methods(self, path: str) -> tuple[str, ...]:
         return ("POST",) if path in self._calls else ("GET", "HEAD")
@@ -198,27 +233,28 @@ def _deadline(headers: Mapping[bytes, bytes]) -> float:
     return found / 1000
 
 
-async def _body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+async def _body(headers: Mapping[bytes, bytes], receive: Receive, limits: Deployment) -> bytes:
     """The body, unless it is too long or too slow; no more than may be is ever held."""
+    most, seconds = limits.body_bytes, limits.body_seconds
     length = headers.get(b"content-length", b"0")
-    if not length.isdigit() or int(length) > BODY:
-        raise Refused(f"the body may have {BODY:,} bytes", 413)
+    if not length.isdigit() or int(length) > most:
+        raise Refused(f"the body may have {most:,} bytes", 413)
     parts, size = [], 0
     try:
-        async with asyncio.timeout(BODY_S):
+        async with asyncio.timeout(seconds):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise Refused("the client has gone", 499)
+                    raise Refused(GONE, 499)
                 part = message.get("body", b"")
                 size += len(part)
-                if size > BODY:
-                    raise Refused(f"the body may have {BODY:,} bytes", 413)
+                if size > most:
+                    raise Refused(f"the body may have {most:,} bytes", 413)
                 parts.append(part)
                 if not message.get("more_body"):
                     return b"".join(parts)
     except TimeoutError:
-        raise Refused(f"the body was not here within {BODY_S:g} seconds", 408) from None
+        raise Refused(f"the body was not here within {seconds:g} seconds", 408) from None
 
 
 def explained(error: Late | Busy | SurefootError) -> tuple[int, str]:
