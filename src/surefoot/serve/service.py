@@ -7,7 +7,8 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from surefoot.serve.requests import Refused, encoded, plain_answer, plain_reques
 from surefoot.serve.router import Opened
 from surefoot.serve.status import Status, page_headers
 from surefoot.serve.tensors import VERSION, metadata, server, tensor_answer, tensor_request
+
+if TYPE_CHECKING:
+    from surefoot.serve.traces import Traces
 
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -79,10 +83,12 @@ class Service:
         access: Access,
     ) -> None:
         self.readiness, self.meters, self.leaving = readiness, meters, False
-        self.deployment, self._access = deployment, access
+        self.deployment, self.access = deployment, access
         self._opened, self._flow, self.name = opened, flow, opened.found.lean
         self.signature, self.verdict = opened.model.signature, opened.verdict
         self._patience = Patience()
+        self.traces: Traces | None = None
+        """Told of requests, if anybody is."""
         self._inline = opened.stages[0].lane.inline
         self.status = Status(
             opened.found, opened.verdict, opened.model.fingerprint, meters, readiness,
@@ -115,7 +121,14 @@ class Service:
         if scope["type"] != "http":
             return
         arrived = scope.get(ARRIVED) or time.monotonic()
-        reply = await self._replied(scope, receive, arrived)
+        work = self._replied(scope, receive, arrived)
+        if self.traces is not None and scope["path"] in self._calls:
+            name = f"{scope['method']} {scope['path']}"
+            told = {"http.request.method": scope["method"], "http.route": scope["path"]}
+            work = self.traces.request(
+                name, dict(scope["headers"]), told, work, attrgetter("status")
+            )
+        reply = await work
         self.meters.answered(scope["path"] in self._calls, reply.status, time.monotonic() - arrived)
         fields = [
             (b"content-type", reply.kind),
@@ -144,7 +157,7 @@ class Service:
 
     async def _answer(self, scope: Message, receive: Receive, arrived: float) -> Reply:
         path, headers = scope["path"], dict(scope["headers"])
-        if not self._access.allowed(path, headers):
+        if not self.access.allowed(path, headers):
             raise Refused("a key is needed: Authorization: Bearer KEY, or X-Api-Key: KEY", 401)
         if path not in self._pages and path not in self._calls:
             known = sorted([*self._pages, *self._calls])
@@ -216,6 +229,8 @@ class Service:
         if self._inline:
             self._patience.learn(time.monotonic() - began)
         self.meters.routed(answered)
+        if self.traces is not None:
+            self.traces.answered(answered)
         return answered
 
 
