@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -39,16 +40,17 @@ def command(
     if print_dockerfile:
         return _dockerfile(bundle)
     from surefoot.serve.deployment import read_deployment
-    from surefoot.serve.sockets import bound
+    from surefoot.serve.sockets import bound, reserved
     from surefoot.serve.supervisor import supervise
 
     said = {"host": host, "port": port, "workers": workers}
     given = {key: value for key, value in said.items() if value is not None}
     deployment = read_deployment(config, given)
-    listener = bound(deployment.host, deployment.port)
-    supervise(
-        bundle, deployment, listener, force=force, tell=lambda line: click.echo(line, err=True)
-    )
+    listener, grpc = bound(deployment.host, deployment.port), deployment.grpc_port
+    with nullcontext() if grpc is None else reserved(deployment.host, grpc):
+        supervise(
+            bundle, deployment, listener, force=force, tell=lambda line: click.echo(line, err=True)
+        )
     return 0
 
 
