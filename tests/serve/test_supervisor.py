@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,7 @@ def test_a_file_that_is_not_the_runs_is_refused_by_name(bundle, tmp_path, name, 
             file.symlink_to(tmp_path / "elsewhere")
     said = f"{name}: {harm} since the bundle was written"
     if (name, harm) == ("verdict.json", "missing"):
-        said = "there is no verdict.json in it"
+        said = "holds no bundle that was written to its end"
     with pytest.raises(BundleError, match=said):
         prepare(bundle, tmp_path / "copy")
 
@@ -106,7 +107,8 @@ def test_a_start_whose_processes_are_killed_ends_with_why(run, tmp_path):
     process = started(run, TMPDIR=str(tmp_path))
     while process.poll() is None:
         for child in workers_of_or_none(process):
-            os.kill(child, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
     said = process.stderr.read()
     process.stderr.close()
     assert process.returncode == 2
