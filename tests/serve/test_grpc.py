@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from tests.serve.test_service import COMMAND, run, served
+from tests.serve.live import COMMAND, served
 
 from surefoot.bundle import open_bundle, read_verdict_json
 from surefoot.core.errors import BundleError
@@ -32,7 +32,6 @@ from surefoot.serve.grpc import METHODS, SERVICE, open_grpc  # noqa: E402
 from surefoot.serve.messages import messages  # noqa: E402
 from surefoot.serve.service import Service  # noqa: E402
 
-__all__ = ["run"]  # a fixture
 ROWS = np.random.default_rng(3).standard_normal((5, 4)).astype(np.float32)
 
 
