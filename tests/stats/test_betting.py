@@ -28,9 +28,7 @@ def by_hand(rows: list[int], rate: float) -> float:
     for day in range(len(rows)):
         prior = PATIENCE / ((PATIENCE + day) * (PATIENCE + day + 1))
         for other in likelier:
-            ratios = [
-                (other if x else 1 - other) / (rate if x else 1 - rate) for x in rows[day:]
-            ]
+            ratios = [(other if x else 1 - other) / (rate if x else 1 - rate) for x in rows[day:]]
             total += prior / len(likelier) * np.prod(ratios)
     return total
 
@@ -46,9 +44,7 @@ def test_the_capital_is_that_of_every_day_and_size_together(rows: list[int], rat
 
 
 @given(st.lists(st.integers(0, 1), max_size=30), st.floats(0.01, 0.9), st.floats(0.001, 0.5))
-def test_a_bet_is_fair_whatever_came_before(
-    rows: list[int], rate: float, alpha: float
-) -> None:
+def test_a_bet_is_fair_whatever_came_before(rows: list[int], rate: float, alpha: float) -> None:
     """At the hypothetical rate the next row leaves the capital as it is, in the mean."""
     before = stats.excess_capital(rows, rate=rate, alpha=alpha)[-1] if rows else 1.0
     won, lost = (stats.excess_capital([*rows, x], rate=rate, alpha=alpha)[-1] for x in (1, 0))
