@@ -149,8 +149,9 @@ def services(n: int) -> None:
     print(
         f"{n:>5} calibration rows: false alarms {false} of {len(guards)}; drift missed"
         f" {missed}, delay {np.median(delays):.0f} accepted pairs; opened again"
-        f" {len(waits)} of {len(delays)} after {np.median(waits):.0f} pairs, {broken} of them above {ALPHA:.0%}, the lean model"
-        f" answering {np.mean(shares):.1%}; false alarms after that {again}",
+        f" {len(waits)} of {len(delays)} after {np.median(waits):.0f} pairs,"
+        f" {broken} of them above {ALPHA:.0%}, the lean model answering"
+        f" {np.mean(shares):.1%}; false alarms after that {again}",
         flush=True,
     )
 
