@@ -20,7 +20,7 @@ import numpy as np
 from surefoot import stats
 from surefoot.bundle import cell_file
 from surefoot.data.columns import read_parquet
-from surefoot.serve import GRID, Answers, choose
+from surefoot.serve.cascade import GRID, Answers, choose
 
 ALPHA, DELTA, RUNS, SPLITS = 0.02, 0.1, 400, 50
 

@@ -18,6 +18,7 @@ import pytest
 from tests.cli.test_cascade import write_plan
 
 from surefoot.core.dataset import Dataset
+from surefoot.core.hashing import hash_file
 from surefoot.evaluate.load.endpoint import connected, find_endpoint
 
 pytest.importorskip("uvicorn", reason="needs the extra 'serve'")
@@ -57,6 +58,13 @@ def served(folder: Path, *options: str):
 def port(run):
     with served(run) as (_, port, _):
         yield port
+
+
+def rewrite_manifest(bundle):
+    """Let a bundle that was changed be the one that its run wrote."""
+    files = [path for path in bundle.rglob("*") if path.is_file() and path.name != "manifest.json"]
+    manifest = {path.relative_to(bundle).as_posix(): hash_file(path) for path in sorted(files)}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
 
 
 def ask(port, method, path, body=None, headers=None):
@@ -205,6 +213,7 @@ def test_what_did_not_pass_is_served_only_by_force_and_says_so(run, tmp_path):
     data = json.loads(verdict.read_text())
     data["verdicts"][0]["outcome"] = "FAIL"
     verdict.write_text(json.dumps(data))
+    rewrite_manifest(verdict.parent)
     said = subprocess.run(
         [*COMMAND, "serve", "--port", "0"], cwd=tmp_path / "run", capture_output=True, text=True,
         check=False,
@@ -225,7 +234,9 @@ def test_without_calibration_rows_it_serves_and_promises_nothing(run, tmp_path):
     import shutil
 
     shutil.copytree(run, tmp_path / "run")
-    shutil.rmtree(tmp_path / "run" / "surefoot-run" / "bundle" / "calibration")
+    bundle = tmp_path / "run" / "surefoot-run" / "bundle"
+    shutil.rmtree(bundle / "calibration")
+    rewrite_manifest(bundle)
     with served(tmp_path / "run") as (_, port, told):
         assert "NOT PROMISED  same answers every request" in told
         _, body = ask(port, "POST", "/predict", {"inputs": [[0, 0, 0, 0]]})
