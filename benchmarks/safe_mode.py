@@ -24,7 +24,7 @@ import numpy as np
 from scipy.stats import binom
 
 from surefoot import stats
-from surefoot.serve import GRID
+from surefoot.serve.cascade import GRID
 from surefoot.serve.safety import Guard, Terms, pair_record
 
 RATE, WORSE, BEGINS, FALSE = 0.05, 0.10, 500, 0.05

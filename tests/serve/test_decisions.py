@@ -26,8 +26,8 @@ from surefoot.serve.decisions import (
     input_hash,
     read_key,
 )
-from surefoot.serve.rotation import read_decisions, rotate, rotation_command, tallied
-from surefoot.serve.segments import Segments, taken
+from surefoot.serve.rotation import read_decisions, rotate, tallied
+from surefoot.serve.segments import Segments, rotation_command, taken
 
 IDS = DecisionIds()
 ONE = Decision(
@@ -180,7 +180,8 @@ def test_rotation_is_a_process_of_its_own_and_says_what_is_wrong(tmp_path):
     logged(tmp_path, some(50))
     said = subprocess.run(rotation_command(tmp_path), capture_output=True, text=True, check=True)
     assert said.stdout == "1 segments, 50 lines, 0 half ones\n"
-    gone = rotation_command(tmp_path / "gone")
+    assert rotation_command(tmp_path) == rotation_command(tmp_path / "gone") == []
+    gone = [*said.args[:-1], str(tmp_path / "gone")]
     said = subprocess.run(gone, capture_output=True, text=True, check=False)
     assert said.returncode == 2
     assert "No such file" in said.stderr

@@ -12,15 +12,14 @@ from scipy.stats import beta
 
 from surefoot import stats
 from surefoot.bundle import write_bundle
-from surefoot.core.errors import BundleError
 from surefoot.core.plan import ServePlan
 from surefoot.data.columns import read_parquet, write_parquet
-from surefoot.serve import GRID, cascade
+from surefoot.serve.board import Safety
+from surefoot.serve.cascade import GRID, cascade
 from surefoot.serve.safety import (
     BLOCK,
     SAVED,
     Guard,
-    Safety,
     Terms,
     pair_record,
     read_terms,
@@ -174,22 +173,29 @@ def test_the_state_outlives_the_service(tmp_path):
     assert Guard(TERMS, file).state == third.state
 
 
-def test_another_bundle_begins_anew_and_a_broken_file_is_named(tmp_path):
+def test_another_bundle_begins_anew(tmp_path):
     file = tmp_path / "safe-mode.json"
     alarmed(file=file)
     assert Guard(replace(TERMS, key="two"), file).state == Safety()
-    whole = json.loads(file.read_text())
-    for broken in (
-        "",
-        "{}",
-        "[1]",
-        json.dumps(whole | {"staked": [1.0]}),
-        json.dumps(whole | {"state": {"mood": 1}}),
-        json.dumps(whole | {"wealth": 1}),
-    ):
-        file.write_text(broken)  # fmt: skip
-        with pytest.raises(BundleError, match=r"safe mode cannot be read; take it away"):
-            Guard(TERMS, file)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [None, {"staked": [1.0]}, {"state": {"mood": 1}}, {"wealth": 1}, {"lost": [1]}, {"n": "x"}],
+)
+def test_a_state_that_cannot_be_read_is_taken_for_an_alarm(tmp_path, change):
+    file = tmp_path / "safe-mode.json"
+    guard = Guard(TERMS, file)
+    guard.save()
+    assert Guard(TERMS, file).state == Safety()
+    file.write_text("" if change is None else json.dumps(json.loads(file.read_text()) | change))
+    again = Guard(TERMS, file)
+    assert again.state.mode == "alarm"
+    assert again.state.reason == "what safe mode knew cannot be read: safe-mode.json"
+    # It is got over as any other.
+    fed(again, 2_000, 0.0, np.random.default_rng(9))
+    assert again.state.mode == "normal"
+    assert Guard(TERMS, file).state == again.state
 
 
 def test_a_state_that_cannot_be_written_stops_nothing(tmp_path):

@@ -112,15 +112,6 @@ def rotate(folder: Path) -> Rotated:
     return Rotated(segments=done, lines=lines, half=half)
 
 
-def rotation_command(folder: Path) -> list[str]:
-    """The command that rotates a log in a process of its own.
-
-    Args:
-        folder: Of the log.
-    """
-    return [sys.executable, "-m", "surefoot.serve.rotation", str(folder)]
-
-
 def read_decisions(folder: Path) -> dict[str, np.ndarray]:
     """Every decision of a log in the order of their ids, and what turned out to be true of it.
 

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from surefoot.core.plan import ServePlan
 from surefoot.core.serving import Cascade
 from surefoot.data.columns import read_parquet
 from surefoot.models.store import SIGNATURE
+from surefoot.serve.board import Safety
 from surefoot.serve.cascade import GRID
 from surefoot.store import whole_file
 
@@ -43,20 +44,6 @@ SAVED = 50
 NEVER = math.inf
 """A threshold that no answer reaches."""
 _PAIR = struct.Struct("<dI??")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Safety:
-    """What every worker heeds in every request."""
-
-    mode: Literal["normal", "alarm"] = "normal"
-    """Whether the promise is kept."""
-    threshold: float | None = None
-    """The confidence from which answers stand, in place of the bundle's; None for the bundle's."""
-    reason: str = ""
-    """Why the promise is void; empty where it is not."""
-    epoch: int = 0
-    """How often that has changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,12 +166,11 @@ def pair_record(*, confidence: float, agreed: bool, accepted: bool, epoch: int) 
 class Guard:
     """Keeps the mode of a service; one for all its processes.
 
+    A state that cannot be read may have been an alarm, and is taken for one.
+
     Args:
         terms: What it starts from.
         file: Where its state is kept from one start to the next; None where it is not.
-
-    Raises:
-        BundleError: The state cannot be read.
     """
 
     def __init__(self, terms: Terms, file: Path | None) -> None:
@@ -257,8 +243,7 @@ class Guard:
                 f"of the last {n} answers that were shown to the fallback too it gave {found}"
                 f" otherwise, more than the {self._limit:.1%} that may be"
             )
-            threshold = NEVER if terms.strict is None else terms.strict
-            self._turn(Safety(mode="alarm", threshold=threshold, reason=reason))
+            self._alarm(reason)
 
     def _collect(self, confidence: float, *, differs: bool) -> None:
         if self.terms.stuck:
@@ -281,6 +266,10 @@ class Guard:
                 self._limit = limit
                 self._turn(Safety(threshold=float(self._grid[passed - 1])))
         self._empty_block()
+
+    def _alarm(self, reason: str) -> None:
+        threshold = NEVER if self.terms.strict is None else self.terms.strict
+        self._turn(Safety(mode="alarm", threshold=threshold, reason=reason))
 
     def _turn(self, state: Safety) -> None:
         self.state = Safety(
@@ -315,11 +304,8 @@ class Guard:
         except (OSError, ValueError, TypeError, KeyError):
             sound = False
         if not sound:
-            raise BundleError(
-                "the state of safe mode cannot be read",
-                where=str(file),
-                fix="take it away, and safe mode begins anew, without an alarm that there may be",
-            )
+            self._alarm(f"what safe mode knew cannot be read: {file.name}")
+            return
         self.state, self._wealth, self._n = state, wealth, n
         self._stands, self._lost = block
         self._limit, self._attempt, self._pairs = numbers

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,6 +97,22 @@ class Segments:
         finally:
             if self._length:
                 self.finish()
+
+
+def rotation_command(folder: Path) -> list[str]:
+    """The command that turns finished segments into tables, in a process of its own.
+
+    Args:
+        folder: Of a decision log.
+
+    Returns:
+        The command; nothing where no segment is finished.
+    """
+    for segment in folder.glob(f"*{SUFFIX}"):
+        with taken(segment) as free:
+            if free:
+                return [sys.executable, "-m", "surefoot.serve.rotation", str(folder)]
+    return []
 
 
 @contextmanager
