@@ -102,8 +102,9 @@ def terms(rng: np.random.Generator, n: int) -> Terms | None:
     accepted, disagreed = int(stands.sum()), int((stands & differs).sum())
     return Terms(
         key="", threshold=float(GRID[place]), strict=None, max_error=ALPHA, delta=DELTA,
-        false_alarm=FALSE, accepted=accepted, disagreed=disagreed, stuck="",
+        false_alarm=FALSE, accepted=accepted, disagreed=disagreed, shadow=0.02, stuck="",
         limit=float(stats.highest_rate(disagreed, accepted, FALSE / 2)),
+        grid=tuple(GRID[: place + 1].tolist()),
     )  # fmt: skip
 
 

@@ -23,13 +23,14 @@ from surefoot.serve.safety import (
     Terms,
     pair_record,
     read_terms,
-    safety_terms,
     write_terms,
 )
+from surefoot.serve.terms import safety_terms
 
 TERMS = Terms(
     key="one", threshold=float(GRID[125]), strict=None, max_error=0.02, delta=0.1, false_alarm=0.05,
-    accepted=2_000, disagreed=40, limit=float(stats.highest_rate(40, 2_000, 0.025)), stuck="",
+    accepted=2_000, disagreed=40, limit=float(stats.highest_rate(40, 2_000, 0.025)),
+    grid=tuple(GRID[:126].tolist()), shadow=0.02, stuck="",
 )  # fmt: skip
 
 

@@ -39,6 +39,7 @@ def command(
     if print_dockerfile:
         return _dockerfile(bundle)
     from surefoot.serve.deployment import read_deployment
+    from surefoot.serve.safety import watching
     from surefoot.serve.sockets import bound
     from surefoot.serve.supervisor import supervise
 
@@ -47,8 +48,9 @@ def command(
     deployment = read_deployment(config, given)
     listener = bound(deployment.host, deployment.port)
     supervise(
-        bundle, deployment, listener, force=force, tell=lambda line: click.echo(line, err=True)
-    )
+        bundle, deployment, listener, force=force, tell=lambda line: click.echo(line, err=True),
+        watch=watching(deployment.log),
+    )  # fmt: skip
     return 0
 
 

@@ -77,6 +77,21 @@ METERS: Mapping[str, Meter] = {
     "records_dropped": Meter(
         kind="counter", text="Records for the supervisor that found its pipe full."
     ),
+    "decisions": Meter(kind="counter", text="Answers that were logged."),
+    "decisions_dropped": Meter(
+        kind="counter", text="Answers for which the decision log had no room."
+    ),
+    "labels": Meter(kind="counter", text="Labels that came for earlier answers."),
+    "safe_mode": Meter(kind="gauge", text="1 during an alarm, while nothing is promised."),
+    "safe_mode_epoch": Meter(kind="gauge", text="How often that has changed."),
+    "safe_mode_capital": Meter(
+        kind="gauge", text="What a bet on more disagreement has made of 1."
+    ),
+    "shadow_pairs": Meter(kind="gauge", text="Rows that both models were compared on."),
+    "shadow_disagreement": Meter(
+        kind="gauge", text="The share of the last 200 answers that stood and the fallback's differ."
+    ),
+    "shadow_limit": Meter(kind="gauge", text="The share that may differ."),
 }  # fmt: skip
 """Everything that is counted, by name."""
 

@@ -158,6 +158,7 @@ def _plain(signature: Signature) -> _Schema:
     """`/predict`."""
     rows = {"type": "array", "minItems": 1, "maxItems": MOST_ROWS, "items": _row(signature)}
     answer = _object(
+        id={"type": "string"},
         label={"enum": [*signature.classes, None]},
         confidence={"type": "number", "minimum": 0, "maximum": 1},
         route={"type": "string"},

@@ -13,22 +13,15 @@ import json
 import math
 import struct
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from surefoot import stats
-from surefoot.core.errors import BundleError, SurefootError
-from surefoot.core.hashing import hash_json
-from surefoot.core.plan import ServePlan
-from surefoot.core.serving import Cascade
-from surefoot.data.columns import read_parquet
-from surefoot.models.store import SIGNATURE
+from surefoot.core.errors import SurefootError
 from surefoot.serve.board import Safety
-from surefoot.serve.cascade import GRID
 from surefoot.store import whole_file
 
 TERMS, STATE = "safety.json", "safe-mode.json"
@@ -68,64 +61,12 @@ class Terms:
     """Of those, rows that the fallback answers otherwise."""
     limit: float
     """The share of them that may differ before it counts as more often."""
+    grid: tuple[float, ...]
+    """Thresholds that an alarm may end with, from the strictest to the bundle's own."""
+    shadow: float
+    """The share of requests that both models are to be asked."""
     stuck: str
     """Why nothing is promised again after an alarm; empty where it can be."""
-
-
-def safety_terms(path: Path, plan: ServePlan, found: Cascade) -> tuple[Terms | None, str]:
-    """What safe mode of a bundle starts from; or None, and why there is none.
-
-    Args:
-        path: The folder of the bundle.
-        plan: What is promised.
-        found: What its calibration rows show.
-
-    Returns:
-        The terms, and why there are none where there are none.
-
-    Raises:
-        BundleError: The calibration rows of its models are not the same.
-        BudgetError: A share of the plan is not between 0 and 1.
-    """
-    if plan.shadow == 0:
-        return None, "the plan's serve.shadow is 0"
-    if found.fallback == "abstain":
-        return None, "nobody stands behind the lean model"
-    if found.void or found.chosen is None:
-        return None, "nothing is promised that could be broken"
-    thresholds = (found.chosen.threshold, *getattr(found.chosen, "thresholds", ()))
-    names = (found.lean, *getattr(found, "between", ()))
-    files = [_calibration(path, name) for name in (*names, found.fallback)]
-    if any("predicted" not in file for file in files):
-        return None, "the bundle does not hold what both models answered to calibration rows"
-    if any(not np.array_equal(file["id"], files[0]["id"]) for file in files):
-        raise BundleError("the models answered other calibration rows", where=str(path))
-    counted = _one_of_each(files[0])
-    stands, differs = _answers(files, thresholds)
-    stands, differs = stands[counted], differs[counted]
-    accepted, disagreed = int(stands.sum()), int((stands & differs).sum())
-    limit = float(stats.highest_rate(disagreed, accepted, plan.false_alarm / 2)) if accepted else 1
-    if limit >= 1:
-        return None, "on calibration rows the models never agree where the lean one is sure"
-    several, slices = len(names) > 1, bool(found.slices)
-    strict = None
-    if plan.on_alarm == "strict" and not several:
-        losses = (files[0]["confidence"][counted][:, None] >= GRID) & differs[:, None]
-        strict = _walked(losses.sum(axis=0), len(counted), plan.max_error_over_fallback / 2, plan)
-    asked = (thresholds, asdict(plan), [_fingerprint(path, n) for n in (*names, found.fallback)])
-    return Terms(
-        key=hash_json([*asked, accepted, disagreed]),
-        threshold=thresholds[0],
-        strict=strict,
-        max_error=plan.max_error_over_fallback,
-        delta=plan.delta,
-        false_alarm=plan.false_alarm,
-        accepted=accepted,
-        disagreed=disagreed,
-        limit=limit,
-        stuck="of promised slices requests do not tell" * slices
-        or "several models are asked in turn" * several,
-    ), ""
 
 
 def write_terms(folder: Path, terms: Terms) -> None:
@@ -133,7 +74,7 @@ def write_terms(folder: Path, terms: Terms) -> None:
 
     Args:
         folder: Where they lie.
-        terms: Of `safety_terms`.
+        terms: Of `surefoot.serve.terms`.
     """
     (folder / TERMS).write_text(json.dumps(asdict(terms)))
 
@@ -145,7 +86,27 @@ def read_terms(folder: Path) -> Terms | None:
         folder: Where the models lie.
     """
     file = folder / TERMS
-    return Terms(**json.loads(file.read_text())) if file.exists() else None
+    if not file.exists():
+        return None
+    kept = json.loads(file.read_text())
+    return Terms(**{**kept, "grid": tuple(kept["grid"])})
+
+
+def watching(log: Path | None) -> Callable[[Path], Guard | None]:
+    """Who makes the guard of a bundle.
+
+    Args:
+        log: The folder of the decision log, where its state is kept; None where there is none.
+
+    Returns:
+        Makes it from the folder that `write_terms` was given; None where it was given nothing.
+    """
+
+    def watch(folder: Path) -> Guard | None:
+        terms = read_terms(folder)
+        return Guard(terms, log and log / STATE) if terms else None
+
+    return watch
 
 
 def pair_record(*, confidence: float, agreed: bool, accepted: bool, epoch: int) -> bytes:
@@ -179,7 +140,7 @@ class Guard:
         self._limit, self._attempt, self._pairs = terms.limit, 1, 0
         self._wealth = stats.first_wealth()
         self._recent: deque[int] = deque(maxlen=RECENT)
-        self._grid = GRID[terms.threshold <= GRID]
+        self._grid = np.array(terms.grid)
         self._empty_block()
         if file is not None and file.exists():
             self._restore(file)
@@ -310,41 +271,3 @@ class Guard:
         self._stands, self._lost = block
         self._limit, self._attempt, self._pairs = numbers
         self._recent.extend(recent)
-
-
-def _walked(losses: np.ndarray, n: int, alpha: float, plan: ServePlan) -> float | None:
-    passed = int(stats.thresholds_passed(losses, n, alpha=alpha, delta=plan.delta))
-    return float(GRID[passed - 1]) if passed else None
-
-
-def _answers(
-    files: list[Mapping[str, np.ndarray]], thresholds: tuple[float, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows whose answer stands, and rows whose answer, or the first model's, is another one's."""
-    *stages, behind = files
-    answer = stages[0]["predicted"].copy()
-    stands = np.zeros(len(answer), dtype=bool)
-    for stage, threshold in zip(stages, thresholds, strict=True):
-        now = ~stands & (stage["confidence"].astype(np.float64) >= threshold)
-        answer[now] = stage["predicted"][now]
-        stands |= now
-    return stands, answer != behind["predicted"]
-
-
-def _one_of_each(file: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Positions of rows that are independent: one of each group."""
-    if "group" not in file:
-        return np.arange(len(file["id"]))
-    order = np.random.default_rng(0).permutation(len(file["id"]))
-    return np.sort(order[np.unique(file["group"][order], return_index=True)[1]])
-
-
-def _calibration(path: Path, name: str) -> Mapping[str, np.ndarray]:
-    file = path / "calibration" / f"{name}.parquet"
-    return read_parquet(file) if file.is_file() else {}
-
-
-def _fingerprint(path: Path, name: str) -> Any:
-    """What the seal of a model says; nothing for an endpoint."""
-    file = path / "models" / name / SIGNATURE
-    return json.loads(file.read_text()).get("fingerprint") if file.is_file() else None

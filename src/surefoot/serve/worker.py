@@ -112,11 +112,14 @@ def answer(post: Post, slot: int, link: Connection) -> None:
 
 
 def _answer(post: Post, slot: int, link: Connection) -> None:
+    from surefoot.serve.decisions import DecisionLog
+    from surefoot.serve.journal import Journal, heeding, sender
     from surefoot.serve.listen import Listening
     from surefoot.serve.meters import Meters
     from surefoot.serve.prepared import read_prepared
     from surefoot.serve.readiness import Readiness
     from surefoot.serve.router import open_router
+    from surefoot.serve.safety import read_terms
     from surefoot.serve.service import Service
 
     _load()
@@ -126,13 +129,22 @@ def _answer(post: Post, slot: int, link: Connection) -> None:
     found, deployment = read_prepared(post.folder), post.deployment
     opened = open_router(post.folder, data, found, threads=deployment.threads, force=post.force)
     with opened as models:
-        flow, ready = models.flow(), Readiness(models.everyone, models.golden)
-        meters = Meters(post.board, slot)
+        meters, ready = Meters(post.board, slot), Readiness(models.everyone, models.golden)
+        standing, terms = heeding(models.standing(), post.board), read_terms(post.folder)
+        pairs = sender(lambda record: post.records.send(post.generation, record), meters)
+        flow = models.flow(
+            standing, shadow=terms.shadow if terms else 0.0, pairs=pairs if terms else None
+        )
         service = Service(models, flow, ready, meters, deployment, post.access)
+        log = None
+        if deployment.log is not None:
+            log = DecisionLog(deployment.log, slot, inputs=deployment.log_inputs)
+        service.journal = Journal(models.model, standing, meters, log)
         server = Listening(service, post.listener, deployment, post.certificate)
         _say(link, "opened")
         if _told(link, b"go"):
             server.run(lambda: _say(link, "serving"), lambda: _say(link, "stopped"), link)
+        service.journal.close()
 
 
 def _load() -> None:
