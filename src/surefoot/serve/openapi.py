@@ -18,6 +18,7 @@ ERRORS: Mapping[str, str] = {
     "401": "No key, or a wrong one.",
     "408": "The body was not here in time.",
     "413": "The body is too long, or has too many rows.",
+    "415": "The body is compressed.",
     "500": "The model failed.",
     "503": "Too many requests wait, or no model answers.",
     "504": "No model answered before the deadline.",
