@@ -79,6 +79,8 @@ def test_what_is_wrong_reaches_the_client(triton):
     two = [client.InferRequestedOutput("scores", class_count=2)]
     with pytest.raises(Exception, match="classification"):
         triton.infer("same", given(ROWS), outputs=two)
+    with pytest.raises(Exception, match="content-encoding"):
+        triton.infer("same", given(ROWS), request_compression_algorithm="gzip")
     with pytest.raises(Exception, match="FP32"):
         triton.infer("same", given(ROWS.astype(np.float64), kind="FP64"))
 

@@ -19,6 +19,7 @@ ERRORS: Mapping[str, str] = {
     "408": "The body was not here in time.",
     "409": "Nothing is kept of earlier answers.",
     "413": "The body is too long, or has too many rows.",
+    "415": "The body is compressed.",
     "500": "The model failed.",
     "503": "Too many requests wait, or no model answers.",
     "504": "No model answered before the deadline.",

@@ -49,7 +49,7 @@ HTML = b"text/html; charset=utf-8"
 METERS = b"text/plain; version=0.0.4; charset=utf-8"
 BINARY, HEADER = b"application/octet-stream", b"inference-header-content-length"
 """The type of a body that goes on behind its JSON, and the header that says where."""
-_BROKEN_OFF = (401, 408, 413)  # the rest of the body may still be under way
+_BROKEN_OFF = (401, 408, 413, 415)  # the rest of the body may still be under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +185,8 @@ class Service:
         if not self._patience.allows(now - arrived, now):
             raise Busy(self._patience.after())
         until = arrived + _deadline(headers)
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            raise Refused("a body must come as it is, without a content-encoding", 415)
         body = await _body(headers, receive, self.deployment)
         return await self._calls[path](headers, body, until)
 
@@ -256,7 +258,7 @@ def _deadline(headers: Mapping[bytes, bytes]) -> float:
     if said is None:
         return np.inf
     try:
-        found = float(said)
+        found = float(said) if b"_" not in said else np.nan
     except ValueError:
         found = np.nan
     if not 0 < found < np.inf:
