@@ -1,13 +1,19 @@
-"""What a bundle is made of, as the tests of bundles have it, and a finished run to serve."""
+"""What a bundle is made of, what its calibration rows show, and a finished run to serve."""
 
 import subprocess
+from dataclasses import replace
 
 import pytest
 from tests.bundle.conftest import contents
 from tests.cli.test_cascade import write_plan
 from tests.serve.live import COMMAND
 
-__all__ = ["contents", "run"]
+from surefoot.core.estimate import Estimate
+from surefoot.core.serving import Cascade, Tradeoff
+
+__all__ = ["a_cascade", "contents", "run"]
+
+NOTHING = Estimate(value=0, low=0, high=0, level=0.9, method="none", n=1)
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +23,14 @@ def run(tmp_path_factory, linear):
     write_plan(folder, linear)
     subprocess.run([*COMMAND, "run"], cwd=folder, check=True, capture_output=True)
     return folder
+
+
+def a_cascade(**changes):
+    """A lean model named `lean`, whose answers may all stand."""
+    chosen = Tradeoff(threshold=0, share=NOTHING, lost=NOTHING, accuracy=1, shown=True)
+    one = Cascade(
+        lean="lean", fallback="baseline", max_error=0.02, delta=0.1, slices=(), rows=500,
+        needed=114, chosen=chosen, curve=(), fallback_accuracy=0.9, lean_ms=0.1, fallback_ms=1.0,
+        fallback_slow_ms=2.0,
+    )  # fmt: skip
+    return replace(one, **changes)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surefoot.serve.board import NOTICE, Board, Safety
+from surefoot.serve.flow import Answered
 from surefoot.serve.meters import (
     CELLS,
     METERS,
@@ -21,7 +22,6 @@ from surefoot.serve.meters import (
     forget_states,
     name_models,
 )
-from surefoot.serve.router import Answered
 
 prometheus = pytest.importorskip("prometheus_client.parser", reason="needs the extra 'serve'")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -42,16 +43,17 @@ def command(  # size: one argument per option of the verb
     # The process that forks workers must have no threads, and a library of numpy starts some.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from surefoot.serve.deployment import read_deployment
-    from surefoot.serve.sockets import bound
+    from surefoot.serve.sockets import bound, reserved
     from surefoot.serve.supervisor import supervise
 
     said = {"host": host, "port": port, "workers": workers}
     given = {key: value for key, value in said.items() if value is not None}
     deployment = read_deployment(config, given)
-    listener = bound(deployment.host, deployment.port)
-    supervise(
-        bundle, deployment, listener, force=force, tell=lambda line: click.echo(line, err=True)
-    )
+    listener, grpc = bound(deployment.host, deployment.port), deployment.grpc_port
+    with nullcontext() if grpc is None else reserved(deployment.host, grpc):
+        supervise(
+            bundle, deployment, listener, force=force, tell=lambda line: click.echo(line, err=True)
+        )
     return 0
 
 

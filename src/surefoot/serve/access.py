@@ -32,6 +32,11 @@ class Access:
         # Hashes are equally long, so that a comparison does not tell how long a key is.
         self._keys = tuple(sha256(key).digest() for key in keys)
 
+    @property
+    def keyed(self) -> bool:
+        """Whether a key is needed."""
+        return bool(self._keys)
+
     def allowed(self, path: str, headers: Mapping[bytes, bytes]) -> bool:
         """Whether a request may be answered, found out in the same time for every wrong key.
 

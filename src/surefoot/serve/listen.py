@@ -39,17 +39,21 @@ class Listening:
         certificate: ssl.SSLContext | None,
     ) -> None:
         uvicorn = require("uvicorn", extra="serve", error=BundleError)
+        from surefoot.serve.protocol import Protocol
+
         settings: dict[str, Any] = {}
         if certificate is not None:
             settings["ssl_context_factory"] = lambda _config, _default: certificate
         self._config = uvicorn.Config(
-            service, http="httptools", ws="none", lifespan="off", log_level="warning",
+            service, http=Protocol, ws="none", lifespan="off", log_level="warning",
             access_log=False, server_header=False, limit_concurrency=CONNECTIONS, backlog=BACKLOG,
             timeout_graceful_shutdown=math.ceil(deployment.grace_seconds), **settings,
         )  # fmt: skip
         self._service, self._listener = service, listener
         self._server = uvicorn.Server(self._config)
         self._leaving: asyncio.Task[None] | None = None
+        self._grpc: Any = None
+        self._grpc_ends: asyncio.Future[None] | None = None
 
     def run(self, began: Callable[[], None], stopped: Callable[[], None], told: Any) -> None:
         """Answer until told to leave.
@@ -69,7 +73,8 @@ class Listening:
 
         def leave(*, ready: bool) -> None:
             self._service.leaving = True
-            self._service.ready = self._service.ready and ready
+            if not ready:
+                self._service.readiness.leaving = True
             if self._leaving is None:
                 self._leaving = loop.create_task(self._leave(stopped))
 
@@ -88,18 +93,34 @@ class Listening:
         server.lifespan = self._config.lifespan_class(self._config)
         # `serve` would put handlers of its own in their place, which stop listening at once.
         await server.startup(sockets=[self._listener])
+        self._grpc = await self._open_grpc()
+        watch = loop.create_task(self._service.readiness.watch())
         began()
         await server.main_loop()
+        watch.cancel()
         await server.shutdown(sockets=[self._listener])
+        if self._grpc_ends is not None:
+            await self._grpc_ends
+
+    async def _open_grpc(self) -> Any:
+        """The other server, where there is to be one: `grpc.aio.Server`."""
+        port = self._service.deployment.grpc_port
+        if port is None:
+            return None
+        from surefoot.serve.grpc import open_grpc
+
+        return await open_grpc(self._service, port)
 
     async def _leave(self, stopped: Callable[[], None]) -> None:
         """Step back in an order in which no client that behaves is cut off."""
-        ending = not self._service.ready
-        if ending:
+        if self._service.readiness.leaving:
             await asyncio.sleep(LEAVE_S)
             await self._take_in()
         for one in self._server.servers:
             one.close()
+        if self._grpc is not None:  # it takes nobody new from now on, and ends what it has
+            ends = self._grpc.stop(self._service.deployment.grace_seconds)
+            self._grpc_ends = asyncio.ensure_future(ends)
         stopped()
         await asyncio.sleep(SETTLE_S)
         self._server.should_exit = True

@@ -16,7 +16,7 @@ from surefoot.core.errors import nearest
 from surefoot.serve.board import Board
 
 if TYPE_CHECKING:
-    from surefoot.serve.router import Answered
+    from surefoot.serve.flow import Answered
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Where the histogram of times is cut."""

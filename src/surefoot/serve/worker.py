@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from surefoot.core.errors import MachineError, MismatchError, SurefootError
 from surefoot.core.printable import printable
@@ -22,6 +22,9 @@ from surefoot.serve.access import Access
 from surefoot.serve.board import Board
 from surefoot.serve.deployment import Deployment
 from surefoot.serve.records import Records
+
+if TYPE_CHECKING:
+    from surefoot.serve.traces import Traces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +118,7 @@ def _answer(post: Post, slot: int, link: Connection) -> None:
     from surefoot.serve.listen import Listening
     from surefoot.serve.meters import Meters
     from surefoot.serve.prepared import read_prepared
+    from surefoot.serve.readiness import Readiness
     from surefoot.serve.router import open_router
     from surefoot.serve.service import Service
 
@@ -124,12 +128,25 @@ def _answer(post: Post, slot: int, link: Connection) -> None:
     data = json.loads((post.folder / "verdict.json").read_bytes())
     found, deployment = read_prepared(post.folder), post.deployment
     opened = open_router(post.folder, data, found, threads=deployment.threads, force=post.force)
-    with opened as router:
-        service = Service(router, found.lean, Meters(post.board, slot), deployment, post.access)
+    with opened as models:
+        traces = _traces(found.lean) if deployment.traces else None
+        asked = traces.opened(models) if traces else models
+        ready = Readiness(models.everyone, models.golden)
+        meters = Meters(post.board, slot)
+        service = Service(asked, asked.flow(), ready, meters, deployment, post.access)
+        service.traces = traces
         server = Listening(service, post.listener, deployment, post.certificate)
         _say(link, "opened")
         if _told(link, b"go"):
             server.run(lambda: _say(link, "serving"), lambda: _say(link, "stopped"), link)
+        if traces:
+            traces.close()
+
+
+def _traces(model: str) -> Traces:
+    from surefoot.serve.traces import Traces
+
+    return Traces(model)
 
 
 def _load() -> None:
