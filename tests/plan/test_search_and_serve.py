@@ -92,7 +92,7 @@ def test_a_share_that_is_none_is_refused(problems, key, value):
             'serve.slices=["short","zzz"]',
             "serve.slices[1]: no slice 'zzz'; known: short, shouted",
         ),
-        ('serve.fallback="nobody"', "serve.fallback: 'nobody' is not allowed; known: abstain, bas"),
+        ('serve.fallback="nobody"', "serve.fallback: 'nobody' is no model and no http"),
     ],
 )
 def test_each_slip_of_what_is_served_is_one_problem(problems, change, said):
