@@ -32,6 +32,11 @@ RISKS = np.append(np.arange(-140, 41) / 10, np.inf)
 """Log-odds of a loss from strict to lax: where the thresholds of several models stand together."""
 TINY = 1e-6
 """Logarithms and odds have an end: what is nearer to 0 than this counts as this."""
+SLOPE, WEAK, TRUST = -0.5, 0.3, 10.0
+"""How wrong answers fall with confidence where nothing tells: as for a model twice as sure as it
+should be. How much that is trusted, little, beside how much their fall says of that of losses."""
+FLATTEST = -0.1
+"""Risk falls so much at least: else a model would answer nothing, and then all rows at once."""
 STRANGE = 0.05
 """The share of rows in scope that may be called out of scope."""
 
@@ -147,8 +152,9 @@ def shared_path(answers: Answers, costs: Sequence[float]) -> np.ndarray:
     wrong half of the time where it is unsure, and lose nothing by it. So each model's chance of a
     loss at a confidence is fitted (logistic regression on the log-odds of confidence; Cox 1958,
     "The Regression Analysis of Binary Sequences"), and the models are held to one chance, times
-    what going on would cost: where that is dear, more risk is worth taking. A fit that is off makes
-    for a worse path, and not for a broken promise, as long as other rows test it.
+    what going on would cost: where that is dear, more risk is worth taking. Losses are few, wrong
+    answers more: how these fall with confidence is what the fit of those leans on. A fit that is
+    off makes for a worse path, and not for a broken promise, as long as other rows test it.
 
     Args:
         answers: On rows that test none of these thresholds.
@@ -160,8 +166,11 @@ def shared_path(answers: Answers, costs: Sequence[float]) -> np.ndarray:
     dearest = max(costs)
     worth = [cost / dearest if dearest > 0 else 1.0 for cost in costs]
     columns = []
-    for confidence, lost, value in zip(answers.confidence, answers.lost, worth, strict=True):
-        level, slope = _risk(_odds(confidence), lost)
+    stages = zip(answers.confidence, answers.right, answers.lost, worth, strict=True)
+    for confidence, right, lost, value in stages:
+        odds = _odds(confidence)
+        _, falls = _risk(odds, ~right, SLOPE, WEAK)
+        level, slope = _risk(odds, lost, falls, TRUST)
         at = (RISKS + np.log(max(value, TINY)) - level) / slope
         columns.append(1 / (1 + np.exp(-np.clip(at, -700, 700))))
     path = np.stack(columns, axis=1)
@@ -174,23 +183,29 @@ def _odds(confidence: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(sure / (1 - sure)))
 
 
-def _risk(odds: np.ndarray, lost: np.ndarray) -> tuple[float, float]:
+def _risk(odds: np.ndarray, lost: np.ndarray, slope: float, trust: float) -> tuple[float, float]:
     """Level and slope of the log-odds of a loss, which falls with confidence, by Newton's method.
 
-    Half a loss at the mean keeps the level finite where there was none, and a weak prior the slope.
+    Half a loss at the mean keeps the level finite where there was none.
+
+    Args:
+        odds: (n,) of confidence, logarithms.
+        lost: (n,) whether there is a loss.
+        slope: What the fitted one leans on.
+        trust: How much; the square of 1 by its spread.
     """
     x = np.stack([np.ones(len(odds) + 1), np.append(odds, odds.mean())], axis=1)
-    y, prior = np.append(lost.astype(np.float64), 0.5), np.diag([1e-9, 0.01])
-    found = np.zeros(2)
+    y, prior = np.append(lost.astype(np.float64), 0.5), np.diag([1e-9, trust])
+    start = found = np.array([0.0, slope])
     for _ in range(100):
         chance = 1 / (1 + np.exp(-x @ found))
-        slope = x.T @ (chance - y) + prior @ found
-        bend = (x * (chance * (1 - chance))[:, None]).T @ x + prior
-        move = np.clip(np.linalg.solve(bend, slope), -1, 1)
+        first = x.T @ (chance - y) + prior @ (found - start)
+        second = (x * (chance * (1 - chance))[:, None]).T @ x + prior
+        move = np.clip(np.linalg.solve(second, first), -1, 1)
         found = found - move
         if np.abs(move).max() < 1e-10:
             break
-    return float(found[0]), min(float(found[1]), -1e-3)
+    return float(found[0]), min(float(found[1]), FLATTEST)
 
 
 def stands(confidence: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
