@@ -75,7 +75,7 @@ def chat_answer(body: bytes, classes: Sequence[str]) -> tuple[int, float]:
         choice = _object(body)["choices"][0]
         content = choice["message"]["content"] or ""
         return _class_of(content, classes), _likely(choice.get("logprobs"))
-    except (KeyError, IndexError, TypeError, AttributeError):
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError):
         raise NoAnswerError("answers something that is no chat completion") from None
 
 
