@@ -32,9 +32,9 @@ RISKS = np.append(np.arange(-140, 41) / 10, np.inf)
 """Log-odds of a loss from strict to lax: where the thresholds of several models stand together."""
 TINY = 1e-6
 """Logarithms and odds have an end: what is nearer to 0 than this counts as this."""
-SLOPE, WEAK, TRUST = -0.5, 0.3, 10.0
-"""How wrong answers fall with confidence where nothing tells: as for a model twice as sure as it
-should be. How much that is trusted, little, beside how much their fall says of that of losses."""
+SLOPE, WEAK = -0.5, 0.3
+"""How wrong answers fall with confidence where nothing tells, as for a model twice as sure as it
+should be; and how much that is trusted: little."""
 FLATTEST = -0.1
 """Risk falls so much at least: else a model would answer nothing, and then all rows at once."""
 STRANGE = 0.05
@@ -170,7 +170,8 @@ def shared_path(answers: Answers, costs: Sequence[float]) -> np.ndarray:
     for confidence, right, lost, value in stages:
         odds = _odds(confidence)
         _, falls = _risk(odds, ~right, SLOPE, WEAK)
-        level, slope = _risk(odds, lost, falls, TRUST)
+        # The slope of losses may well be another one: its spread is taken to be as large as it is.
+        level, slope = _risk(odds, lost, falls, 1 / falls**2)
         at = (RISKS + np.log(max(value, TINY)) - level) / slope
         columns.append(1 / (1 + np.exp(-np.clip(at, -700, 700))))
     path = np.stack(columns, axis=1)
