@@ -29,8 +29,7 @@ import numpy as np
 from surefoot import stats
 from surefoot.bundle import cell_file
 from surefoot.data.columns import read_parquet
-from surefoot.gate.cascade import planned_apart, shared_path, stands
-from surefoot.serve import GRID, Answers, choose
+from surefoot.gate.cascade import GRID, Answers, choose, planned_apart, shared_path, stands
 
 ALPHA, DELTA, RUNS, SPLITS = 0.02, 0.1, 400, 50
 

@@ -18,7 +18,7 @@ import numpy as np
 from surefoot import stats
 from surefoot.bundle.serving import read_policy
 from surefoot.models import open_model, read_model
-from surefoot.serve import Stages
+from surefoot.serve.stages import Stages
 
 
 def main(bundle: Path, files: list[str]) -> None:

@@ -12,7 +12,7 @@ from surefoot import stats
 from surefoot.core.errors import BudgetError, BundleError
 from surefoot.core.plan import ServePlan
 from surefoot.data.columns import write_parquet
-from surefoot.serve import GRID, Answers, cascade, choose, promised_plan
+from surefoot.serve.cascade import GRID, Answers, cascade, choose, promised_plan
 
 
 def drawn(rng, n, *, slices=False):

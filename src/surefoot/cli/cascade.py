@@ -37,7 +37,7 @@ def command(
     from surefoot.bundle import open_bundle
     from surefoot.bundle.encode import encode
     from surefoot.report.cascade import cascade_lines
-    from surefoot.serve import cascade, promised_plan
+    from surefoot.serve.cascade import cascade, promised_plan
 
     with open_bundle(bundle) as folder:
         plan = promised_plan(folder, max_error=max_error, delta=delta, abstain=abstain)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -13,36 +15,58 @@ import click
     " table promises. BUNDLE is the folder of a run or of a bundle, or a zip file.",
 )
 @click.argument("bundle", type=click.Path(path_type=Path), default="surefoot-run")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option("--port", default=8080, show_default=True, help="Port; 0 takes a free one.")
 @click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Threads inside an operator.",
+    "--config",
+    type=click.Path(path_type=Path),
+    help="A TOML file that says where and how it runs; the options below win over it.",
 )
+@click.option("--host", help="Address to listen at; default: 127.0.0.1.")
+@click.option("--port", type=int, help="Port; 0 takes a free one; default: 8080.")
+@click.option("--workers", type=int, help="Processes that answer; default: 1.")
 @click.option("--force", is_flag=True, help="Serve what did not pass; answers say so.")
-def command(bundle: Path, host: str, port: int, threads: int, *, force: bool) -> int:
+@click.option(
+    "--print-dockerfile", is_flag=True, help="Print a Dockerfile that serves it, and end."
+)
+def command(  # size: one argument per option of the verb
+    bundle: Path,
+    config: Path | None,
+    host: str | None,
+    port: int | None,
+    workers: int | None,
+    *,
+    force: bool,
+    print_dockerfile: bool,
+) -> int:
     """Serve."""
-    from surefoot.bundle import open_bundle, read_verdict_json
+    if print_dockerfile:
+        return _dockerfile(bundle)
+    # The process that forks workers must have no threads, and a library of numpy starts some.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from surefoot.serve.deployment import read_deployment
+    from surefoot.serve.sockets import bound, reserved
+    from surefoot.serve.supervisor import supervise
+
+    said = {"host": host, "port": port, "workers": workers}
+    given = {key: value for key, value in said.items() if value is not None}
+    deployment = read_deployment(config, given)
+    listener, grpc = bound(deployment.host, deployment.port), deployment.grpc_port
+    with nullcontext() if grpc is None else reserved(deployment.host, grpc):
+        supervise(
+            bundle, deployment, listener, force=force, tell=lambda line: click.echo(line, err=True)
+        )
+    return 0
+
+
+def _dockerfile(bundle: Path) -> int:
+    from surefoot.bundle import open_bundle, read_plan_json
     from surefoot.core.printable import printable
-    from surefoot.report.cascade import promise_line
-    from surefoot.serve import cascade_or_alone, open_router, promised_plan
-    from surefoot.serve.listen import listen
-    from surefoot.serve.service import Service
+    from surefoot.report.exports.dockerfile import dockerfile
+    from surefoot.report.release import read_release
 
     with open_bundle(bundle) as folder:
-        plan = promised_plan(folder, max_error=None, delta=None, abstain=False)
-        data = read_verdict_json(folder)
-        found = cascade_or_alone(folder, plan, data)
-        with open_router(folder, data, found, threads=threads, force=force) as router:
-            service = Service(router, found.lean)
-
-            def tell(address: str) -> None:
-                told = f"the verdict of {printable(found.lean)} is {router.verdict}"
-                lines = (promise_line(found), told, f"surefoot: listening at {address}")
-                click.echo("\n".join(lines), err=True)
-
-            listen(service, host, port, tell)
+        candidate = read_plan_json(folder).get("serve", {}).get("candidate")
+        export = dockerfile(read_release(folder, candidate))
+    click.echo(export.files["Dockerfile"], nl=False)
+    for note in export.notes:
+        click.echo(f"note: {printable(note)}", err=True)
     return 0

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
+from surefoot.core.errors import ModelError
 from surefoot.core.evidence import Outcome
 from surefoot.core.model import InputKind, Signature
-from surefoot.serve.router import Answered
+from surefoot.serve.flow import Answered
 
 MOST_ROWS = 1_000
 """Rows of a request: more would hold everybody else up."""
-TYPES: Mapping[InputKind, str] = {"text": "BYTES", "numeric": "FP32", "image": "UINT8"}
-"""What the Open Inference Protocol calls the values of a raw row."""
-TENSOR = "input"
-"""The name of the only input."""
 
 
 class Refused(Exception):  # noqa: N818 - a refused request is an answer, not a fault
@@ -28,8 +25,11 @@ class Refused(Exception):  # noqa: N818 - a refused request is an answer, not a 
         self.status = status
 
 
-def decoded(body: bytes) -> Mapping[str, Any]:
+def decoded(body: bytes | memoryview) -> Mapping[str, Any]:
     """A body as the object that it must be.
+
+    Args:
+        body: As it was sent.
 
     Raises:
         Refused: No JSON, or no object.
@@ -45,70 +45,132 @@ def decoded(body: bytes) -> Mapping[str, Any]:
     return found
 
 
+def plain_request(body: bytes, signature: Signature) -> np.ndarray:
+    """The rows of the body `{"inputs": [...]}`, at once where nothing is wrong with it.
+
+    Args:
+        body: As it was sent.
+        signature: What a row must be.
+
+    Raises:
+        Refused: As `decoded` and `plain_rows`.
+    """
+    import msgspec
+
+    inner = row_shape(signature)
+    try:
+        rows = _decoder(signature.input == "text", len(inner))(body).inputs
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        rows = []
+    if not 0 < len(rows) <= MOST_ROWS:
+        return plain_rows(decoded(body), signature)
+    if signature.input == "text":
+        return np.array(rows, np.dtypes.StringDType())
+    found = typed_numbers(rows, (len(rows), *inner), signature.input)
+    return plain_rows(decoded(body), signature) if found is None else found
+
+
+@cache
+def _decoder(texts: bool, axes: int) -> Callable[[bytes], Any]:
+    """Reads a plain body whose rows are texts, or numbers in so many lists."""
+    import msgspec
+
+    kind: Any = str if texts else float
+    for _ in range(axes + 1):
+        kind = list[kind]
+    body = msgspec.defstruct("PlainBody", [("inputs", kind)], forbid_unknown_fields=True)
+    return msgspec.json.Decoder(body).decode
+
+
+def typed_numbers(rows: Sequence[Any], shape: tuple[int, ...], kind: InputKind) -> Any:
+    """Rows that are known to be floats, as `numbers` gives them; None if they are of another shape.
+
+    Args:
+        rows: Lists in lists of floats.
+        shape: What they must be.
+        kind: What the model takes.
+
+    Raises:
+        Refused: They are no pixels, or not finite in 32 bits.
+    """
+    try:
+        with np.errstate(over="ignore"):
+            found = np.array(rows, np.float32 if kind == "numeric" else np.float64)
+    except ValueError:  # of lists of several lengths
+        return None
+    return bounded(found, kind) if found.shape == shape else None
+
+
+def bounded(found: np.ndarray, kind: InputKind) -> np.ndarray:
+    """Numbers as the type that the model takes.
+
+    Args:
+        found: Of any type.
+        kind: What the model takes.
+
+    Raises:
+        Refused: They are no pixels, or not finite in 32 bits.
+    """
+    if kind == "image":
+        if found.min() < 0 or found.max() > 255 or (found % 1).any():
+            raise Refused("pixels must be whole numbers from 0 to 255")
+        return found.astype(np.uint8)
+    with np.errstate(over="ignore"):
+        small = found.astype(np.float32, copy=False)
+    if not np.isfinite(small).all():
+        raise Refused("inputs must be finite in 32 bits")
+    return small
+
+
 def plain_rows(body: Mapping[str, Any], signature: Signature) -> np.ndarray:
-    """The rows of `{"inputs": [...]}`.
+    """The rows of `{"inputs": [...]}`, or what is wrong with them.
+
+    Args:
+        body: As `decoded` gives it.
+        signature: What a row must be.
 
     Raises:
         Refused: Another key, no rows, too many, or one that the model cannot take.
     """
     if set(body) != {"inputs"}:
-        raise Refused(f'the body must hold "inputs" alone, found {_listed(sorted(body))}')
+        raise Refused(f'the body must hold "inputs" alone, found {listed(sorted(body))}')
     rows = body["inputs"]
     if not isinstance(rows, list) or not rows:
         raise Refused("inputs must be a list of at least one row")
     if len(rows) > MOST_ROWS:
         raise Refused(f"{len(rows)} rows, at most {MOST_ROWS} in a request", 413)
     if signature.input == "text":
-        return _texts(rows)
-    return _numbers(rows, (len(rows), *_shape(signature)), signature.input)
+        return texts(rows)
+    return numbers(rows, (len(rows), *row_shape(signature)), signature.input)
 
 
-def tensor_rows(body: Mapping[str, Any], signature: Signature) -> np.ndarray:
-    """The rows of a request of the Open Inference Protocol, version 2, in JSON.
+def row_shape(signature: Signature) -> tuple[int, ...]:
+    """The shape of one row; of a text, none.
 
-    Raises:
-        Refused: Not one input of the right name, type and shape.
+    Args:
+        signature: Of the model.
     """
-    inputs = body.get("inputs")
-    if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
-        raise Refused("inputs must be a list of one tensor")
-    tensor, wanted = inputs[0], TYPES[signature.input]
-    if tensor.get("name") != TENSOR or tensor.get("datatype") != wanted:
-        raise Refused(
-            f"the input is '{TENSOR}' of {wanted}, found"
-            f" {_listed([tensor.get('name'), tensor.get('datatype')])}"
-        )
-    shape, data = tensor.get("shape"), tensor.get("data")
-    if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
-        raise Refused("shape must be a list of whole numbers")
-    if not isinstance(data, list):
-        raise Refused("data must be a list; binary tensors are not taken")
-    if not shape or shape[1:] != [*_shape(signature)] or not 0 < shape[0] <= MOST_ROWS:
-        inner = "".join(f", {n}" for n in _shape(signature))
-        raise Refused(f"shape must be [n{inner}], n from 1 to {MOST_ROWS}, found {_listed(shape)}")
-    if "outputs" in body:
-        raise Refused("outputs cannot be chosen: leave them out")
-    if signature.input == "text":
-        if len(data) != shape[0]:
-            raise Refused(f"{len(data)} values for {shape[0]} rows")
-        return _texts(data)
-    return _numbers(data, (math.prod(shape),), signature.input).reshape(shape)
-
-
-def _shape(signature: Signature) -> tuple[int, ...]:
     if signature.input == "text":
         return ()
     return signature.shape if signature.input == "image" else (int(signature.width or 0),)
 
 
-def _texts(rows: Sequence[Any]) -> np.ndarray:
+def texts(rows: Sequence[Any]) -> np.ndarray:
+    """Rows that must be texts.
+
+    Args:
+        rows: As they were sent.
+
+    Raises:
+        Refused: One is none.
+    """
     for i, row in enumerate(rows):
         if not isinstance(row, str):
             raise Refused(f"row {i} is no text")
     return np.array(rows, np.dtypes.StringDType())
 
 
-def _numbers(rows: Sequence[Any], shape: tuple[int, ...], kind: InputKind) -> np.ndarray:
+def numbers(rows: Sequence[Any], shape: tuple[int, ...], kind: InputKind) -> np.ndarray:
     """Numbers of one shape, as 32-bit floats or as pixels; `true` is none.
 
     Args:
@@ -126,13 +188,7 @@ def _numbers(rows: Sequence[Any], shape: tuple[int, ...], kind: InputKind) -> np
         found = np.array(flat, dtype=np.float64).reshape(shape)
     except OverflowError:  # of a whole number beyond any float
         raise Refused("inputs must be finite in 32 bits") from None
-    if kind == "image":
-        if found.min() < 0 or found.max() > 255 or (found % 1).any():
-            raise Refused("pixels must be whole numbers from 0 to 255")
-        return found.astype(np.uint8)
-    if not (np.abs(found) <= np.finfo(np.float32).max).all():
-        raise Refused("inputs must be finite in 32 bits")
-    return found.astype(np.float32)
+    return bounded(found, kind)
 
 
 def _flatten(part: Any, shape: tuple[int, ...], into: list[float]) -> bool:
@@ -148,28 +204,39 @@ def _flatten(part: Any, shape: tuple[int, ...], into: list[float]) -> bool:
     return all(type(value) in (int, float) for value in part)
 
 
-def _listed(found: Sequence[object]) -> str:
-    """The first few of what was found, cut short: what a client sent is not sent back whole."""
+def listed(found: Sequence[object]) -> str:
+    """The first few of what was found, cut short: what a client sent is not sent back whole.
+
+    Args:
+        found: Of any kind.
+    """
     return ", ".join(str(one)[:40] for one in found[:5]) or "nothing"
 
 
 def plain_answer(answered: Answered, classes: Sequence[str], model: str, verdict: Outcome) -> bytes:
-    """The body for `plain_rows`: a list of answers, the lean model's fingerprint and verdict."""
-    return _encoded(
+    """The body for `plain_rows`: a list of answers, the lean model's fingerprint and verdict.
+
+    Args:
+        answered: What was found.
+        classes: Their names.
+        model: The fingerprint.
+        verdict: The lean model's.
+
+    Raises:
+        ModelError: A score is not finite.
+    """
+    columns = (answered.predicted.tolist(), confidences(answered).tolist())
+    return encoded(
         {
             "answers": [
                 {
                     "label": None if place < 0 else classes[place],
-                    "confidence": float(scores.max()),
+                    "confidence": confidence,
                     "route": route,
                     "promise": promise,
                 }
-                for place, scores, route, promise in zip(
-                    answered.predicted,
-                    answered.scores,
-                    answered.routes,
-                    answered.promises,
-                    strict=True,
+                for place, confidence, route, promise in zip(
+                    *columns, answered.routes, answered.promises, strict=True
                 )
             ],
             "model": model,
@@ -178,63 +245,27 @@ def plain_answer(answered: Answered, classes: Sequence[str], model: str, verdict
     )
 
 
-def tensor_answer(
-    answered: Answered, classes: Sequence[str], name: str, verdict: Outcome, number: object
-) -> bytes:
-    """The body for `tensor_rows`.
+def confidences(answered: Answered) -> np.ndarray:
+    """(n,) the highest score of each row.
 
     Args:
         answered: What was found.
-        classes: Their names.
-        name: The model's.
-        verdict: The lean model's.
-        number: The request's id, if it had one.
+
+    Raises:
+        ModelError: One is not finite: JSON would say null, and nobody is answered with that.
     """
-    n = len(answered.scores)
-    outputs = [
-        _tensor("scores", "FP32", [n, len(classes)], answered.scores.ravel().tolist()),
-        _tensor("label", "BYTES", [n], ["" if i < 0 else classes[i] for i in answered.predicted]),
-        _tensor("confidence", "FP32", [n], answered.scores.max(axis=1).tolist()),
-        _tensor("route", "BYTES", [n], list(answered.routes)),
-        _tensor("promise", "BYTES", [n], list(answered.promises)),
-    ]
-    told = {"verdict": verdict}
-    said = {"model_name": name, "model_version": "1", "parameters": told, "outputs": outputs}
-    return _encoded(said | ({"id": number} if isinstance(number, str) else {}))
+    highest: np.ndarray = answered.scores.max(axis=1)
+    if not np.isfinite(highest).all():
+        raise ModelError("gives scores that are not finite")
+    return highest
 
 
-def metadata(signature: Signature, name: str) -> bytes:
-    """What a model takes and gives, as the Open Inference Protocol describes it."""
-    classes = len(signature.classes)
-    return _encoded(
-        {
-            "name": name,
-            "versions": ["1"],
-            "platform": "surefoot",
-            "inputs": [
-                {
-                    "name": TENSOR,
-                    "datatype": TYPES[signature.input],
-                    "shape": [-1, *_shape(signature)],
-                }
-            ],
-            "outputs": [
-                {"name": "scores", "datatype": "FP32", "shape": [-1, classes]},
-                {"name": "label", "datatype": "BYTES", "shape": [-1]},
-                {"name": "confidence", "datatype": "FP32", "shape": [-1]},
-                {"name": "route", "datatype": "BYTES", "shape": [-1]},
-                {"name": "promise", "datatype": "BYTES", "shape": [-1]},
-            ],
-        }
-    )
+def encoded(value: Any) -> bytes:
+    """As JSON.
 
-
-def _tensor(name: str, kind: str, shape: list[int], data: list[Any]) -> dict[str, Any]:
-    return {"name": name, "datatype": kind, "shape": shape, "data": data}
-
-
-def _encoded(value: Any) -> bytes:
-    """JSON; what is not finite would be written as null, and nobody is answered with that."""
+    Args:
+        value: Lists and mappings of texts and finite numbers.
+    """
     import msgspec
 
     return msgspec.json.encode(value)

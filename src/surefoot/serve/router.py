@@ -1,4 +1,4 @@
-"""Which model answers a request, and what is promised of the answer."""
+"""The models of a bundle, open, as the stages of a cascade."""
 
 from __future__ import annotations
 
@@ -11,132 +11,68 @@ from typing import Any
 
 import numpy as np
 
-from surefoot import stats
-from surefoot.core.errors import BundleError, SurefootError
+from surefoot.core.errors import BundleError
 from surefoot.core.evidence import Outcome
-from surefoot.core.model import BASELINE, Model, Signature
+from surefoot.core.model import BASELINE, Model
 from surefoot.core.serving import Cascade
-from surefoot.models import open_model, read_model
+from surefoot.models import open_model, read_golden, read_model
 from surefoot.models.open import Predictor
+from surefoot.serve.flow import HELD, Flow, Stage, Standing
+from surefoot.serve.lanes import Lane, Share
 
-HELD = "held"
-"""What stands beside an answer whose promise holds; else it begins with `void: `."""
+QUICK_S = 0.003
+"""A call of a row that takes no longer is made where the request is received."""
+WARM, WARM_S = 50, 0.2
+"""Calls at most that show how quick a model is here, and seconds."""
+SHARED_S = 0.1
+"""Seconds that a call may take which several requests share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
-    """What a request is answered with, row by row."""
+class Opened:
+    """The models of a bundle, ready to be asked."""
 
-    scores: np.ndarray
-    """(n, classes) probabilities of the model that answered, at its temperature."""
-    predicted: np.ndarray
-    """(n,) the class with the highest one; -1 where nobody answered."""
-    routes: tuple[str, ...]
-    """(n,) the name of the model that answered, or `abstain`."""
-    promises: tuple[str, ...]
-    """(n,) `held`, or `void: ` and the reason."""
-
-
-class Router:
-    """The models of a bundle, open.
-
-    Args:
-        found: What its calibration rows show.
-        lean: The lean model.
-        fallback: The one behind it; None for `abstain`.
-        temperatures: Of each model by name.
-        verdict: The lean model's own, which every answer tells.
-        batch: Rows of a call, at most.
-    """
-
-    def __init__(
-        self,
-        found: Cascade,
-        lean: Predictor,
-        fallback: Predictor | None,
-        temperatures: Mapping[str, float],
-        verdict: Outcome,
-        batch: int = 32,
-    ) -> None:
-        self.found, self.verdict, self._batch = found, verdict, batch
-        self._lean, self._fallback = lean, fallback
-        self._temperatures = temperatures
-        # In 64 bits, as it was chosen: rounded to 32 it would let other answers stand.
-        strictest = 0.0 if found.void else np.inf
-        self._threshold = np.float64(found.chosen.threshold if found.chosen else strictest)
-        self._promise = f"void: {found.void}" if found.void else HELD
+    found: Cascade
+    """What its calibration rows show."""
+    verdict: Outcome
+    """The lean model's own, which every answer tells."""
+    model: Model
+    """The lean model."""
+    stages: tuple[Stage, ...]
+    """It first, and who is asked next."""
+    fallback: Stage | None
+    """Who stands behind them; None for `abstain`."""
+    golden: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    """Of each model that has some, inputs and what it says to them."""
 
     @property
-    def signature(self) -> Signature:
-        """What a row looks like, and the classes."""
-        return self._lean.model.signature
+    def everyone(self) -> tuple[Stage, ...]:
+        """All models, in the order in which they are asked."""
+        return (*self.stages, *(() if self.fallback is None else (self.fallback,)))
 
-    @property
-    def model(self) -> Model:
-        """The lean model."""
-        return self._lean.model
-
-    def answer(self, inputs: np.ndarray, *, until: float = np.inf) -> Answered:
-        """Answer rows: the lean model where it is sure enough, the fallback where it is not.
-
-        Rows share a call as they did when the threshold was chosen: with dynamic int8 an answer
-        can depend on that.
-
-        Args:
-            inputs: (n, ...) raw inputs.
-            until: When the answer must be there, of `time.monotonic`.
-
-        Raises:
-            ModelError: The lean model fails on them.
-        """
-        raw = self._lean(inputs, batch=self._batch)
-        scores, predicted = self._warmed(raw, self.found.lean), raw.argmax(axis=1)
-        routes = np.full(len(raw), self.found.lean, dtype=object)
-        promises = np.full(len(raw), self._promise, dtype=object)
-        unsure = np.flatnonzero(raw.max(axis=1).astype(np.float64) < self._threshold)
-        if len(unsure) and self._fallback is None:
-            predicted[unsure], routes[unsure] = -1, "abstain"
-        elif len(unsure):
-            reason = self._behind(inputs, unsure, (scores, predicted, routes), until)
-            if reason:
-                promises[unsure] = f"void: {reason}"
-        return Answered(
-            scores=scores, predicted=predicted, routes=tuple(routes), promises=tuple(promises)
+    def flow(self) -> Flow:
+        """Who asks them."""
+        return Flow(
+            self.stages,
+            self.fallback,
+            len(self.model.signature.classes),
+            standing=self.standing,
+            fallback_s=(self.found.fallback_slow_ms or 0.0) / 1000,
         )
 
-    def _behind(
-        self,
-        inputs: np.ndarray,
-        unsure: np.ndarray,
-        into: tuple[np.ndarray, np.ndarray, np.ndarray],
-        until: float,
-    ) -> str:
-        """Let the fallback answer in place of the lean model; says why it could not."""
-        assert self._fallback is not None
-        needed = len(unsure) * (self.found.fallback_slow_ms or 0.0) / 1000
-        if time.monotonic() + needed > until:
-            return "no time for the fallback"
-        try:
-            raw = self._fallback(inputs[unsure], batch=self._batch)
-        except SurefootError as error:
-            return f"the fallback failed: {error.what}"
-        scores, predicted, routes = into
-        # The classes of all candidates are those of the task, in one order.
-        scores[unsure] = self._warmed(raw, BASELINE)
-        predicted[unsure], routes[unsure] = raw.argmax(axis=1), BASELINE
-        return ""
-
-    def _warmed(self, scores: np.ndarray, name: str) -> np.ndarray:
-        temperature = self._temperatures.get(name, 1.0)
-        if temperature == 1:
-            return scores.astype(np.float64)
-        return stats.apply_temperature(scores, temperature)
+    def standing(self) -> Standing:
+        """What counts as long as nothing has shown otherwise."""
+        strictest = 0.0 if self.found.void else np.inf
+        return Standing(
+            threshold=self.found.chosen.threshold if self.found.chosen else strictest,
+            promise=f"void: {self.found.void}" if self.found.void else HELD,
+        )
 
 
 @contextmanager
 def open_router(
     path: Path, data: Mapping[str, Any], found: Cascade, *, threads: int, force: bool
-) -> Iterator[Router]:
+) -> Iterator[Opened]:
     """Open the models of a bundle, as their golden answers say they were.
 
     Args:
@@ -158,29 +94,91 @@ def open_router(
             fix="serve one that passed; or --force, and every answer will say so",
         )
     runtimes = {c["name"]: c["runtime"] for c in data["candidates"]}
+    temperatures, alike = _temperatures(data), _batch_invariant(data)
+    golden: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     with ExitStack() as stack:
 
-        def opened(name: str) -> Predictor:
-            folder = path / "models" / name
-            if not folder.is_dir():
-                raise BundleError(f"holds no model '{name}'", where=str(path))
-            model = read_model(folder)
-            if model.signature.input == "numeric" and not model.signature.width:
-                raise BundleError(
-                    f"model '{name}' does not say how many numbers a row has", where=str(folder)
-                )
-            return stack.enter_context(open_model(model, runtime=runtimes[name], threads=threads))
+        def opened(name: str) -> tuple[Model, Stage]:
+            model = _read(path, name)
+            predictor = stack.enter_context(
+                open_model(model, runtime=runtimes[name], threads=threads)
+            )
+            known = read_golden(model)
+            if known is not None:
+                golden[name] = known
+            lane = _lane(predictor, known, data["batch"], shared=name in alike)
+            stack.callback(lane.close)
+            return model, Stage(name=name, lane=lane, temperature=temperatures.get(name, 1.0))
 
-        yield Router(
-            found,
-            opened(found.lean),
-            opened(BASELINE) if found.fallback == BASELINE else None,
-            _temperatures(data),
-            outcome,
-            data["batch"],
+        model, lean = opened(found.lean)
+        yield Opened(
+            found=found,
+            verdict=outcome,
+            model=model,
+            stages=(lean,),
+            fallback=opened(BASELINE)[1] if found.fallback == BASELINE else None,
+            golden=golden,
         )
+
+
+def _read(path: Path, name: str) -> Model:
+    folder = path / "models" / name
+    if not folder.is_dir():
+        raise BundleError(f"holds no model '{name}'", where=str(path))
+    model = read_model(folder)
+    if model.signature.input == "numeric" and not model.signature.width:
+        raise BundleError(
+            f"model '{name}' does not say how many numbers a row has", where=str(folder)
+        )
+    return model
+
+
+def _lane(
+    predictor: Predictor,
+    golden: tuple[np.ndarray, np.ndarray] | None,
+    batch: int,
+    *,
+    shared: bool,
+) -> Lane:
+    """A lane of its own thread, unless the model proves to be quick here."""
+
+    def predict(rows: np.ndarray) -> np.ndarray:
+        return predictor(rows, batch=batch)
+
+    inline = _slowest(predictor, golden) <= QUICK_S
+    return Lane(predict, inline=inline, share=Share(batch, SHARED_S) if shared else None)
+
+
+def _slowest(predictor: Predictor, golden: tuple[np.ndarray, np.ndarray] | None) -> float:
+    """Seconds that nearly all calls of a row take; the first, which warm up, aside."""
+    row = _blank(predictor.model) if golden is None else golden[0][:1]
+    times: list[float] = []
+    ends = time.monotonic() + WARM_S
+    while len(times) < WARM and (len(times) < 3 or time.monotonic() < ends):
+        began = time.monotonic()
+        predictor.run_batch(row)
+        times.append(time.monotonic() - began)
+    return float(np.quantile(times[len(times) // 5 :], 0.9))
+
+
+def _blank(model: Model) -> np.ndarray:
+    signature = model.signature
+    if signature.input == "text":
+        return np.array(["warm up"], np.dtypes.StringDType())
+    if signature.input == "image":
+        return np.zeros((1, *signature.shape), np.uint8)
+    return np.zeros((1, int(signature.width or 0)), np.float32)
 
 
 def _temperatures(data: Mapping[str, Any]) -> dict[str, float]:
     fitted = ((data.get("calibration") or {}).get("temperatures") or {}).items()
     return {name: float(one["estimate"]["value"]) for name, one in fitted if one["fitted"]}
+
+
+def _batch_invariant(data: Mapping[str, Any]) -> frozenset[str]:
+    """Models whose answers depended in no row on what shared its call, where that was checked."""
+    return frozenset(
+        one["candidate"]
+        for one in data.get("checks") or ()
+        if one["check"] == "batch_invariance" and one["asked"] and not one["failed"]
+    )

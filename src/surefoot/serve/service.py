@@ -6,98 +6,159 @@ import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from surefoot.core.errors import SurefootError
 from surefoot.core.printable import printable
+from surefoot.serve.access import Access
+from surefoot.serve.deployment import Deployment
+from surefoot.serve.flow import Answered, DownError, Flow
+from surefoot.serve.lanes import Busy, Late
+from surefoot.serve.limits import Patience
 from surefoot.serve.meters import Meters
-from surefoot.serve.requests import (
-    Refused,
-    decoded,
-    metadata,
-    plain_answer,
-    plain_rows,
-    tensor_answer,
-    tensor_rows,
-)
-from surefoot.serve.router import Answered, Router
+from surefoot.serve.openapi import openapi
+from surefoot.serve.readiness import Readiness
+from surefoot.serve.requests import Refused, encoded, plain_answer, plain_request
+from surefoot.serve.router import Opened
+from surefoot.serve.status import Status, page_headers
+from surefoot.serve.tensors import VERSION, metadata, server, tensor_answer, tensor_request
+
+if TYPE_CHECKING:
+    from surefoot.serve.traces import Traces
 
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Headers = Mapping[bytes, bytes]
 
-BODY = 16_000_000
-"""Bytes of a request at most."""
-BODY_S = 10.0
-"""Seconds within which a body has to be here."""
+ARRIVED = "surefoot.arrived"
+"""Under this key a scope may hold when the head of the request was there, of `time.monotonic`."""
+WAITS = "surefoot.waits"
+"""Under this key it may hold whom to tell which task the client waits for; `GONE` cancels it."""
+GONE = "the client has gone"
 DEADLINE = b"x-deadline-ms"
 """The header by which a client says how many milliseconds it waits."""
-QUICK_MS = 3.0
-"""A call of a row that takes no longer is made where the request is received."""
 JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"
+HTML = b"text/html; charset=utf-8"
 METERS = b"text/plain; version=0.0.4; charset=utf-8"
-_BROKEN_OFF = (408, 413)  # the rest of the body may still be under way
+BINARY, HEADER = b"application/octet-stream", b"inference-header-content-length"
+"""The type of a body that goes on behind its JSON, and the header that says where."""
+_BROKEN_OFF = (401, 408, 413)  # the rest of the body may still be under way
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is sent back."""
+
+    status: int
+    body: bytes
+    kind: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Beside the type and the length of the body."""
 
 
 class Service:
     """Answers requests over HTTP with the models of a bundle.
 
     Args:
-        router: The models.
-        name: What the Open Inference Protocol calls the model.
+        opened: The models.
+        flow: Who asks them.
+        readiness: Whether they answer as they must.
+        meters: Where it counts.
+        deployment: How long and how large requests may be.
+        access: Who may ask.
     """
 
-    def __init__(self, router: Router, name: str) -> None:
-        self.ready, self.meters = True, Meters()
-        self._router, self._name = router, name
-        slowest = max(router.found.lean_ms or np.inf, router.found.fallback_slow_ms or 0.0)
-        # A thread for each call costs some 50 µs, and lets others be answered meanwhile.
-        self._quick, self._turn = slowest <= QUICK_MS, asyncio.Lock()
-        self._pages: Mapping[str, Callable[[], tuple[int, bytes, bytes]]] = {
-            "/healthz": lambda: (200, TEXT, b"alive\n"),
-            "/readyz": self._readiness,
-            "/metrics": lambda: (200, METERS, self.meters.page()),
-            "/v2": lambda: (200, JSON, b'{"name":"surefoot","version":"2","extensions":[]}'),
-            "/v2/health/live": lambda: (200, JSON, b'{"live":true}'),
-            "/v2/health/ready": self._readiness,
-            f"/v2/models/{name}": lambda: (200, JSON, metadata(router.signature, name)),
-            f"/v2/models/{name}/ready": self._readiness,
+    def __init__(
+        self,
+        opened: Opened,
+        flow: Flow,
+        readiness: Readiness,
+        meters: Meters,
+        deployment: Deployment,
+        access: Access,
+    ) -> None:
+        self.readiness, self.meters, self.leaving = readiness, meters, False
+        self.deployment, self.access = deployment, access
+        self._opened, self._flow, self.name = opened, flow, opened.found.lean
+        self.signature, self.verdict = opened.model.signature, opened.verdict
+        self._patience = Patience()
+        self.traces: Traces | None = None
+        """Told of requests, if anybody is."""
+        self._inline = opened.stages[0].lane.inline
+        self.status = Status(
+            opened.found, opened.verdict, opened.model.fingerprint, meters, readiness,
+            opened.standing,
+        )  # fmt: skip
+        limit, keyed = deployment.body_bytes, deployment.api_key_file is not None
+        documented = encoded(openapi(self.signature, self.name, body_bytes=limit, keyed=keyed))
+        self._pages: dict[str, Callable[[], Reply]] = {
+            "/healthz": lambda: Reply(200, b"alive\n", TEXT),
+            "/readyz": self._ready,
+            "/metrics": lambda: Reply(200, self.meters.page(), METERS),
+            "/status": lambda: Reply(200, self.status.page(), HTML, page_headers()),
+            "/status.json": lambda: Reply(200, encoded(self.status.data())),
+            "/openapi.json": lambda: Reply(200, documented),
+            "/v2": lambda: Reply(200, server()),
+            "/v2/health/live": lambda: Reply(200, b'{"live":true}'),
+            "/v2/health/ready": self._ready,
         }
-        self._calls: Mapping[str, Callable[[bytes, float], bytes]] = {
-            "/predict": self._predict,
-            f"/v2/models/{name}/infer": self._infer,
+        self._calls: dict[str, Callable[[Headers, bytes, float], Awaitable[Reply]]] = {
+            "/predict": self._predict
         }
+        described = Reply(200, encoded(metadata(self.signature, self.name)))
+        for model in (f"/v2/models/{self.name}", f"/v2/models/{self.name}/versions/{VERSION}"):
+            self._pages[model] = lambda: described
+            self._pages[f"{model}/ready"] = self._ready
+            self._calls[f"{model}/infer"] = self._infer
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong is an answer too."""
         if scope["type"] != "http":
             return
-        began, last = time.monotonic(), False
+        arrived = scope.get(ARRIVED) or time.monotonic()
+        work = self._replied(scope, receive, arrived)
+        if self.traces is not None and scope["path"] in self._calls:
+            name = f"{scope['method']} {scope['path']}"
+            told = {"http.request.method": scope["method"], "http.route": scope["path"]}
+            work = self.traces.request(
+                name, dict(scope["headers"]), told, work, attrgetter("status")
+            )
+        reply = await work
+        self.meters.answered(scope["path"] in self._calls, reply.status, time.monotonic() - arrived)
+        fields = [
+            (b"content-type", reply.kind),
+            (b"content-length", str(len(reply.body)).encode()),
+            *reply.headers,
+        ]
+        if reply.status in _BROKEN_OFF or self.leaving:
+            fields.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": reply.status, "headers": fields})
+        await send({"type": "http.response.body", "body": reply.body})
+
+    async def _replied(self, scope: Message, receive: Receive, arrived: float) -> Reply:
         try:
-            status, kind, body = await self._answer(scope, receive, began)
+            return await self._answer(scope, receive, arrived)
         except Refused as refused:
-            status, kind, body = refused.status, JSON, _said(str(refused))
-            last = status in _BROKEN_OFF
-        except SurefootError as error:
-            status, kind, body = 500, JSON, _said(error.what)
+            return Reply(refused.status, _said(str(refused)), headers=self._hints(scope, refused))
+        except asyncio.CancelledError as error:
+            if error.args == (GONE,):
+                return Reply(499, _said(GONE))
+            return Reply(503, _said("the service ends"))
+        except (Late, Busy, SurefootError) as error:
+            return _unanswered(error)
         except Exception as error:  # size: the outermost line, nobody else would answer
             sys.stderr.write(f"surefoot: {type(error).__name__}: {printable(str(error))}\n")
-            status, kind, body = 500, JSON, _said("internal error")
-        self.meters.answered(scope["path"] in self._calls, status, time.monotonic() - began)
-        fields = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
-        if last or not self.ready:
-            fields.append((b"connection", b"close"))
-        if status == 405:
-            fields.append((b"allow", ", ".join(self._methods(scope["path"])).encode()))
-        await send({"type": "http.response.start", "status": status, "headers": fields})
-        await send({"type": "http.response.body", "body": body})
+            return Reply(500, _said("internal error"))
 
-    async def _answer(
-        self, scope: Message, receive: Receive, began: float
-    ) -> tuple[int, bytes, bytes]:
-        path = scope["path"]
+    async def _answer(self, scope: Message, receive: Receive, arrived: float) -> Reply:
+        path, headers = scope["path"], dict(scope["headers"])
+        if not self.access.allowed(path, headers):
+            raise Refused("a key is needed: Authorization: Bearer KEY, or X-Api-Key: KEY", 401)
         if path not in self._pages and path not in self._calls:
             known = sorted([*self._pages, *self._calls])
             raise Refused(f"no such page; there are {', '.join(known)}", 404)
@@ -105,34 +166,71 @@ class Service:
             raise Refused(f"{path} takes {', '.join(self._methods(path))}", 405)
         if path in self._pages:
             return self._pages[path]()
-        headers = dict(scope["headers"])
-        until = began + _deadline(headers)
-        body = await _body(headers, receive)
-        if self._quick:
-            return 200, JSON, self._calls[path](body, until)
-        async with self._turn:
-            return 200, JSON, await asyncio.to_thread(self._calls[path], body, until)
+        waits = scope.get(WAITS)
+        if waits is None:
+            return await self._called(path, headers, receive, arrived)
+        waits(asyncio.current_task())
+        try:
+            return await self._called(path, headers, receive, arrived)
+        finally:
+            waits(None)
+
+    async def _called(self, path: str, headers: Headers, receive: Receive, arrived: float) -> Reply:
+        now = time.monotonic()
+        if not self._patience.allows(now - arrived, now):
+            raise Busy(self._patience.after())
+        until = arrived + _deadline(headers)
+        body = await _body(headers, receive, self.deployment)
+        return await self._calls[path](headers, body, until)
+
+    def _hints(self, scope: Message, refused: Refused) -> tuple[tuple[bytes, bytes], ...]:
+        """Headers that say what a refused request lacks."""
+        if refused.status == 401:
+            return ((b"www-authenticate", b"Bearer"),)
+        if refused.status == 405:
+            return ((b"allow", ", ".join(self._methods(scope["path"])).encode()),)
+        return ()
 
     def _methods(self, path: str) -> tuple[str, ...]:
         return ("POST",) if path in self._calls else ("GET", "HEAD")
 
-    def _readiness(self) -> tuple[int, bytes, bytes]:
-        return (200, JSON, b'{"ready":true}') if self.ready else (503, JSON, b'{"ready":false}')
+    def _ready(self) -> Reply:
+        if self.readiness.ready:
+            return Reply(200, b'{"ready":true}')
+        return Reply(503, encoded({"ready": False, "why": self.readiness.why() or "leaving"}))
 
-    def _predict(self, sent: bytes, until: float) -> bytes:
-        answered = self._answered(plain_rows(decoded(sent), self._router.signature), until)
-        model, verdict = self._router.model, self._router.verdict
-        return plain_answer(answered, model.signature.classes, model.fingerprint, verdict)
+    async def _predict(self, _: Headers, sent: bytes, until: float) -> Reply:
+        answered = await self.answered(plain_request(sent, self.signature), until)
+        classes, model = self.signature.classes, self._opened.model.fingerprint
+        return Reply(200, plain_answer(answered, classes, model, self.verdict))
 
-    def _infer(self, sent: bytes, until: float) -> bytes:
-        body = decoded(sent)
-        answered = self._answered(tensor_rows(body, self._router.signature), until)
-        classes, verdict = self._router.signature.classes, self._router.verdict
-        return tensor_answer(answered, classes, self._name, verdict, body.get("id"))
+    async def _infer(self, headers: Headers, sent: bytes, until: float) -> Reply:
+        asked = tensor_request(sent, headers.get(HEADER), self.signature)
+        answered = await self.answered(asked.rows, until)
+        body, ends = tensor_answer(answered, self.signature.classes, self.name, self.verdict, asked)
+        if ends is None:
+            return Reply(200, body)
+        return Reply(200, body, BINARY, ((HEADER, str(ends).encode()),))
 
-    def _answered(self, rows: np.ndarray, until: float) -> Answered:
-        answered = self._router.answer(rows, until=until)
+    async def answered(self, rows: np.ndarray, until: float) -> Answered:
+        """Answer rows, and count them.
+
+        Args:
+            rows: (n, ...) raw inputs.
+            until: When the answer must be there, of `time.monotonic`.
+
+        Raises:
+            Late: Not even the lean model answered in time.
+            Busy: Too many requests wait.
+            DownError: No model answered.
+        """
+        began = time.monotonic()
+        answered = await self._flow.answer(rows, until)
+        if self._inline:
+            self._patience.learn(time.monotonic() - began)
         self.meters.routed(answered)
+        if self.traces is not None:
+            self.traces.answered(answered)
         return answered
 
 
@@ -150,30 +248,49 @@ def _deadline(headers: Mapping[bytes, bytes]) -> float:
     return found / 1000
 
 
-async def _body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+async def _body(headers: Mapping[bytes, bytes], receive: Receive, limits: Deployment) -> bytes:
     """The body, unless it is too long or too slow; no more than may be is ever held."""
+    most, seconds = limits.body_bytes, limits.body_seconds
     length = headers.get(b"content-length", b"0")
-    if not length.isdigit() or int(length) > BODY:
-        raise Refused(f"the body may have {BODY:,} bytes", 413)
+    if not length.isdigit() or int(length) > most:
+        raise Refused(f"the body may have {most:,} bytes", 413)
     parts, size = [], 0
     try:
-        async with asyncio.timeout(BODY_S):
+        async with asyncio.timeout(seconds):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise Refused("the client has gone", 499)
+                    raise Refused(GONE, 499)
                 part = message.get("body", b"")
                 size += len(part)
-                if size > BODY:
-                    raise Refused(f"the body may have {BODY:,} bytes", 413)
+                if size > most:
+                    raise Refused(f"the body may have {most:,} bytes", 413)
                 parts.append(part)
                 if not message.get("more_body"):
                     return b"".join(parts)
     except TimeoutError:
-        raise Refused(f"the body was not here within {BODY_S:g} seconds", 408) from None
+        raise Refused(f"the body was not here within {seconds:g} seconds", 408) from None
+
+
+def explained(error: Late | Busy | SurefootError) -> tuple[int, str]:
+    """The status of HTTP of a request that no model answered, and what its client is told.
+
+    Args:
+        error: Why.
+    """
+    if isinstance(error, Late):
+        return 504, "no model answered before the deadline"
+    if isinstance(error, Busy):
+        return 503, str(error)
+    return 503 if isinstance(error, DownError) else 500, error.what
+
+
+def _unanswered(error: Late | Busy | SurefootError) -> Reply:
+    status, said = explained(error)
+    after = error.after if isinstance(error, Busy) else 1
+    headers = ((b"retry-after", str(after).encode()),) if status == 503 else ()
+    return Reply(status, _said(said), headers=headers)
 
 
 def _said(text: str) -> bytes:
-    import msgspec
-
-    return msgspec.json.encode({"error": text})
+    return encoded({"error": text})

@@ -1,6 +1,14 @@
 """Statistics that keep their promise: pure functions on arrays, vectorised over cells."""
 
 from surefoot.stats.auc import auc_difference, auc_interval
+from surefoot.stats.betting import (
+    Wealth,
+    excess_capital,
+    first_wealth,
+    highest_rate,
+    next_wealth,
+    reached,
+)
 from surefoot.stats.bootstrap import (
     Resampled,
     bca_interval,
@@ -69,6 +77,7 @@ __all__ = [
     "Interval",
     "Resampled",
     "Variances",
+    "Wealth",
     "apply_temperature",
     "auc_difference",
     "auc_interval",
@@ -88,7 +97,10 @@ __all__ = [
     "crossed_p_value",
     "crossed_variances",
     "exact_mcnemar",
+    "excess_capital",
     "excess_p_value",
+    "first_wealth",
+    "highest_rate",
     "holm",
     "independent_sum",
     "inferiority",
@@ -98,6 +110,7 @@ __all__ = [
     "mean_p_value",
     "mixture_p_value",
     "newcombe10",
+    "next_wealth",
     "noninferiority",
     "paired_mean",
     "paired_proportions",
@@ -109,6 +122,7 @@ __all__ = [
     "quantile_above",
     "quantile_at_most",
     "quantile_interval",
+    "reached",
     "release_power",
     "release_rows",
     "reliability_bins",

@@ -1,0 +1,95 @@
+"""Does safe mode cry wolf, and how soon does it see a wolf? Simulated streams of shadow samples.
+
+    python benchmarks/safe_mode.py             200 and 2,000 streams
+    python benchmarks/safe_mode.py --mapie     and MAPIE's monitor on 40 of them (minutes)
+
+Without drift the two models disagree in 5 % of 5,000 shadow samples. With drift they do so in 5 %
+of the first 500 and in 10 % from then on; the delay is counted in shadow samples from there, of
+streams that had not alarmed before. Beside the bet on disagreement stands what is usually done: a
+binomial test of each chunk of 100 samples at p < .05 against the true rate.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from scipy.stats import binom
+
+from surefoot import stats
+
+RATE, WORSE, BEGINS, FALSE = 0.05, 0.10, 500, 0.05
+QUIET, LOUD, CHUNK = 5_000, 2_500, 100
+
+
+def streams(rng: np.random.Generator, n: int, length: int, begins: int) -> np.ndarray:
+    """(n, length) disagreements; drift begins at a row, or nowhere."""
+    rate = np.where(np.arange(length) < begins, RATE, WORSE)
+    return (rng.random((n, length)) < rate).astype(float)
+
+
+def first(alarmed: np.ndarray) -> np.ndarray:
+    """Where each stream alarms first; its length where it never does."""
+    return np.where(alarmed.any(axis=1), alarmed.argmax(axis=1), alarmed.shape[1])
+
+
+def bet(rows: np.ndarray, rng: np.random.Generator, reference: int | None) -> np.ndarray:
+    """Alarms of the bet, the rate known or taken from a reference of so many rows."""
+    rate, alpha = np.full(len(rows), RATE), FALSE
+    if reference:
+        alpha = FALSE / 2
+        rate = stats.highest_rate(rng.binomial(reference, RATE, len(rows)), reference, alpha)
+    capital = stats.excess_capital(rows, rate=rate, alpha=alpha)
+    return first(capital >= (1 - 1e-6) / alpha)
+
+
+def chunks(rows: np.ndarray) -> np.ndarray:
+    """Alarms of a test of each chunk."""
+    counted = rows.reshape(len(rows), -1, CHUNK).sum(axis=2)
+    at = first(binom.sf(counted - 1, CHUNK, RATE) < 0.05)
+    return np.minimum((at + 1) * CHUNK - 1, rows.shape[1])
+
+
+def mapie(rows: np.ndarray) -> np.ndarray:
+    """Alarms of the bound that MAPIE's monitor of a risk uses, against the true rate."""
+    from mapie.exchangeability_testing.risk_monitoring import (
+        conjugate_mixture_empirical_bernstein_bound as bound,
+    )
+
+    variance = RATE * (1 - RATE) * 1_000
+    low = [bound(row, v_opt=variance, alpha=2 * FALSE, bound_side="lower") for row in rows]
+    return first(np.array(low) > RATE)
+
+
+def tell(name: str, quiet: np.ndarray, loud: np.ndarray, length: int = QUIET) -> None:
+    """One line: false alarms and delay."""
+    false = int((quiet < length).sum())
+    ends = stats.proportion_interval(false, len(quiet))
+    late = loud[loud >= BEGINS] - BEGINS + 1
+    quarter, median, most = np.percentile(late, [25, 50, 75])
+    print(
+        f"{name:<34} false alarms {false / len(quiet):6.1%} [{float(ends.low):.1%},"
+        f" {float(ends.high):.1%}] of {len(quiet):,}; delay {median:.0f}, half of them"
+        f" {quarter:.0f} to {most:.0f}; before the drift {(loud < BEGINS).mean():.1%}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """A line for each method and number of streams."""
+    for n in (200, 2_000):
+        rng = np.random.default_rng(n)
+        quiet, loud = streams(rng, n, QUIET, QUIET), streams(rng, n, LOUD, BEGINS)
+        for reference in (None, 5_000, 1_000):
+            name = f"bet, reference of {reference:,}" if reference else "bet, rate known"
+            tell(name, bet(quiet, rng, reference), bet(loud, rng, reference))
+        tell(f"test of each {CHUNK}, rate known", chunks(quiet), chunks(loud))
+    if "--mapie" in sys.argv:
+        rng = np.random.default_rng(40)
+        quiet, loud = streams(rng, 40, 1_500, 1_500), streams(rng, 40, 1_500, BEGINS)
+        tell("MAPIE, rate known, 1,500 samples", mapie(quiet), mapie(loud), 1_500)
+        tell("bet, the same samples", bet(quiet, rng, None), bet(loud, rng, None), 1_500)
+
+
+if __name__ == "__main__":
+    main()

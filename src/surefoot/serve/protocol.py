@@ -1,0 +1,58 @@
+"""What uvicorn's parser does not tell: when a request came; and an end of waiting for its head."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from surefoot.serve.service import ARRIVED, GONE, WAITS
+
+HEAD_S = 10.0
+"""Seconds within which a new connection has to have sent the head of a request."""
+
+
+class Protocol(HttpToolsProtocol):
+    """A connection: its requests tell when they came, and one that never says anything is closed.
+
+    A request may be parsed long before anybody looks at it, while others are answered: that wait
+    is part of what its client waits. Who goes before the answer leaves no work behind.
+    """
+
+    _head: asyncio.TimerHandle | None = None
+    _task: asyncio.Task[Any] | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start to wait for a head."""
+        super().connection_made(transport)
+        self._head = self.loop.call_later(HEAD_S, transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody waits any more."""
+        self._here()
+        if self._task:
+            self._task.cancel(GONE)
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """The next request of a connection has as long for its head as the first."""
+        super().on_message_begin()
+        if self._head is None:
+            self._head = self.loop.call_later(HEAD_S, self.transport.close)
+
+    def on_headers_complete(self) -> None:
+        """Note when."""
+        self._here()
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope[ARRIVED], scope[WAITS] = time.monotonic(), self._waits
+        super().on_headers_complete()
+
+    def _waits(self, task: asyncio.Task[Any] | None) -> None:
+        self._task = task
+
+    def _here(self) -> None:
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
