@@ -240,7 +240,7 @@ class _Supervisor:
         """Hear a worker; says whether it may say more."""
         found = worker.heard()
         if found is None:
-            with suppress(KeyError, ValueError):
+            with suppress(KeyError, ValueError, OSError):
                 self._selector.unregister(worker.link)  # it has ended, which a signal tells
             return False
         if isinstance(found, dict):
@@ -467,7 +467,7 @@ class _Supervisor:
         self._selector.register(one.link, selectors.EVENT_READ, call)
 
     def _forget(self, one: Child) -> None:
-        with suppress(KeyError, ValueError):
+        with suppress(KeyError, ValueError, OSError):
             self._selector.unregister(one.link)
         one.link.close()
 
