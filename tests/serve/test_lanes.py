@@ -122,12 +122,12 @@ def test_golden_rows_go_first_and_are_never_refused():
 
     def work():
         lane.patience.allows = lambda waited, now: waited < 0
-        others = [asyncio.create_task(lane(row(i))) for i in range(3)]
+        others = [asyncio.create_task(lane(row(i))) for i in range(CALLS + 3)]
         return [*others, asyncio.create_task(lane(row(50), first=True))]
 
     found = held(model, lane, work)
-    assert [isinstance(one, Busy) for one in found[1:]] == [True, True, True, False]
-    assert model.calls == [[100], [50]]
+    assert [isinstance(one, Busy) for one in found[1:]] == [True] * 3 + [False] * (CALLS + 1)
+    assert model.calls == [[100], [50], *([i] for i in range(3, CALLS + 3))]
 
 
 def test_inline_calls_are_timed_and_never_late_when_begun():
@@ -167,13 +167,28 @@ def test_waits_are_long_where_a_queue_empties_and_short_where_it_never_does():
     assert patience.allows(SHORT_S * 1.5, later + 0.1)
 
 
+def test_a_few_clients_that_wait_for_each_other_are_never_refused():
+    """Each sends its next request when it has its answer, so that some always wait."""
+    lane = Lane(lambda rows: (time.sleep(0.02), rows)[1], inline=False)
+    lane.patience.allows = lambda waited, now: False
+
+    async def client(i):
+        for _ in range(4):
+            assert await lane(row(i)) == i
+
+    async def work():
+        await asyncio.gather(*(client(i) for i in range(CALLS)))
+
+    lives(lane, work)
+
+
 def test_slow_models_are_waited_for_longer():
     patience = Patience()
     for _ in range(100):
         patience.learn(0.1)
     assert patience.allows(CALLS * 0.099, 1e6)
     assert not patience.allows(CALLS * 0.11, 1e6)
-    assert patience.after() == 2
+    assert patience.after() == 3
 
 
 def test_an_overload_is_refused_fast_and_the_rest_is_served():
@@ -191,13 +206,13 @@ def test_an_overload_is_refused_fast_and_the_rest_is_served():
 
     async def work():
         tasks = []
-        for i in range(800):
+        for i in range(1_600):
             tasks.append(asyncio.create_task(one(i)))
             await asyncio.sleep(0.0025)
         await asyncio.gather(*tasks)
 
     lives(lane, work)
-    assert len(waits) + len(refused) == 800
+    assert len(waits) + len(refused) == 1_600
     assert len(refused) > 80
     assert min(refused) >= 1
     assert len(waits) > 200

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -25,7 +27,7 @@ import click
 @click.option(
     "--print-dockerfile", is_flag=True, help="Print a Dockerfile that serves it, and end."
 )
-def command(
+def command(  # size: one argument per option of the verb
     bundle: Path,
     config: Path | None,
     host: str | None,
@@ -38,19 +40,22 @@ def command(
     """Serve."""
     if print_dockerfile:
         return _dockerfile(bundle)
+    # The process that forks workers must have no threads, and a library of numpy starts some.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from surefoot.serve.deployment import read_deployment
     from surefoot.serve.safety import watching
-    from surefoot.serve.sockets import bound
+    from surefoot.serve.sockets import bound, reserved
     from surefoot.serve.supervisor import supervise
 
     said = {"host": host, "port": port, "workers": workers}
     given = {key: value for key, value in said.items() if value is not None}
     deployment = read_deployment(config, given)
-    listener = bound(deployment.host, deployment.port)
-    supervise(
-        bundle, deployment, listener, force=force, tell=lambda line: click.echo(line, err=True),
-        watch=watching(deployment.log),
-    )  # fmt: skip
+    listener, grpc = bound(deployment.host, deployment.port), deployment.grpc_port
+    with nullcontext() if grpc is None else reserved(deployment.host, grpc):
+        supervise(
+            bundle, deployment, listener, force=force, tell=lambda line: click.echo(line, err=True),
+            watch=watching(deployment.log),
+        )  # fmt: skip
     return 0
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,54 +54,20 @@ CODES: Mapping[int, str] = {
     504: "DEADLINE_EXCEEDED",
 }
 """What gRPC calls a status of HTTP; any other one is `INTERNAL`."""
+STREAMS = 256
+"""Calls of a connection that may be under way."""
+_PROBES = {"ServerLive": "/v2/health/live", "ServerReady": "/v2/health/ready"}
+"""What need no key, as over HTTP."""
 Metadata = Mapping[bytes, bytes]
 Method = Callable[[Service, Any, float], Awaitable[Any]]
 
 
-def reserved(host: str, port: int) -> socket.socket:
-    """A port that is kept for the gRPC of all workers; it listens to nobody itself.
-
-    Workers share the port, and so would anybody else who came: it must be free before.
-
-    Args:
-        host: The address.
-        port: The port; 0 takes a free one.
-
-    Raises:
-        BundleError: The port is in use, or the address is none of this machine.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        with socket.create_server((host, port), family=family) as probe:
-            found = probe.getsockname()[1]
-        held = socket.socket(family, socket.SOCK_STREAM)
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind((host, found))
-    except (OSError, OverflowError) as error:
-        raise BundleError(
-            f"cannot listen at {host} port {port} for gRPC: {error}",
-            where="grpc_port",
-            fix="give a port that is free",
-        ) from error
-    return held
-
-
-async def open_grpc(
-    service: Service,
-    host: str,
-    port: int,
-    *,
-    tls: tuple[Path, Path] | None = None,
-    allowed: Callable[[Metadata], bool] = lambda _: True,
-) -> Any:
+async def open_grpc(service: Service, port: int) -> Any:
     """Answer gRPC at a port, in the running event loop, until `stop(grace)` of what is returned.
 
     Args:
-        service: What answers.
-        host: The address.
-        port: As `reserved` holds it.
-        tls: Files of the certificate and of its key; None for neither.
-        allowed: Whether a request with such metadata may be answered.
+        service: What answers; its deployment says at which address, and with which certificate.
+        port: As `surefoot.serve.sockets.reserved` holds it.
 
     Returns:
         The `grpc.aio.Server`.
@@ -113,57 +77,53 @@ async def open_grpc(
     """
     library = require("grpc", extra="grpc", error=BundleError)
     aio = require("grpc.aio", extra="grpc", error=BundleError)
+    told = service.deployment
     limits = [
-        ("grpc.max_receive_message_length", service.deployment.body_bytes),
-        ("grpc.max_concurrent_streams", 256),
+        ("grpc.max_receive_message_length", told.body_bytes),
+        ("grpc.max_concurrent_streams", STREAMS),
     ]
     server = aio.server(options=limits)
-    server.add_generic_rpc_handlers((_handlers(library, service, allowed),))
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    server.add_generic_rpc_handlers((_handlers(library, service),))
+    where = f"[{told.host}]:{port}" if ":" in told.host else f"{told.host}:{port}"
     try:
-        if tls is None:
+        if told.tls_certificate is None or told.tls_key is None:
             server.add_insecure_port(where)
         else:
-            pair = (tls[1].read_bytes(), tls[0].read_bytes())
+            pair = (told.tls_key.read_bytes(), told.tls_certificate.read_bytes())
             server.add_secure_port(where, library.ssl_server_credentials([pair]))
     except (OSError, RuntimeError) as error:
-        raise BundleError(
-            f"cannot listen at {where} for gRPC: {error}", where="grpc_port"
-        ) from error
+        raise BundleError(f"cannot listen at {where}: {error}", where="grpc_port") from error
     await server.start()
     return server
 
 
-def _handlers(library: Any, service: Service, allowed: Callable[[Metadata], bool]) -> Any:
+def _handlers(library: Any, service: Service) -> Any:
     """The protocol's methods, each between its two messages."""
     sent = messages()
     return library.method_handlers_generic_handler(
         SERVICE,
         {
             name: library.unary_unary_rpc_method_handler(
-                partial(_called, library, service, allowed, name),
+                partial(_called, library, service, name),
                 response_serializer=sent[f"{name}Response"].SerializeToString,
             )
-            for name, method in METHODS.items()
+            for name in METHODS
         },
     )
 
 
-async def _called(
-    library: Any,
-    service: Service,
-    allowed: Callable[[Metadata], bool],
-    name: str,
-    sent: bytes,
-    context: Any,
-) -> Any:
+async def _called(library: Any, service: Service, name: str, sent: bytes, context: Any) -> Any:
     """Answer one call; whatever goes wrong is an answer too."""
     began, left = time.monotonic(), context.time_remaining()
     until = np.inf if left is None else began + left
     status, said, answer = 200, "", None
     try:
-        _admit(allowed, context)
-        answer = await METHODS[name](service, _parsed(name, sent), until)
+        fields = _admitted(service, name, context)
+        work = METHODS[name](service, _parsed(name, sent), until)
+        if service.traces is not None and name == "ModelInfer":
+            told = {"rpc.system": "grpc", "rpc.service": SERVICE, "rpc.method": name}
+            work = service.traces.request(f"{SERVICE}/{name}", fields, told, work, lambda _: 200)
+        answer = await work
     except Refused as refused:
         status, said = refused.status, str(refused)
     except (Late, Busy, SurefootError) as error:
@@ -177,14 +137,16 @@ async def _called(
     return answer
 
 
-def _admit(allowed: Callable[[Metadata], bool], context: Any) -> None:
+def _admitted(service: Service, name: str, context: Any) -> Metadata:
+    """The metadata of a call that may be answered."""
     pairs = context.invocation_metadata() or ()
     sent = {
         name.encode(): value if isinstance(value, bytes) else value.encode()
         for name, value in pairs
     }
-    if not allowed(sent):
-        raise Refused("no valid key", 401)
+    if not service.access.allowed(_PROBES.get(name, f"/{SERVICE}/{name}"), sent):
+        raise Refused("a key is needed, as authorization: Bearer KEY or x-api-key: KEY", 401)
+    return sent
 
 
 def _parsed(name: str, sent: bytes) -> Any:

@@ -89,7 +89,7 @@ class Journal:
             Refused: It holds no labels; there is no log, or no room in it.
         """
         if self._log is None:
-            raise Refused("no decision log is kept, so labels belong to nothing", 404)
+            raise Refused("no decision log is kept, so labels belong to nothing", 409)
         found = read_labels(sent, self._classes)
         if not self._log.add_labels(found):
             raise Refused("the decision log is full; ask again later", 503)

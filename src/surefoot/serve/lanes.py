@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from surefoot.core.errors import SurefootError
-from surefoot.serve.limits import Patience
+from surefoot.serve.limits import CALLS, Patience
 
 Predict = Callable[[np.ndarray], np.ndarray]
 
@@ -185,7 +185,8 @@ class Lane:
             self._queue.popleft()
             if first.answer.done():  # its client has gone, or waits no longer
                 continue
-            if not self.patience.allows(now - first.since, now):
+            patient = self.patience.allows(now - first.since, now)
+            if not patient and len(self._queue) >= CALLS:
                 first.answer.set_exception(Busy(self.patience.after()))
                 continue
             taken.append(first)

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 SHORT_S, LONG_S = 0.05, 0.5
 """Seconds that a request may wait where others have been waiting for long, and else."""
-CALLS = 20
-"""As many calls as both are worth at least, whatever a call takes."""
+CALLS = 32
+"""As many calls as both are worth at least, whatever a call takes: so many clients, each of which
+sends its next request when it has its answer, are never refused."""
 
 WINDOW, FEWEST, MOST_FAILED = 20, 5, 0.5
 """A breaker opens where of the last calls, and at least so many, this share failed."""
@@ -47,7 +48,7 @@ class Patience:
             now: Of `time.monotonic`.
         """
         short = max(SHORT_S, CALLS * self._call_s)
-        long = max(LONG_S, 3 * short)
+        long = max(LONG_S, short)
         if waited < short / 2:
             self._calm = now
         return waited <= (long if now - self._calm <= long else short)

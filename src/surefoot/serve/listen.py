@@ -52,6 +52,8 @@ class Listening:
         self._service, self._listener = service, listener
         self._server = uvicorn.Server(self._config)
         self._leaving: asyncio.Task[None] | None = None
+        self._grpc: Any = None
+        self._grpc_ends: asyncio.Future[None] | None = None
 
     def run(self, began: Callable[[], None], stopped: Callable[[], None], told: Any) -> None:
         """Answer until told to leave.
@@ -91,11 +93,25 @@ class Listening:
         server.lifespan = self._config.lifespan_class(self._config)
         # `serve` would put handlers of its own in their place, which stop listening at once.
         await server.startup(sockets=[self._listener])
-        watch = loop.create_task(self._service.readiness.watch())
+        self._grpc = await self._open_grpc()
+        watched = (self._service.readiness, self._service.status)
+        watches = [loop.create_task(one.watch()) for one in watched]
         began()
         await server.main_loop()
-        watch.cancel()
+        for watch in watches:
+            watch.cancel()
         await server.shutdown(sockets=[self._listener])
+        if self._grpc_ends is not None:
+            await self._grpc_ends
+
+    async def _open_grpc(self) -> Any:
+        """The other server, where there is to be one: `grpc.aio.Server`."""
+        port = self._service.deployment.grpc_port
+        if port is None:
+            return None
+        from surefoot.serve.grpc import open_grpc
+
+        return await open_grpc(self._service, port)
 
     async def _leave(self, stopped: Callable[[], None]) -> None:
         """Step back in an order in which no client that behaves is cut off."""
@@ -104,6 +120,9 @@ class Listening:
             await self._take_in()
         for one in self._server.servers:
             one.close()
+        if self._grpc is not None:  # it takes nobody new from now on, and ends what it has
+            ends = self._grpc.stop(self._service.deployment.grace_seconds)
+            self._grpc_ends = asyncio.ensure_future(ends)
         stopped()
         await asyncio.sleep(SETTLE_S)
         self._server.should_exit = True

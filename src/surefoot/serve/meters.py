@@ -23,7 +23,8 @@ SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 SHARES = tuple(i / 20 for i in range(1, 21))
 """Where the histogram of confidence is cut."""
 STATUSES = (
-    "200", "400", "401", "404", "405", "408", "413", "415", "429", "499", "500", "503", "504",
+    "200", "202", "400", "401", "404", "405", "408", "409", "413", "415", "429", "499",
+    "500", "503", "504",
 )  # fmt: skip
 NAMED = 32
 """Names of models at most, over all reloads; the numbers of any more are those of `other`."""

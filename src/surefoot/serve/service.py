@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,12 @@ from surefoot.serve.openapi import openapi
 from surefoot.serve.readiness import Readiness
 from surefoot.serve.requests import Refused, encoded, plain_answer, plain_request
 from surefoot.serve.router import Opened
+from surefoot.serve.status import Status, page_headers
 from surefoot.serve.tensors import VERSION, metadata, server, tensor_answer, tensor_request
 
 if TYPE_CHECKING:
     from surefoot.serve.journal import Journal
+    from surefoot.serve.traces import Traces
 
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -44,10 +47,11 @@ REQUEST = b"x-request-id"
 DEADLINE = b"x-deadline-ms"
 """The header by which a client says how many milliseconds it waits."""
 JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"
+HTML = b"text/html; charset=utf-8"
 METERS = b"text/plain; version=0.0.4; charset=utf-8"
 BINARY, HEADER = b"application/octet-stream", b"inference-header-content-length"
 """The type of a body that goes on behind its JSON, and the header that says where."""
-_BROKEN_OFF = (401, 408, 413)  # the rest of the body may still be under way
+_BROKEN_OFF = (401, 408, 413, 415)  # the rest of the body may still be under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +87,27 @@ class Service:
         access: Access,
     ) -> None:
         self.readiness, self.meters, self.leaving = readiness, meters, False
-        self.deployment, self._access = deployment, access
+        self.deployment, self.access = deployment, access
         self._opened, self._flow, self.name = opened, flow, opened.found.lean
         self.signature, self.verdict = opened.model.signature, opened.verdict
         self.journal: Journal | None = None
         """Who names answers and keeps them, if anybody does."""
         self._patience = Patience()
+        self.traces: Traces | None = None
+        """Told of requests, if anybody is."""
         self._inline = opened.stages[0].lane.inline
-        documented = encoded(
-            openapi(self.signature, self.name, body_bytes=deployment.body_bytes, keyed=False)
-        )
+        self.status = Status(
+            opened.found, opened.verdict, opened.model.fingerprint, meters, readiness,
+            opened.standing,
+        )  # fmt: skip
+        limit, keyed = deployment.body_bytes, deployment.api_key_file is not None
+        documented = encoded(openapi(self.signature, self.name, body_bytes=limit, keyed=keyed))
         self._pages: dict[str, Callable[[], Reply]] = {
             "/healthz": lambda: Reply(200, b"alive\n", TEXT),
             "/readyz": self._ready,
             "/metrics": lambda: Reply(200, self.meters.page(), METERS),
+            "/status": lambda: Reply(200, self.status.page(), HTML, page_headers()),
+            "/status.json": lambda: Reply(200, encoded(self.status.data())),
             "/openapi.json": lambda: Reply(200, documented),
             "/v2": lambda: Reply(200, server()),
             "/v2/health/live": lambda: Reply(200, b'{"live":true}'),
@@ -121,7 +132,14 @@ class Service:
         if self.journal is not None:
             named = ((REQUEST, self.journal.request(dict(scope["headers"])).encode()),)
             scope = {**scope, "headers": [*scope["headers"], *named]}
-        reply = await self._replied(scope, receive, arrived)
+        work = self._replied(scope, receive, arrived)
+        if self.traces is not None and scope["path"] in self._calls:
+            name = f"{scope['method']} {scope['path']}"
+            told = {"http.request.method": scope["method"], "http.route": scope["path"]}
+            work = self.traces.request(
+                name, dict(scope["headers"]), told, work, attrgetter("status")
+            )
+        reply = await work
         self.meters.answered(scope["path"] in self._calls, reply.status, time.monotonic() - arrived)
         fields = [
             (b"content-type", reply.kind),
@@ -151,7 +169,7 @@ class Service:
 
     async def _answer(self, scope: Message, receive: Receive, arrived: float) -> Reply:
         path, headers = scope["path"], dict(scope["headers"])
-        if not self._access.allowed(path, headers):
+        if not self.access.allowed(path, headers):
             raise Refused("a key is needed: Authorization: Bearer KEY, or X-Api-Key: KEY", 401)
         if path not in self._pages and path not in self._calls:
             known = sorted([*self._pages, *self._calls])
@@ -174,6 +192,8 @@ class Service:
         if not self._patience.allows(now - arrived, now):
             raise Busy(self._patience.after())
         until = arrived + _deadline(headers)
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            raise Refused("a body must come as it is, without a content-encoding", 415)
         body = await _body(headers, receive, self.deployment)
         return await self._calls[path](headers, body, until)
 
@@ -195,7 +215,7 @@ class Service:
 
     async def _labels(self, _: Headers, sent: bytes, __: float) -> Reply:
         if self.journal is None:
-            raise Refused("nothing is kept of earlier answers", 404)
+            raise Refused("nothing is kept of earlier answers", 409)
         return Reply(202, encoded({"taken": self.journal.labels(sent)}))
 
     async def _predict(self, headers: Headers, sent: bytes, until: float) -> Reply:
@@ -231,6 +251,8 @@ class Service:
         if self._inline:
             self._patience.learn(time.monotonic() - began)
         self.meters.routed(answered)
+        if self.traces is not None:
+            self.traces.answered(answered)
         if self.journal is not None:
             ms, request = 1000 * (time.monotonic() - began), self.journal.request(headers)
             answered = self.journal.decided(rows, answered, request, ms)
@@ -243,7 +265,7 @@ def _deadline(headers: Mapping[bytes, bytes]) -> float:
     if said is None:
         return np.inf
     try:
-        found = float(said)
+        found = float(said) if b"_" not in said else np.nan
     except ValueError:
         found = np.nan
     if not 0 < found < np.inf:

@@ -6,6 +6,7 @@ import ctypes
 import socket
 import struct
 from contextlib import suppress
+from importlib.util import find_spec
 
 from surefoot.core.errors import BundleError
 
@@ -44,6 +45,42 @@ def bound(host: str, port: int) -> socket.socket:
             fix="give an address of this machine, and a port that is free, or 0",
         ) from error
     return listener
+
+
+def reserved(host: str, port: int) -> socket.socket:
+    """A port that is kept for the gRPC of all workers; nobody listens at this socket itself.
+
+    Each worker listens at the port with a socket of its own, and so could any program of the same
+    user; so it must be free before.
+
+    Args:
+        host: The address.
+        port: The port; 0 takes a free one.
+
+    Raises:
+        BundleError: The extra is missing, the port is in use, or the address is none of this
+            machine.
+    """
+    if find_spec("grpc") is None or find_spec("google.protobuf") is None:
+        raise BundleError("gRPC is not installed", fix="pip install 'surefoot[grpc]'")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    held = socket.socket(family)
+    try:
+        with socket.socket(family) as alone:
+            alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            alone.bind((host, port))
+            alone.listen()
+            free = alone.getsockname()[1]
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind((host, free))
+    except (OSError, OverflowError) as error:
+        held.close()
+        raise BundleError(
+            f"cannot listen at {host} port {port} for gRPC: {error}",
+            where="grpc_port",
+            fix="give a port that is free",
+        ) from error
+    return held
 
 
 def address(listener: socket.socket, *, encrypted: bool) -> str:

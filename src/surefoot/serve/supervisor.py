@@ -219,7 +219,8 @@ class _Supervisor:
     def _prepared(self, generation: Generation) -> None:
         """Hear what the child found that looked into the bundle."""
         preparer = generation.preparer
-        assert preparer is not None
+        if preparer is None:
+            return
         found = preparer.heard()
         how = ending(preparer.ended(wait=True) or 0)
         self._forget(preparer)
@@ -238,9 +239,11 @@ class _Supervisor:
 
     def _said(self, generation: Generation, worker: Child) -> bool:
         """Hear a worker; says whether it may say more."""
+        if worker.link.closed:  # heard, ended and forgotten in the same round of the loop
+            return False
         found = worker.heard()
         if found is None:
-            with suppress(KeyError, ValueError, OSError):
+            with suppress(KeyError):
                 self._selector.unregister(worker.link)  # it has ended, which a signal tells
             return False
         if isinstance(found, dict):
@@ -253,7 +256,7 @@ class _Supervisor:
     def _failed(self, generation: Generation, found: Mapping[str, Any]) -> None:
         if generation is self._coming:
             self._refuse(generation, found)
-        else:
+        elif generation is self._current:
             self._say(f"a worker cannot begin: {self._named(generation, found)}")
 
     def _opened(self, generation: Generation, worker: Child) -> None:
@@ -467,7 +470,7 @@ class _Supervisor:
         self._selector.register(one.link, selectors.EVENT_READ, call)
 
     def _forget(self, one: Child) -> None:
-        with suppress(KeyError, ValueError, OSError):
+        with suppress(KeyError):
             self._selector.unregister(one.link)
         one.link.close()
 

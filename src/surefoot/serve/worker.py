@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from surefoot.core.errors import MachineError, MismatchError, SurefootError
 from surefoot.core.printable import printable
@@ -22,6 +22,9 @@ from surefoot.serve.access import Access
 from surefoot.serve.board import Board
 from surefoot.serve.deployment import Deployment
 from surefoot.serve.records import Records
+
+if TYPE_CHECKING:
+    from surefoot.serve.traces import Traces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,22 +132,32 @@ def _answer(post: Post, slot: int, link: Connection) -> None:
     found, deployment = read_prepared(post.folder), post.deployment
     opened = open_router(post.folder, data, found, threads=deployment.threads, force=post.force)
     with opened as models:
+        traces = _traces(found.lean) if deployment.traces else None
+        asked = traces.opened(models) if traces else models
         meters, ready = Meters(post.board, slot), Readiness(models.everyone, models.golden)
         standing, terms = heeding(models.standing(), post.board), read_terms(post.folder)
         pairs = sender(lambda record: post.records.send(post.generation, record), meters)
-        flow = models.flow(
+        flow = asked.flow(
             standing, shadow=terms.shadow if terms else 0.0, pairs=pairs if terms else None
         )
-        service = Service(models, flow, ready, meters, deployment, post.access)
+        service = Service(asked, flow, ready, meters, deployment, post.access)
         log = None
         if deployment.log is not None:
             log = DecisionLog(deployment.log, slot, inputs=deployment.log_inputs)
-        service.journal = Journal(models.model, standing, meters, log)
+        service.journal, service.traces = Journal(models.model, standing, meters, log), traces
         server = Listening(service, post.listener, deployment, post.certificate)
         _say(link, "opened")
         if _told(link, b"go"):
             server.run(lambda: _say(link, "serving"), lambda: _say(link, "stopped"), link)
         service.journal.close()
+        if traces:
+            traces.close()
+
+
+def _traces(model: str) -> Traces:
+    from surefoot.serve.traces import Traces
+
+    return Traces(model)
 
 
 def _load() -> None:
