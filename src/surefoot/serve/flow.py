@@ -257,11 +257,21 @@ class Flow:
         raw, sure, at = first
         for i, place in enumerate(at):
             if answers.routes[place] == self._fallback.name:
-                if standing.alarm:
+                if standing.alarm and self._drawn(standing):
                     agree = raw[i].argmax() == answers.predicted[place]
                     self._pair(raw[i], bool(agree), accepted=False, standing=standing)
             elif sure[i] and random.random() < self._shadow:  # noqa: S311 - a sample, no secret
                 self._later(_Shadow(rows[place : place + 1], raw[i], standing))
+
+    def _drawn(self, standing: Standing) -> bool:
+        """Whether a row that the fallback answered is compared during an alarm.
+
+        Each, where none but such rows are; else as few as of those that stand, or what is compared
+        would be other rows than are asked.
+        """
+        if standing.threshold == np.inf:
+            return True
+        return len(self._shadows) < MOST_SHADOWS and random.random() < self._shadow  # noqa: S311
 
     def _later(self, shadow: _Shadow) -> None:
         """Ask the fallback of one row as soon as it has nothing else to do."""

@@ -213,9 +213,9 @@ class Guard:
         self._n += 1
         self._stands += stands
         self._lost += stands & differs
-        delta = self.terms.delta / 2**self._attempt
-        if self._n < BLOCK * int(stats.calibration_rows_needed(self.terms.max_error, delta)):
+        if self._n < self._needed:
             return
+        delta = self.terms.delta / 2**self._attempt
         passed = int(
             stats.thresholds_passed(self._lost, self._n, alpha=self.terms.max_error, delta=delta)
         )
@@ -242,6 +242,8 @@ class Guard:
         self._empty_block()
 
     def _empty_block(self) -> None:
+        delta = self.terms.delta / 2**self._attempt
+        self._needed = BLOCK * int(stats.calibration_rows_needed(self.terms.max_error, delta))
         self._n = 0
         self._stands = np.zeros(len(self._grid), dtype=np.int64)
         self._lost = np.zeros(len(self._grid), dtype=np.int64)
@@ -267,7 +269,8 @@ class Guard:
         if not sound:
             self._alarm(f"what safe mode knew cannot be read: {file.name}")
             return
+        self._limit, self._attempt, self._pairs = numbers
+        self._empty_block()
         self.state, self._wealth, self._n = state, wealth, n
         self._stands, self._lost = block
-        self._limit, self._attempt, self._pairs = numbers
         self._recent.extend(recent)

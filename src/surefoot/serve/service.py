@@ -42,6 +42,8 @@ ARRIVED = "surefoot.arrived"
 WAITS = "surefoot.waits"
 """Under this key it may hold whom to tell which task the client waits for; `GONE` cancels it."""
 GONE = "the client has gone"
+REQUEST = b"x-request-id"
+"""The header by which a client names its request; an answer repeats it."""
 DEADLINE = b"x-deadline-ms"
 """The header by which a client says how many milliseconds it waits."""
 JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"
@@ -126,6 +128,10 @@ class Service:
         if scope["type"] != "http":
             return
         arrived = scope.get(ARRIVED) or time.monotonic()
+        named: tuple[tuple[bytes, bytes], ...] = ()
+        if self.journal is not None:
+            named = ((REQUEST, self.journal.request(dict(scope["headers"])).encode()),)
+            scope = {**scope, "headers": [*scope["headers"], *named]}
         work = self._replied(scope, receive, arrived)
         if self.traces is not None and scope["path"] in self._calls:
             name = f"{scope['method']} {scope['path']}"
@@ -139,6 +145,7 @@ class Service:
             (b"content-type", reply.kind),
             (b"content-length", str(len(reply.body)).encode()),
             *reply.headers,
+            *named,
         ]
         if reply.status in _BROKEN_OFF or self.leaving:
             fields.append((b"connection", b"close"))
