@@ -76,7 +76,7 @@ def test_a_search_needs_rows_that_no_verdict_sees(problems):
     assert problems("search.minutes=1.0", own, text=text) == []
 
 
-@pytest.mark.parametrize("key", ["max_error_over_fallback", "delta"])
+@pytest.mark.parametrize("key", ["max_error_over_fallback", "delta", "false_alarm"])
 @pytest.mark.parametrize("value", ["0.0", "1.0", "-0.5", "nan", "inf", "2.0"])
 def test_a_share_that_is_none_is_refused(problems, key, value):
     found = problems(f"serve.{key}={value}")
@@ -92,6 +92,8 @@ def test_a_share_that_is_none_is_refused(problems, key, value):
             'serve.slices=["short","zzz"]',
             "serve.slices[1]: no slice 'zzz'; known: short, shouted",
         ),
+        ("serve.shadow=1.5", "serve.shadow: must be a share from 0 to 1, found 1.5"),
+        ('serve.on_alarm="panic"', "serve.on_alarm: 'panic' is not allowed; known: fallback, str"),
         ('serve.fallback="nobody"', "serve.fallback: 'nobody' is not allowed; known: abstain, bas"),
     ],
 )

@@ -286,7 +286,7 @@ def test_two_workers_answer_grpc_and_end_what_they_have(run, tmp_path):
     with served(run, *options) as (process, _, _):
         for _ in range(8):  # connections go to either worker
             with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-                assert len(call(channel, "ModelInfer", question(raw=[ROWS.tobytes()])).outputs) == 5
+                assert len(call(channel, "ModelInfer", question(raw=[ROWS.tobytes()])).outputs) == 6
         again = subprocess.run(
             [*COMMAND, "serve", "--port", "0", *options], cwd=run, capture_output=True, text=True
         )

@@ -20,12 +20,6 @@ from surefoot.evaluate.load.endpoint import connected, find_endpoint
 pytest.importorskip("uvicorn", reason="needs the extra 'serve'")
 
 
-@pytest.fixture(scope="module")
-def port(run):
-    with served(run) as (_, port, _):
-        yield port
-
-
 def test_rows_are_answered_with_route_confidence_and_promise(port, run):
     import onnxruntime
 

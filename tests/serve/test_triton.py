@@ -6,13 +6,11 @@ import json
 
 import numpy as np
 import pytest
-from tests.serve.live import ask, served
-from tests.serve.test_service import port
+from tests.serve.live import ask
 
 client = pytest.importorskip("tritonclient.http", reason="needs tritonclient[http]")
 pytest.importorskip("uvicorn", reason="needs the extra 'serve'")
 
-__all__ = ["port", "served"]  # fixtures
 ROWS = np.random.default_rng(3).standard_normal((5, 4)).astype(np.float32)
 
 
@@ -81,6 +79,8 @@ def test_what_is_wrong_reaches_the_client(triton):
     two = [client.InferRequestedOutput("scores", class_count=2)]
     with pytest.raises(Exception, match="classification"):
         triton.infer("same", given(ROWS), outputs=two)
+    with pytest.raises(Exception, match="content-encoding"):
+        triton.infer("same", given(ROWS), request_compression_algorithm="gzip")
     with pytest.raises(Exception, match="FP32"):
         triton.infer("same", given(ROWS.astype(np.float64), kind="FP64"))
 

@@ -43,6 +43,7 @@ def command(  # size: one argument per option of the verb
     # The process that forks workers must have no threads, and a library of numpy starts some.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from surefoot.serve.deployment import read_deployment
+    from surefoot.serve.safety import watching
     from surefoot.serve.sockets import bound, reserved
     from surefoot.serve.supervisor import supervise
 
@@ -52,8 +53,9 @@ def command(  # size: one argument per option of the verb
     listener, grpc = bound(deployment.host, deployment.port), deployment.grpc_port
     with nullcontext() if grpc is None else reserved(deployment.host, grpc):
         supervise(
-            bundle, deployment, listener, force=force, tell=lambda line: click.echo(line, err=True)
-        )
+            bundle, deployment, listener, force=force, tell=lambda line: click.echo(line, err=True),
+            watch=watching(deployment.log),
+        )  # fmt: skip
     return 0
 
 

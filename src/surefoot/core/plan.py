@@ -152,6 +152,12 @@ class ServePlan:
     """How often such a promise may be broken, over all sets of calibration rows."""
     slices: list[str] = field(default_factory=list)
     """Slices that it is promised for as well."""
+    shadow: float = 0.02
+    """The share of requests that both models are asked, to see whether the promise still holds."""
+    false_alarm: float = 0.05
+    """How often safe mode may sound an alarm although nothing has changed."""
+    on_alarm: typing.Literal["fallback", "strict"] = "fallback"
+    """Whether everything goes to the fallback then, or what is not very sure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

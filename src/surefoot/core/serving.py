@@ -62,3 +62,39 @@ class Cascade:
         if self.lean_ms is None:
             return None
         return self.lean_ms + (1 - share) * (self.fallback_ms or 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Decisions of a log that are alike."""
+
+    model: str
+    """The fingerprint of the lean model."""
+    route: str
+    """The model that answered, or `abstain`."""
+    promise: str
+    """`held`, or `void: ` and why."""
+    n: int
+    """How many."""
+    accuracy: Estimate | None
+    """The share of right ones of those whose label came; None where none did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What a decision log holds."""
+
+    answers: tuple[Tally, ...]
+    """By model, route and promise."""
+    dropped: int
+    """Decisions that are missing: there was no room for them, or a process was killed."""
+    labels: int
+    """Labels that came."""
+    unknown: int
+    """Of those, labels of decisions that the log does not hold."""
+    corrected: int
+    """Of those, labels that a later one of the same decision replaces."""
+    first: float | None
+    """Seconds since 1970 of the first decision; None where there is none."""
+    last: float | None
+    """Of the last one."""

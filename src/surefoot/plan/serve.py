@@ -14,7 +14,9 @@ def serve_problems(file: File) -> Iterator[str]:
     if serve.candidate and file.candidate and serve.candidate not in names and not file.search:
         fix = nearest(serve.candidate, names)
         yield f"serve.candidate: no candidate '{serve.candidate}'; {fix}"
-    for key in ("max_error_over_fallback", "delta"):
+    if not 0 <= serve.shadow <= 1:
+        yield f"serve.shadow: must be a share from 0 to 1, found {serve.shadow}"
+    for key in ("max_error_over_fallback", "delta", "false_alarm"):
         value = getattr(serve, key)
         if not 0 < value < 1:
             yield f"serve.{key}: must be above 0 and below 1, found {value}"

@@ -42,6 +42,17 @@ class Answered:
     """(n,) the name of the model that answered, or `abstain`."""
     promises: tuple[str, ...]
     """(n,) `held`, or `void: ` and the reason."""
+    ids: tuple[str, ...] = ()
+    """(n,) what a label is told by that comes later; empty until they are given."""
+
+
+def named(answered: Answered) -> tuple[str, ...]:
+    """(n,) ids of answers; empty ones where none were given.
+
+    Args:
+        answered: To the rows of a request.
+    """
+    return answered.ids or ("",) * len(answered.routes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,10 +94,12 @@ class Listening:
         # `serve` would put handlers of its own in their place, which stop listening at once.
         await server.startup(sockets=[self._listener])
         self._grpc = await self._open_grpc()
-        watch = loop.create_task(self._service.readiness.watch())
+        watched = (self._service.readiness, self._service.status)
+        watches = [loop.create_task(one.watch()) for one in watched]
         began()
         await server.main_loop()
-        watch.cancel()
+        for watch in watches:
+            watch.cancel()
         await server.shutdown(sockets=[self._listener])
         if self._grpc_ends is not None:
             await self._grpc_ends

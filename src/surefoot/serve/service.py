@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from surefoot.serve.status import Status, page_headers
 from surefoot.serve.tensors import VERSION, metadata, server, tensor_answer, tensor_request
 
 if TYPE_CHECKING:
+    from surefoot.serve.journal import Journal
     from surefoot.serve.traces import Traces
 
 Message = Mapping[str, Any]
@@ -47,7 +49,7 @@ HTML = b"text/html; charset=utf-8"
 METERS = b"text/plain; version=0.0.4; charset=utf-8"
 BINARY, HEADER = b"application/octet-stream", b"inference-header-content-length"
 """The type of a body that goes on behind its JSON, and the header that says where."""
-_BROKEN_OFF = (401, 408, 413)  # the rest of the body may still be under way
+_BROKEN_OFF = (401, 408, 413, 415)  # the rest of the body may still be under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ class Service:
         self.deployment, self.access = deployment, access
         self._opened, self._flow, self.name = opened, flow, opened.found.lean
         self.signature, self.verdict = opened.model.signature, opened.verdict
+        self.journal: Journal | None = None
+        """Who names answers and keeps them, if anybody does."""
         self._patience = Patience()
         self.traces: Traces | None = None
         """Told of requests, if anybody is."""
@@ -108,7 +112,8 @@ class Service:
             "/v2/health/ready": self._ready,
         }
         self._calls: dict[str, Callable[[Headers, bytes, float], Awaitable[Reply]]] = {
-            "/predict": self._predict
+            "/predict": self._predict,
+            "/labels": self._labels,
         }
         described = Reply(200, encoded(metadata(self.signature, self.name)))
         for model in (f"/v2/models/{self.name}", f"/v2/models/{self.name}/versions/{VERSION}"):
@@ -180,6 +185,8 @@ class Service:
         if not self._patience.allows(now - arrived, now):
             raise Busy(self._patience.after())
         until = arrived + _deadline(headers)
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            raise Refused("a body must come as it is, without a content-encoding", 415)
         body = await _body(headers, receive, self.deployment)
         return await self._calls[path](headers, body, until)
 
@@ -199,25 +206,33 @@ class Service:
             return Reply(200, b'{"ready":true}')
         return Reply(503, encoded({"ready": False, "why": self.readiness.why() or "leaving"}))
 
-    async def _predict(self, _: Headers, sent: bytes, until: float) -> Reply:
-        answered = await self.answered(plain_request(sent, self.signature), until)
+    async def _labels(self, _: Headers, sent: bytes, __: float) -> Reply:
+        if self.journal is None:
+            raise Refused("nothing is kept of earlier answers", 409)
+        return Reply(202, encoded({"taken": self.journal.labels(sent)}))
+
+    async def _predict(self, headers: Headers, sent: bytes, until: float) -> Reply:
+        answered = await self.answered(plain_request(sent, self.signature), until, headers)
         classes, model = self.signature.classes, self._opened.model.fingerprint
         return Reply(200, plain_answer(answered, classes, model, self.verdict))
 
     async def _infer(self, headers: Headers, sent: bytes, until: float) -> Reply:
         asked = tensor_request(sent, headers.get(HEADER), self.signature)
-        answered = await self.answered(asked.rows, until)
+        answered = await self.answered(asked.rows, until, headers)
         body, ends = tensor_answer(answered, self.signature.classes, self.name, self.verdict, asked)
         if ends is None:
             return Reply(200, body)
         return Reply(200, body, BINARY, ((HEADER, str(ends).encode()),))
 
-    async def answered(self, rows: np.ndarray, until: float) -> Answered:
-        """Answer rows, and count them.
+    async def answered(
+        self, rows: np.ndarray, until: float, headers: Headers = MappingProxyType({})
+    ) -> Answered:
+        """Answer rows, and count and keep them.
 
         Args:
             rows: (n, ...) raw inputs.
             until: When the answer must be there, of `time.monotonic`.
+            headers: Of the request, which may name it.
 
         Raises:
             Late: Not even the lean model answered in time.
@@ -231,6 +246,9 @@ class Service:
         self.meters.routed(answered)
         if self.traces is not None:
             self.traces.answered(answered)
+        if self.journal is not None:
+            ms, request = 1000 * (time.monotonic() - began), self.journal.request(headers)
+            answered = self.journal.decided(rows, answered, request, ms)
         return answered
 
 
@@ -240,7 +258,7 @@ def _deadline(headers: Mapping[bytes, bytes]) -> float:
     if said is None:
         return np.inf
     try:
-        found = float(said)
+        found = float(said) if b"_" not in said else np.nan
     except ValueError:
         found = np.nan
     if not 0 < found < np.inf:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from base64 import b64encode
@@ -27,6 +28,8 @@ NOTE_S = 1.0
 """Seconds between two readings that are kept."""
 BAD = frozenset((ABSTAIN, *(status for status in STATUSES if status != "200")))
 """Answers that are none, in another colour."""
+WATCH_S = 5.0
+"""Seconds between two readings that nobody asks for."""
 Numbers = Mapping[str, Mapping[str, float]]
 """What `Meters.read` gives."""
 _STYLE = """
@@ -93,6 +96,12 @@ class Status:
         while len(self._noted) > 1 and now - self._noted[1][0] > LATELY_S:
             self._noted.popleft()
         return numbers
+
+    async def watch(self) -> None:
+        """Read the numbers again and again, so that there is a lately for whoever looks."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            self.note()
 
     def data(self) -> Mapping[str, Any]:
         """Everything that the page tells, and the numbers behind it."""
