@@ -235,3 +235,25 @@ def test_with_several_models_it_takes_those_that_plan_too():
     _, tests = planned_apart(sure)
     path = np.zeros((1, 2))
     assert choose(tests, path, max_error=0.02, delta=0.1)[0] == 1
+
+
+@pytest.mark.parametrize("stages", [1, 2])
+def test_whoever_answers_one_row_of_twenty_is_called_strange_at_most(stages):
+    """Each model by a threshold of its own, and the cascade by what the same rows chose."""
+    rng, n, new, found = np.random.default_rng(stages), 300, 2_000, []
+    for _ in range(120):
+        old, fresh = drawn(rng, n), drawn(rng, new)
+        alone = replace(old, confidence=old.confidence[:stages], right=old.right[:stages])
+        path, tests = GRID[:, None], alone
+        if stages > 1:
+            apart, tests = planned_apart(alone)
+            path = shared_path(apart, COSTS)
+        shown, _ = choose(tests, path, max_error=0.05, delta=0.1)
+        at = path[shown - 1] if shown else np.full(stages, 2.0)
+        behind = [np.clip(a.confidence[1] + rng.normal(0, 0.1, len(a.fallback_right)), 0, 1)
+                  for a in (old, fresh)]  # fmt: skip
+        least = np.array([scope_threshold(c) for c in (*alone.confidence, behind[0])])
+        who = stands(fresh.confidence[:stages], at)
+        sure = np.stack([*fresh.confidence[:stages], behind[1]])[who, np.arange(new)]
+        found.append(float((sure < least[who]).mean()))
+    assert np.mean(found) <= 0.05 + 4 * np.std(found) / np.sqrt(len(found))
