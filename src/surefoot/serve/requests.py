@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,10 @@ from surefoot.serve.flow import Answered, named
 
 MOST_ROWS = 1_000
 """Rows of a request: more would hold everybody else up."""
+LONG = 100_000
+"""Bytes of JSON from which it is looked at how many values there are before any is made."""
+_SPARE = 1_000  # values of a request that are of no row
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
 class Refused(Exception):  # noqa: N818 - a refused request is an answer, not a fault
@@ -45,6 +52,38 @@ def decoded(body: bytes | memoryview) -> Mapping[str, Any]:
     return found
 
 
+def sized(body: bytes | memoryview, signature: Signature) -> None:
+    """Nothing, where JSON holds no more values than the most rows do.
+
+    In memory a value takes up to 70 times its bytes, and a long list is made before its length is
+    seen: 16 MB of empty lists would take a GB, and everybody else's time.
+
+    Args:
+        body: As it was sent.
+        signature: What a row must be.
+
+    Raises:
+        Refused: It is no JSON, or has more.
+    """
+    if len(body) <= LONG:
+        return
+    import msgspec
+
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)  # so every text has an end
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(f"not JSON: {error}") from None
+    inner = row_shape(signature)
+    lists = sum(math.prod(inner[:i]) for i in range(len(inner)))
+    most = MOST_ROWS * (math.prod(inner) + lists) + _SPARE
+    strings = sum(1 for _ in islice(_STRING.finditer(body), most + 1))
+    if strings <= most:
+        bare = _STRING.sub(b"", body)
+        if sum(bare.count(mark) for mark in (b",", b"[", b"{")) <= most:
+            return
+    raise Refused(f"more values than {MOST_ROWS} rows have", 413)
+
+
 def plain_request(body: bytes, signature: Signature) -> np.ndarray:
     """The rows of the body `{"inputs": [...]}`, at once where nothing is wrong with it.
 
@@ -57,6 +96,7 @@ def plain_request(body: bytes, signature: Signature) -> np.ndarray:
     """
     import msgspec
 
+    sized(body, signature)
     inner = row_shape(signature)
     try:
         rows = _decoder(signature.input == "text", len(inner))(body).inputs

@@ -25,6 +25,7 @@ from surefoot.serve.requests import (
     listed,
     numbers,
     row_shape,
+    sized,
     texts,
     typed_numbers,
 )
@@ -96,6 +97,7 @@ def tensor_request(body: bytes, header: bytes | None, signature: Signature) -> A
         Refused: No request of the protocol, or not one input of the right name, type and shape.
     """
     said, raw = _split(body, header)
+    sized(said, signature)
     found = _read(said)
     if len(found.inputs) != 1:
         raise Refused(f"inputs must be a list of one tensor, found {len(found.inputs)}")
