@@ -41,7 +41,7 @@ def opened(run):
         plan = promised_plan(folder, max_error=None, delta=None, abstain=False)
         data = read_verdict_json(folder)
         found = cascade_or_alone(folder, plan, data)
-        with open_router(folder, data, found, threads=1, force=False) as opened:
+        with open_router(folder, data, found, plan, 1, force=False) as opened:
             yield opened
 
 
@@ -286,7 +286,7 @@ def test_two_workers_answer_grpc_and_end_what_they_have(run, tmp_path):
     with served(run, *options) as (process, _, _):
         for _ in range(8):  # connections go to either worker
             with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-                assert len(call(channel, "ModelInfer", question(raw=[ROWS.tobytes()])).outputs) == 6
+                assert len(call(channel, "ModelInfer", question(raw=[ROWS.tobytes()])).outputs) == 7
         again = subprocess.run(
             [*COMMAND, "serve", "--port", "0", *options], cwd=run, capture_output=True, text=True
         )

@@ -117,6 +117,7 @@ def heeding(first: Standing, board: Board) -> Callable[[], Standing]:
         if state is not known[0]:
             now = Standing(
                 threshold=first.threshold if state.threshold is None else state.threshold,
+                between=first.between if state.threshold is None else (),
                 promise=f"void: {state.reason}" if state.reason else first.promise,
                 epoch=state.epoch,
                 alarm=state.mode == "alarm",

@@ -183,7 +183,8 @@ class Meters:
         for route in set(routes):
             self.add("rows", routes.count(route), route)
         for confidence in answered.scores.max(axis=1).tolist():
-            self.observe("confidence", confidence)
+            if confidence == confidence:  # noqa: PLR0124 - NaN where an endpoint does not tell it
+                self.observe("confidence", confidence)
         # What holds says `held` alone; the supervisor counts too, and loads no model for a word.
         void = sum(promise.startswith("void") for promise in answered.promises)
         if void:

@@ -129,8 +129,8 @@ def _answer(post: Post, slot: int, link: Connection) -> None:
     if not _told(link, b"open"):
         return
     data = json.loads((post.folder / "verdict.json").read_bytes())
-    found, deployment = read_prepared(post.folder), post.deployment
-    opened = open_router(post.folder, data, found, threads=deployment.threads, force=post.force)
+    (found, plan), deployment = read_prepared(post.folder), post.deployment
+    opened = open_router(post.folder, data, found, plan, deployment.threads, force=post.force)
     with opened as models:
         traces = _traces(found.lean) if deployment.traces else None
         asked = traces.opened(models) if traces else models
