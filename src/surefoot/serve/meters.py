@@ -239,7 +239,7 @@ def name_models(board: Board, names: Iterable[str]) -> None:
 
 
 def forget_states(board: Board, slot: int) -> None:
-    """Clear the gauges of a process that has ended; what it counted stays.
+    """Clear the states of a process that has ended; what it counted stays.
 
     Args:
         board: The shared memory.
@@ -249,6 +249,7 @@ def forget_states(board: Board, slot: int) -> None:
     for name, meter in METERS.items():
         if meter.kind == "gauge":
             cells[_AT[name]] = 0.0
+    board.crowd[slot] = 0.0
 
 
 def _at(name: str) -> int:

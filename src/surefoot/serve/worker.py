@@ -145,7 +145,7 @@ def _answer(post: Post, slot: int, link: Connection) -> None:
         if deployment.log is not None:
             log = DecisionLog(deployment.log, slot, inputs=deployment.log_inputs)
         service.journal, service.traces = Journal(models.model, standing, meters, log), traces
-        server = Listening(service, post.listener, deployment, post.certificate)
+        server = Listening(service, post.listener, post.certificate, post.board, slot)
         _say(link, "opened")
         if _told(link, b"go"):
             server.run(lambda: _say(link, "serving"), lambda: _say(link, "stopped"), link)
