@@ -180,6 +180,8 @@ def test_the_promise_ends_out_loud_outlives_a_restart_and_holds_again(run, folde
         assert one["promise"].startswith("void: of the last ")
         assert one["route"] == "baseline"
         assert gauge(port, "safe_mode") == 1
+        status = json.loads(ask(port, "GET", "/status.json")[1])
+        assert (status["alarm"], status["promise"]) == (True, one["promise"])
         assert "surefoot: ALARM: of the last" in ended(process)
     with served(folder, "--config", "serve.toml") as (process, port, _):
         again = predicted(port, rng.standard_normal((5, 4)))[0]
@@ -196,11 +198,26 @@ def test_the_promise_ends_out_loud_outlives_a_restart_and_holds_again(run, folde
 
 
 @pytest.mark.slow
+def test_a_request_is_called_as_its_client_says_where_that_can_be_written_down(folder):
+    import http.client
+
+    with served(folder, "--config", "serve.toml") as (process, port, _):
+        for said, taken in (("abc-1", True), ("a" * 129, False), ("a b", False), ("", False)):
+            link = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            link.request("GET", "/healthz", headers={"X-Request-Id": said})
+            found = link.getresponse().getheader("x-request-id")
+            link.close()
+            assert (found == said) == taken
+            assert taken or len(found) == 36
+        ended(process)
+
+
+@pytest.mark.slow
 def test_without_a_log_answers_have_ids_and_labels_belong_to_nothing(folder):
     with served(folder) as (process, port, _):
         assert len(predicted(port, np.zeros((1, 4)))[0]["id"]) == 36
         label = {"labels": [{"id": "1", "label": "x"}]}
-        assert ask(port, "POST", "/labels", label)[0] == 404
+        assert ask(port, "POST", "/labels", label)[0] == 409
         ended(process)
     assert not (folder / "log").exists()
 

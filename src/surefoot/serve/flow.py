@@ -156,7 +156,7 @@ class Flow:
     ) -> None:
         self.breaker = Breaker()
         self._stages, self._fallback, self._classes = stages, fallback, classes
-        self._standing, self._shadow, self._pairs = standing, shadow, pairs
+        self.standing, self._shadow, self._pairs = standing, shadow, pairs
         self._fallback_s = fallback_s
         self._shadows: deque[_Shadow] = deque()
         self._at_work: asyncio.Task[None] | None = None
@@ -176,7 +176,7 @@ class Flow:
             Busy: Too many requests wait for it.
             DownError: No model answered.
         """
-        standing = self._standing()
+        standing = self.standing()
         answers = _Answers(len(rows), self._classes, standing.promise)
         left, first, trouble = np.arange(len(rows)), None, ""
         for stage in self._stages:
@@ -225,7 +225,7 @@ class Flow:
         """Ask the fallback; why it gave no answer, if so."""
         assert self._fallback is not None
         if self.breaker.open:
-            self._later(_Shadow(rows[:1], None, self._standing()))
+            self._later(_Shadow(rows[:1], None, self.standing()))
             return "the fallback has been failing"
         lane = self._fallback.lane
         needed = len(rows) * (lane.slow() or self._fallback_s)
