@@ -44,6 +44,8 @@ class Answered:
     """(n,) `held`, or `void: ` and the reason."""
     ids: tuple[str, ...] = ()
     """(n,) what a label is told by that comes later; empty until they are given."""
+    epoch: int = 0
+    """Of the `Standing` that they were answered under."""
 
 
 def named(answered: Answered) -> tuple[str, ...]:
@@ -109,11 +111,12 @@ class _Shadow:
 class _Answers:
     """The answers to the rows of a request, as they come together."""
 
-    def __init__(self, rows: int, classes: int, promise: str) -> None:
+    def __init__(self, rows: int, classes: int, standing: Standing) -> None:
         self.scores = np.zeros((rows, classes))
         self.predicted = np.full(rows, -1)
         self.routes = np.full(rows, "", dtype=object)
-        self.promises = np.full(rows, promise, dtype=object)
+        self.promises = np.full(rows, standing.promise, dtype=object)
+        self.epoch = standing.epoch
 
     def put(self, at: np.ndarray, stage: Stage, raw: np.ndarray) -> None:
         """Let a model's answers to the rows at these places stand, for now."""
@@ -127,6 +130,7 @@ class _Answers:
             predicted=self.predicted,
             routes=tuple(self.routes),
             promises=tuple(self.promises),
+            epoch=self.epoch,
         )
 
 
@@ -177,7 +181,7 @@ class Flow:
             DownError: No model answered.
         """
         standing = self.standing()
-        answers = _Answers(len(rows), self._classes, standing.promise)
+        answers = _Answers(len(rows), self._classes, standing)
         left, first, trouble = np.arange(len(rows)), None, ""
         for stage in self._stages:
             try:
