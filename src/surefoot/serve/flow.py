@@ -48,6 +48,8 @@ class Answered:
     """(n,) whether a row looks as if it belonged to no class; empty where nobody can tell."""
     ids: tuple[str, ...] = ()
     """(n,) what a label is told by that comes later; empty until they are given."""
+    epoch: int = 0
+    """Of the `Standing` that they were answered under."""
 
 
 def named(answered: Answered) -> tuple[str, ...]:
@@ -127,11 +129,12 @@ class _Shadow:
 class _Answers:
     """The answers to the rows of a request, as they come together."""
 
-    def __init__(self, rows: int, classes: int, promise: str) -> None:
+    def __init__(self, rows: int, classes: int, standing: Standing) -> None:
         self.scores = np.zeros((rows, classes))
         self.predicted = np.full(rows, -1)
         self.routes = np.full(rows, "", dtype=object)
-        self.promises = np.full(rows, promise, dtype=object)
+        self.promises = np.full(rows, standing.promise, dtype=object)
+        self.epoch = standing.epoch
         self.strange = np.zeros(rows, dtype=bool)
 
     def put(self, at: np.ndarray, stage: Stage, raw: np.ndarray) -> None:
@@ -153,6 +156,7 @@ class _Answers:
             predicted=self.predicted,
             routes=tuple(self.routes),
             promises=tuple(self.promises),
+            epoch=self.epoch,
         )
 
 
@@ -182,7 +186,7 @@ class Flow:
     ) -> None:
         self.breaker = Breaker()
         self._stages, self._fallback, self._classes = stages, fallback, classes
-        self._standing, self._shadow, self._pairs = standing, shadow, pairs
+        self.standing, self._shadow, self._pairs = standing, shadow, pairs
         self._fallback_s = fallback_s
         everyone = (*stages, *(() if fallback is None else (fallback,)))
         self._scoped = any(stage.scope is not None for stage in everyone)
@@ -204,8 +208,8 @@ class Flow:
             Busy: Too many requests wait for it.
             DownError: No model answered.
         """
-        standing = self._standing()
-        answers = _Answers(len(rows), self._classes, standing.promise)
+        standing = self.standing()
+        answers = _Answers(len(rows), self._classes, standing)
         left, lean, trouble = np.arange(len(rows)), None, ""
         for turn, stage in enumerate(self._stages):
             try:
@@ -253,7 +257,7 @@ class Flow:
         """Ask the fallback; why it gave no answer, if so."""
         assert self._fallback is not None
         if self.breaker.open:
-            self._later(_Shadow(rows[:1], 0.0, -1, self._standing()))
+            self._later(_Shadow(rows[:1], 0.0, -1, self.standing()))
             return "the fallback has been failing"
         lane = self._fallback.lane
         needed = len(rows) * (lane.slow() or self._fallback_s)

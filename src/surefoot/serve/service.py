@@ -98,7 +98,7 @@ class Service:
         self._inline = opened.stages[0].lane.inline
         self.status = Status(
             opened.found, opened.verdict, opened.model.fingerprint, meters, readiness,
-            opened.standing,
+            flow.standing,
         )  # fmt: skip
         limit, keyed = deployment.body_bytes, deployment.api_key_file is not None
         documented = encoded(openapi(self.signature, self.name, body_bytes=limit, keyed=keyed))

@@ -26,7 +26,7 @@ LATELY_S = 60.0
 """Seconds that count as lately."""
 NOTE_S = 1.0
 """Seconds between two readings that are kept."""
-BAD = frozenset((ABSTAIN, *(status for status in STATUSES if status != "200")))
+BAD = frozenset((ABSTAIN, *(status for status in STATUSES if status[0] != "2")))
 """Answers that are none, in another colour."""
 WATCH_S = 5.0
 """Seconds between two readings that nobody asks for."""

@@ -144,7 +144,7 @@ def _answer(post: Post, slot: int, link: Connection) -> None:
         log = None
         if deployment.log is not None:
             log = DecisionLog(deployment.log, slot, inputs=deployment.log_inputs)
-        service.journal, service.traces = Journal(models.model, standing, meters, log), traces
+        service.journal, service.traces = Journal(models.model, meters, log), traces
         server = Listening(service, post.listener, post.certificate, post.board, slot)
         _say(link, "opened")
         if _told(link, b"go"):
