@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from tests.serve.test_service import COMMAND, run, served
+from tests.serve.test_service import COMMAND, ask, run, served
 
 from surefoot.bundle import open_bundle, read_verdict_json
 from surefoot.core.errors import BundleError
@@ -295,6 +295,23 @@ def test_two_workers_answer_grpc_and_end_what_they_have(run, tmp_path):
         assert f"cannot listen at 127.0.0.1 port {port} for gRPC" in again.stderr
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
+
+
+def test_workers_that_take_over_answer_grpc(run, tmp_path):
+    port = free()
+    with (
+        served(run, "--config", config(tmp_path, grpc_port=port)) as (process, http, said),
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        assert f"and at port {port} for gRPC" in said
+        call(channel, "ServerLive")
+        process.send_signal(signal.SIGHUP)
+        deadline, taken = time.monotonic() + 60, 'reloads_total{outcome="taken"} 1'
+        while taken not in ask(http, "GET", "/metrics")[1] and time.monotonic() < deadline:
+            time.sleep(0.05)
+        # Who was connected to the worker that has left connects to the one that came.
+        found = call(channel, "ModelInfer", question(raw=[ROWS.tobytes()]), wait_for_ready=True)
+        assert len(found.outputs) == 5
 
 
 def test_grpc_is_encrypted_with_the_same_certificate(run, tmp_path):
