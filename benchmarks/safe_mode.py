@@ -1,12 +1,19 @@
 """Does safe mode cry wolf, and how soon does it see a wolf? Simulated streams of shadow samples.
 
     python benchmarks/safe_mode.py             200 and 2,000 streams
-    python benchmarks/safe_mode.py --mapie     and MAPIE's monitor on 40 of them (minutes)
+    python benchmarks/safe_mode.py --mapie     and the bound of MAPIE's monitor on 40 of them
+    python benchmarks/safe_mode.py --guard     200 services, from calibration to a second opening
 
 Without drift the two models disagree in 5 % of 5,000 shadow samples. With drift they do so in 5 %
 of the first 500 and in 10 % from then on; the delay is counted in shadow samples from there, of
 streams that had not alarmed before. Beside the bet on disagreement stands what is usually done: a
 binomial test of each chunk of 100 samples at p < .05 against the true rate.
+
+A service has a lean model that differs from the fallback as often as it is unsure, a threshold of
+Learn-then-Test on its calibration rows (alpha 2 %, delta 10 %) and the guard of `surefoot serve`.
+5,000 pairs come from where the calibration rows came from; then the lean model differs three times
+as often, until an alarm, an opening, and 5,000 pairs more. The risk of a threshold that opens again
+is known from a million rows.
 """
 
 from __future__ import annotations
@@ -17,9 +24,12 @@ import numpy as np
 from scipy.stats import binom
 
 from surefoot import stats
+from surefoot.serve.cascade import GRID
+from surefoot.serve.safety import Guard, Terms, pair_record
 
 RATE, WORSE, BEGINS, FALSE = 0.05, 0.10, 500, 0.05
 QUIET, LOUD, CHUNK = 5_000, 2_500, 100
+ALPHA, DELTA, SERVICES, WORLD = 0.02, 0.1, 200, 3.0
 
 
 def streams(rng: np.random.Generator, n: int, length: int, begins: int) -> np.ndarray:
@@ -75,8 +85,84 @@ def tell(name: str, quiet: np.ndarray, loud: np.ndarray, length: int = QUIET) ->
     )
 
 
+def drawn(rng: np.random.Generator, n: int, worse: float) -> tuple[np.ndarray, np.ndarray]:
+    """Confidence, and whether the fallback answers otherwise."""
+    confidence = 0.5 + 0.5 * rng.beta(2, 0.5, n)
+    return confidence, rng.random(n) < worse * (1 - confidence)
+
+
+def terms(rng: np.random.Generator, n: int) -> Terms | None:
+    """What a service starts from; None where its calibration rows show nothing."""
+    confidence, differs = drawn(rng, n, 1.0)
+    lost = ((confidence[:, None] >= GRID) & differs[:, None]).sum(axis=0)
+    place = stats.last_threshold(lost, n, alpha=ALPHA, delta=DELTA)
+    if place is None:
+        return None
+    stands = confidence >= GRID[place]
+    accepted, disagreed = int(stands.sum()), int((stands & differs).sum())
+    return Terms(
+        key="", threshold=float(GRID[place]), strict=None, max_error=ALPHA, delta=DELTA,
+        false_alarm=FALSE, accepted=accepted, disagreed=disagreed, shadow=0.02, stuck="",
+        limit=float(stats.highest_rate(disagreed, accepted, FALSE / 2)),
+        grid=tuple(GRID[: place + 1].tolist()),
+    )  # fmt: skip
+
+
+def fed(guard: Guard, rng: np.random.Generator, worse: float, most: int) -> tuple[int, int]:
+    """Pairs, and those of accepted answers, until the guard turns or there have been so many."""
+    epoch, accepted = guard.state.epoch, 0
+    threshold = guard.state.threshold or guard.terms.threshold
+    for i, (sure, differs) in enumerate(zip(*drawn(rng, most, worse), strict=True), 1):
+        stands = bool(sure >= threshold)
+        accepted += stands
+        guard.pair(pair_record(confidence=sure, agreed=not differs, accepted=stands, epoch=epoch))
+        if guard.state.epoch != epoch:
+            return i, accepted
+    return most, accepted
+
+
+def services(n: int) -> None:
+    """One line for a number of calibration rows."""
+    rng = np.random.default_rng(n)
+    sure, differs = drawn(rng, 1_000_000, WORLD)
+    false, missed, again, broken, delays, waits, shares = 0, 0, 0, 0, [], [], []
+    guards = [Guard(one, None) for one in (terms(rng, n) for _ in range(SERVICES)) if one]
+    for guard in guards:
+        fed(guard, rng, 1.0, QUIET)
+        if guard.state.mode == "alarm":
+            false += 1
+            continue
+        delay = fed(guard, rng, WORLD, 20_000)[1]
+        if guard.state.mode == "normal":
+            missed += 1
+            continue
+        delays.append(delay)
+        waited = 0
+        while guard.state.mode == "alarm" and waited < 20_000:
+            waited += fed(guard, rng, WORLD, 20_000)[0]
+        if guard.state.mode == "normal":
+            waits.append(waited)
+            stands = sure >= guard.state.threshold
+            broken += (stands & differs).mean() > ALPHA
+            shares.append(stands.mean())
+            fed(guard, rng, WORLD, QUIET)
+            again += guard.state.mode == "alarm"
+    print(
+        f"{n:>5} calibration rows: false alarms {false} of {len(guards)}; drift missed"
+        f" {missed}, delay {np.median(delays):.0f} accepted pairs; opened again"
+        f" {len(waits)} of {len(delays)} after {np.median(waits):.0f} pairs,"
+        f" {broken} of them above {ALPHA:.0%}, the lean model answering"
+        f" {np.mean(shares):.1%}; false alarms after that {again}",
+        flush=True,
+    )
+
+
 def main() -> None:
     """A line for each method and number of streams."""
+    if "--guard" in sys.argv:
+        for n in (300, 1_000, 5_000):
+            services(n)
+        return
     for n in (200, 2_000):
         rng = np.random.default_rng(n)
         quiet, loud = streams(rng, n, QUIET, QUIET), streams(rng, n, LOUD, BEGINS)

@@ -257,12 +257,13 @@ def linear_onnx(
     width: int | str = 4,
     rows: int | str = "n",
     softmax: bool = False,
+    seed: int = 0,
 ) -> Path:
     """An ONNX file that takes `features` and multiplies them with a fixed matrix."""
     from onnx import TensorProto, helper, numpy_helper, save
 
     size = width if isinstance(width, int) else 4
-    weight = np.random.default_rng(0).standard_normal((size, classes)).astype(np.float32)
+    weight = np.random.default_rng(seed).standard_normal((size, classes)).astype(np.float32)
     nodes = [
         helper.make_node("MatMul", ["features", "weight"], ["scores" if softmax else "logits"])
     ]

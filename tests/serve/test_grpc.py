@@ -12,7 +12,11 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+<<<<<<< HEAD
 from tests.serve.test_service import COMMAND, ask, run, served
+=======
+from tests.serve.live import COMMAND, served
+>>>>>>> main
 
 from surefoot.bundle import open_bundle, read_verdict_json
 from surefoot.core.errors import BundleError
@@ -32,7 +36,6 @@ from surefoot.serve.grpc import METHODS, SERVICE, open_grpc  # noqa: E402
 from surefoot.serve.messages import messages  # noqa: E402
 from surefoot.serve.service import Service  # noqa: E402
 
-__all__ = ["run"]  # a fixture
 ROWS = np.random.default_rng(3).standard_normal((5, 4)).astype(np.float32)
 
 
@@ -287,7 +290,7 @@ def test_two_workers_answer_grpc_and_end_what_they_have(run, tmp_path):
     with served(run, *options) as (process, _, _):
         for _ in range(8):  # connections go to either worker
             with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-                assert len(call(channel, "ModelInfer", question(raw=[ROWS.tobytes()])).outputs) == 5
+                assert len(call(channel, "ModelInfer", question(raw=[ROWS.tobytes()])).outputs) == 6
         again = subprocess.run(
             [*COMMAND, "serve", "--port", "0", *options], cwd=run, capture_output=True, text=True
         )

@@ -9,8 +9,8 @@ import subprocess
 import numpy as np
 import pytest
 from tests.conftest import make_texts
+from tests.serve.live import COMMAND, ask, served
 from tests.serve.test_openapi import fuzzer
-from tests.serve.test_service import COMMAND, ask, served
 
 pytest.importorskip("uvicorn", reason="needs the extra 'serve'")
 

@@ -8,14 +8,13 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from tests.serve.live import ask
 from tests.serve.test_requests import COLOURS, NUMBERS, PIXELS, TEXT
-from tests.serve.test_service import ask, port, run, served
 
 from surefoot.serve.openapi import openapi
 from surefoot.serve.requests import Refused, plain_request
 from surefoot.serve.tensors import metadata, tensor_request
 
-__all__ = ["port", "run", "served"]  # fixtures
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "serve_fuzz.py"
 
 

@@ -210,8 +210,8 @@ def test_an_answer_says_who_gave_it_and_what_is_promised():
     found = json.loads(plain_answer(ANSWERED, ("no", "yes"), "abc", "PASS"))
     assert found == {
         "answers": [
-            {"label": "yes", "confidence": 0.75, "route": "static", "promise": "held"},
-            {"label": None, "confidence": 0.5, "route": "abstain",
+            {"id": "", "label": "yes", "confidence": 0.75, "route": "static", "promise": "held"},
+            {"id": "", "label": None, "confidence": 0.5, "route": "abstain",
              "promise": "void: no time for the fallback"},
         ],
         "model": "abc",

@@ -8,75 +8,16 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
-from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.cli.test_cascade import write_plan
+from tests.serve.live import COMMAND, ask, rewrite_manifest, served
 
 from surefoot.core.dataset import Dataset
-from surefoot.core.hashing import hash_file
 from surefoot.evaluate.load.endpoint import connected, find_endpoint
 
 pytest.importorskip("uvicorn", reason="needs the extra 'serve'")
-
-COMMAND = (sys.executable, "-c", "from surefoot.cli import main; main()")
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, linear):
-    """A finished run whose candidate is the baseline once more, and passed."""
-    folder = tmp_path_factory.mktemp("served")
-    write_plan(folder, linear)
-    subprocess.run([*COMMAND, "run"], cwd=folder, check=True, capture_output=True)
-    return folder
-
-
-@contextmanager
-def served(folder: Path, *options: str):
-    """Gives the process and its port, and ends it."""
-    process = subprocess.Popen(
-        [*COMMAND, "serve", "--port", "0", *options], cwd=folder, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        said = ""
-        while "listening at" not in said:
-            line = process.stderr.readline()
-            assert line, said
-            said += line
-        yield process, int(re.search(r"127\.0\.0\.1:(\d+)", said)[1]), said
-    finally:
-        process.kill()
-        process.wait()
-        process.stderr.close()
-
-
-@pytest.fixture(scope="module")
-def port(run):
-    with served(run) as (_, port, _):
-        yield port
-
-
-def rewrite_manifest(bundle):
-    """Let a bundle that was changed be the one that its run wrote."""
-    files = [path for path in bundle.rglob("*") if path.is_file() and path.name != "manifest.json"]
-    manifest = {path.relative_to(bundle).as_posix(): hash_file(path) for path in sorted(files)}
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
-
-
-def ask(port, method, path, body=None, headers=None):
-    """Status and body of one request."""
-    link = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    sent = json.dumps(body).encode() if isinstance(body, dict) else body
-    try:
-        link.request(method, path, sent, headers or {})
-        answer = link.getresponse()
-        return answer.status, answer.read().decode()
-    finally:
-        link.close()
 
 
 def test_rows_are_answered_with_route_confidence_and_promise(port, run):

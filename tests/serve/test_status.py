@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.serve.browser import chromium
-from tests.serve.test_service import ask, port, run, served
+from tests.serve.live import ask, served
 
 from surefoot.core.serving import Cascade
 from surefoot.serve.board import Board
@@ -20,7 +20,6 @@ from surefoot.serve.meters import CELLS, Meters, name_models
 from surefoot.serve.readiness import Readiness
 from surefoot.serve.status import LATELY_S, Status, page_headers
 
-__all__ = ["port", "run", "served"]  # fixtures
 FOUND = Cascade(
     lean="le<b>an", fallback="baseline", max_error=0.01, delta=0.1, slices=(), rows=300, needed=228,
     chosen=None, curve=(), fallback_accuracy=0.9, lean_ms=1, fallback_ms=2,

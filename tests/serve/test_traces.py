@@ -13,17 +13,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from tests.bundle.conftest import contents
+from tests.serve.live import COMMAND, ask, served
 from tests.serve.test_flow import broken, flow, models, rows, stage
-from tests.serve.test_grpc import ROWS, call, config, free, question
-from tests.serve.test_service import COMMAND, ask, run, served
 
 pytest.importorskip("opentelemetry.sdk", reason="needs the extra 'otel'")
+pytest.importorskip("grpc", reason="needs the extra 'grpc'")
+
+from tests.serve.test_grpc import ROWS, call, config, free, question
 
 from surefoot.core.errors import BundleError
 from surefoot.serve.traces import Traces
 
-__all__ = ["contents", "models", "rows", "run"]  # fixtures
+__all__ = ["models", "rows"]  # fixtures
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 CALLER = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "a=b"}
 

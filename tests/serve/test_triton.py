@@ -6,12 +6,11 @@ import json
 
 import numpy as np
 import pytest
-from tests.serve.test_service import ask, port, run, served
+from tests.serve.live import ask
 
 client = pytest.importorskip("tritonclient.http", reason="needs tritonclient[http]")
 pytest.importorskip("uvicorn", reason="needs the extra 'serve'")
 
-__all__ = ["port", "run", "served"]  # fixtures
 ROWS = np.random.default_rng(3).standard_normal((5, 4)).astype(np.float32)
 
 

@@ -25,6 +25,7 @@ VERBS = {
     "gate": "Show a run's verdict, or test the gate with planted faults.",
     "cascade": "Say which answers of a lean model may stand, and at what cost.",
     "serve": "Serve the lean model over HTTP, the fallback behind it.",
+    "decisions": "Say what a decision log holds, and how much was right.",
     "diff": "Say what moved between two runs or bundles.",
     "waive": "Sign for a budget that is not shown to hold, until a day.",
     "export": "Write a candidate in a form that other tools read.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -26,7 +27,7 @@ import click
 @click.option(
     "--print-dockerfile", is_flag=True, help="Print a Dockerfile that serves it, and end."
 )
-def command(
+def command(  # size: one argument per option of the verb
     bundle: Path,
     config: Path | None,
     host: str | None,
@@ -39,7 +40,10 @@ def command(
     """Serve."""
     if print_dockerfile:
         return _dockerfile(bundle)
+    # The process that forks workers must have no threads, and a library of numpy starts some.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from surefoot.serve.deployment import read_deployment
+    from surefoot.serve.safety import watching
     from surefoot.serve.sockets import bound, reserved
     from surefoot.serve.supervisor import supervise
 
@@ -49,8 +53,9 @@ def command(
     listener, grpc = bound(deployment.host, deployment.port), deployment.grpc_port
     with nullcontext() if grpc is None else reserved(deployment.host, grpc):
         supervise(
-            bundle, deployment, listener, force=force, tell=lambda line: click.echo(line, err=True)
-        )
+            bundle, deployment, listener, force=force, tell=lambda line: click.echo(line, err=True),
+            watch=watching(deployment.log),
+        )  # fmt: skip
     return 0
 
 

@@ -102,7 +102,8 @@ def _problem(key: str, kind: Any, value: Any) -> str:
     kinds = [k for k in (typing.get_args(kind) or (kind,)) if k is not types.NoneType]
     if typing.get_origin(kind) is Literal:
         words = typing.get_args(kind)
-        return "" if value in words else f"{key}: '{value}' is not allowed; {nearest(value, words)}"
+        wrong = f"{key}: '{value}' is not allowed; {nearest(str(value), words)}"
+        return "" if value in words else wrong
     taken = {Path: (str,), float: (float, int)}.get(kinds[0], (kinds[0],))
     if type(value) in taken:  # True is no whole number here
         return ""

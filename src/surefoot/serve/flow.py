@@ -42,6 +42,17 @@ class Answered:
     """(n,) the name of the model that answered, or `abstain`."""
     promises: tuple[str, ...]
     """(n,) `held`, or `void: ` and the reason."""
+    ids: tuple[str, ...] = ()
+    """(n,) what a label is told by that comes later; empty until they are given."""
+
+
+def named(answered: Answered) -> tuple[str, ...]:
+    """(n,) ids of answers; empty ones where none were given.
+
+    Args:
+        answered: To the rows of a request.
+    """
+    return answered.ids or ("",) * len(answered.routes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,11 +257,21 @@ class Flow:
         raw, sure, at = first
         for i, place in enumerate(at):
             if answers.routes[place] == self._fallback.name:
-                if standing.alarm:
+                if standing.alarm and self._drawn(standing):
                     agree = raw[i].argmax() == answers.predicted[place]
                     self._pair(raw[i], bool(agree), accepted=False, standing=standing)
             elif sure[i] and random.random() < self._shadow:  # noqa: S311 - a sample, no secret
                 self._later(_Shadow(rows[place : place + 1], raw[i], standing))
+
+    def _drawn(self, standing: Standing) -> bool:
+        """Whether a row that the fallback answered is compared during an alarm.
+
+        Each, where none but such rows are; else as few as of those that stand, or what is compared
+        would be other rows than are asked.
+        """
+        if standing.threshold == np.inf:
+            return True
+        return len(self._shadows) < MOST_SHADOWS and random.random() < self._shadow  # noqa: S311
 
     def _later(self, shadow: _Shadow) -> None:
         """Ask the fallback of one row as soon as it has nothing else to do."""

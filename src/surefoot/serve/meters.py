@@ -23,7 +23,8 @@ SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 SHARES = tuple(i / 20 for i in range(1, 21))
 """Where the histogram of confidence is cut."""
 STATUSES = (
-    "200", "400", "401", "404", "405", "408", "413", "415", "429", "499", "500", "503", "504",
+    "200", "202", "400", "401", "404", "405", "408", "409", "413", "415", "429", "499",
+    "500", "503", "504",
 )  # fmt: skip
 NAMED = 32
 """Names of models at most, over all reloads; the numbers of any more are those of `other`."""
@@ -77,6 +78,21 @@ METERS: Mapping[str, Meter] = {
     "records_dropped": Meter(
         kind="counter", text="Records for the supervisor that found its pipe full."
     ),
+    "decisions": Meter(kind="counter", text="Answers that were logged."),
+    "decisions_dropped": Meter(
+        kind="counter", text="Answers for which the decision log had no room."
+    ),
+    "labels": Meter(kind="counter", text="Labels that came for earlier answers."),
+    "safe_mode": Meter(kind="gauge", text="1 during an alarm, while nothing is promised."),
+    "safe_mode_epoch": Meter(kind="gauge", text="How often that has changed."),
+    "safe_mode_capital": Meter(
+        kind="gauge", text="What a bet on more disagreement has made of 1."
+    ),
+    "shadow_pairs": Meter(kind="gauge", text="Rows that both models were compared on."),
+    "shadow_disagreement": Meter(
+        kind="gauge", text="The share of the last 200 answers that stood and the fallback's differ."
+    ),
+    "shadow_limit": Meter(kind="gauge", text="The share that may differ."),
 }  # fmt: skip
 """Everything that is counted, by name."""
 

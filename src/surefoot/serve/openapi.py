@@ -17,6 +17,7 @@ ERRORS: Mapping[str, str] = {
     "400": "What is wrong with the request.",
     "401": "No key, or a wrong one.",
     "408": "The body was not here in time.",
+    "409": "Nothing is kept of earlier answers.",
     "413": "The body is too long, or has too many rows.",
     "415": "The body is compressed.",
     "500": "The model failed.",
@@ -62,6 +63,7 @@ def _paths(name: str, *, keyed: bool) -> _Schema:
     """Every page, and who may see it without a key."""
     paths = {
         "/predict": {"post": _call("Predict", "Label rows.", keyed=keyed)},
+        "/labels": {"post": _labelled(keyed=keyed)},
         "/metrics": {"get": _page("Counts and times, for Prometheus.", "text/plain", keyed=keyed)},
         "/status": {"get": _page("How it goes, for people.", "text/html", keyed=keyed)},
         "/status.json": {"get": _page("How it goes, for programs.", keyed=keyed)},
@@ -113,7 +115,7 @@ def _call(asked: str, text: str, *, keyed: bool) -> _Schema:
         "description": "How many milliseconds the client waits, from when it was read.",
         "schema": {"type": "number", "exclusiveMinimum": 0},
     }
-    errors = [_error(status) for status in ERRORS if keyed or status != "401"]
+    errors = [_error(s) for s in ERRORS if s != "409" and (keyed or s != "401")]
     responses = {"200": _content("The answers.", {"application/json": _ref(f"{asked}Answer")})}
     for error in errors:
         responses |= error
@@ -123,6 +125,15 @@ def _call(asked: str, text: str, *, keyed: bool) -> _Schema:
         "requestBody": {"required": True, "content": {"application/json": {"schema": _ref(asked)}}},
         "responses": responses,
     }
+
+
+def _labelled(*, keyed: bool) -> _Schema:
+    """A request that answers nothing, and tells what turned out to be true."""
+    call = _call("Labels", "Tell what turned out to be true.", keyed=keyed)
+    del call["parameters"], call["responses"]["200"], call["responses"]["504"]
+    taken = {"application/json": _ref("LabelsTaken")}
+    call["responses"] |= {"202": _content("How many.", taken), **_error("409")}
+    return call
 
 
 def _binary(call: _Schema) -> _Schema:
@@ -159,6 +170,7 @@ def _plain(signature: Signature) -> _Schema:
     """`/predict`."""
     rows = {"type": "array", "minItems": 1, "maxItems": MOST_ROWS, "items": _row(signature)}
     answer = _object(
+        id={"type": "string"},
         label={"enum": [*signature.classes, None]},
         confidence={"type": "number", "minimum": 0, "maximum": 1},
         route={"type": "string"},
@@ -171,11 +183,20 @@ def _plain(signature: Signature) -> _Schema:
             model={"type": "string", "pattern": "^[0-9a-f]{64}$"},
             verdict=_verdict(),
         ),
+        "Labels": _object(labels=_truths(signature)) | {"additionalProperties": False},
+        "LabelsTaken": _object(taken={"type": "integer", "minimum": 1}),
         "Ready": {
             "type": "object", "required": ["ready"],
             "properties": {"ready": {"type": "boolean"}, "why": {"type": "string"}},
         },
     }  # fmt: skip
+
+
+def _truths(signature: Signature) -> _Schema:
+    one = _object(id={"type": "string", "format": "uuid"}, label={"enum": [*signature.classes]}) | {
+        "additionalProperties": False
+    }
+    return {"type": "array", "minItems": 1, "maxItems": MOST_ROWS, "items": one}
 
 
 def _row(signature: Signature) -> _Schema:

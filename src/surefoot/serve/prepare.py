@@ -22,8 +22,10 @@ from surefoot.core.serving import Cascade
 from surefoot.report.cascade import promise_line
 from surefoot.serve.cascade import cascade_or_alone, promised_plan
 from surefoot.serve.prepared import Prepared, write_prepared
+from surefoot.serve.safety import write_terms
+from surefoot.serve.terms import safety_line, safety_terms
 
-EVIDENCE = ("verdict.json", "plan.json", "latency.parquet", "calibration")
+EVIDENCE = ("verdict.json", "plan.json", "serving.json", "latency.parquet", "calibration")
 """What the promise rests on; a folder with all that is in it."""
 _CHUNK = 1 << 20
 
@@ -51,12 +53,15 @@ def prepare(path: Path, target: Path) -> Prepared:
         models = tuple(f"models/{name}" for name in _models(found))
         copy_as_written(folder, target, manifest, models)
     write_prepared(target, found)
+    terms, why = safety_terms(target, plan, found)
+    if terms is not None:
+        write_terms(target, terms)
     outcome = next(v["outcome"] for v in data["verdicts"] if v["candidate"] == found.lean)
     verdict = f"the verdict of {printable(found.lean)} is {printable(str(outcome))}"
     return Prepared(
         lean=found.lean,
-        routes=(*_models(found), "abstain"),
-        said=(promise_line(found), verdict),
+        routes=tuple(dict.fromkeys((*_models(found), found.fallback, "abstain"))),
+        said=(promise_line(found), verdict, safety_line(terms, why)),
     )
 
 
@@ -101,7 +106,7 @@ def copy_as_written(
 
 def _models(found: Cascade) -> tuple[str, ...]:
     """The models that answer, in the order in which they are asked."""
-    return (found.lean, *((BASELINE,) if found.fallback == BASELINE else ()))
+    return (*found.stages, *((BASELINE,) if found.fallback == BASELINE else ()))
 
 
 def _below(folder: Path, manifest: Mapping[str, str], root: str) -> Iterator[str]:

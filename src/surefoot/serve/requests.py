@@ -14,7 +14,7 @@ import numpy as np
 from surefoot.core.errors import ModelError
 from surefoot.core.evidence import Outcome
 from surefoot.core.model import InputKind, Signature
-from surefoot.serve.flow import Answered
+from surefoot.serve.flow import Answered, named
 
 MOST_ROWS = 1_000
 """Rows of a request: more would hold everybody else up."""
@@ -270,13 +270,14 @@ def plain_answer(answered: Answered, classes: Sequence[str], model: str, verdict
         {
             "answers": [
                 {
+                    "id": number,
                     "label": None if place < 0 else classes[place],
                     "confidence": confidence,
                     "route": route,
                     "promise": promise,
                 }
-                for place, confidence, route, promise in zip(
-                    *columns, answered.routes, answered.promises, strict=True
+                for number, place, confidence, route, promise in zip(
+                    named(answered), *columns, answered.routes, answered.promises, strict=True
                 )
             ],
             "model": model,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from surefoot.core.model import BASELINE, Model
 from surefoot.core.serving import Cascade
 from surefoot.models import open_model, read_golden, read_model
 from surefoot.models.open import Predictor
-from surefoot.serve.flow import HELD, Flow, Stage, Standing
+from surefoot.serve.flow import HELD, Flow, Pair, Stage, Standing
 from surefoot.serve.lanes import Lane, Share
 
 QUICK_S = 0.003
@@ -50,13 +50,27 @@ class Opened:
         """All models, in the order in which they are asked."""
         return (*self.stages, *(() if self.fallback is None else (self.fallback,)))
 
-    def flow(self) -> Flow:
-        """Who asks them."""
+    def flow(
+        self,
+        standing: Callable[[], Standing] | None = None,
+        *,
+        shadow: float = 0.0,
+        pairs: Callable[[Pair], None] | None = None,
+    ) -> Flow:
+        """Who asks them.
+
+        Args:
+            standing: What counts now; by default what counted when it was prepared.
+            shadow: The share of answers that stand to which the fallback's are compared.
+            pairs: Given each pair; without it nothing is compared.
+        """
         return Flow(
             self.stages,
             self.fallback,
             len(self.model.signature.classes),
-            standing=self.standing,
+            standing=standing or self.standing,
+            shadow=shadow,
+            pairs=pairs,
             fallback_s=(self.found.fallback_slow_ms or 0.0) / 1000,
         )
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from surefoot.serve.status import Status, page_headers
 from surefoot.serve.tensors import VERSION, metadata, server, tensor_answer, tensor_request
 
 if TYPE_CHECKING:
+    from surefoot.serve.journal import Journal
     from surefoot.serve.traces import Traces
 
 Message = Mapping[str, Any]
@@ -40,6 +42,8 @@ ARRIVED = "surefoot.arrived"
 WAITS = "surefoot.waits"
 """Under this key it may hold whom to tell which task the client waits for; `GONE` cancels it."""
 GONE = "the client has gone"
+REQUEST = b"x-request-id"
+"""The header by which a client names its request; an answer repeats it."""
 DEADLINE = b"x-deadline-ms"
 """The header by which a client says how many milliseconds it waits."""
 JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"
@@ -86,6 +90,8 @@ class Service:
         self.deployment, self.access = deployment, access
         self._opened, self._flow, self.name = opened, flow, opened.found.lean
         self.signature, self.verdict = opened.model.signature, opened.verdict
+        self.journal: Journal | None = None
+        """Who names answers and keeps them, if anybody does."""
         self._patience = Patience()
         self.traces: Traces | None = None
         """Told of requests, if anybody is."""
@@ -108,7 +114,8 @@ class Service:
             "/v2/health/ready": self._ready,
         }
         self._calls: dict[str, Callable[[Headers, bytes, float], Awaitable[Reply]]] = {
-            "/predict": self._predict
+            "/predict": self._predict,
+            "/labels": self._labels,
         }
         described = Reply(200, encoded(metadata(self.signature, self.name)))
         for model in (f"/v2/models/{self.name}", f"/v2/models/{self.name}/versions/{VERSION}"):
@@ -121,6 +128,10 @@ class Service:
         if scope["type"] != "http":
             return
         arrived = scope.get(ARRIVED) or time.monotonic()
+        named: tuple[tuple[bytes, bytes], ...] = ()
+        if self.journal is not None:
+            named = ((REQUEST, self.journal.request(dict(scope["headers"])).encode()),)
+            scope = {**scope, "headers": [*scope["headers"], *named]}
         work = self._replied(scope, receive, arrived)
         if self.traces is not None and scope["path"] in self._calls:
             name = f"{scope['method']} {scope['path']}"
@@ -134,6 +145,7 @@ class Service:
             (b"content-type", reply.kind),
             (b"content-length", str(len(reply.body)).encode()),
             *reply.headers,
+            *named,
         ]
         if reply.status in _BROKEN_OFF or self.leaving:
             fields.append((b"connection", b"close"))
@@ -201,25 +213,33 @@ class Service:
             return Reply(200, b'{"ready":true}')
         return Reply(503, encoded({"ready": False, "why": self.readiness.why() or "leaving"}))
 
-    async def _predict(self, _: Headers, sent: bytes, until: float) -> Reply:
-        answered = await self.answered(plain_request(sent, self.signature), until)
+    async def _labels(self, _: Headers, sent: bytes, __: float) -> Reply:
+        if self.journal is None:
+            raise Refused("nothing is kept of earlier answers", 409)
+        return Reply(202, encoded({"taken": self.journal.labels(sent)}))
+
+    async def _predict(self, headers: Headers, sent: bytes, until: float) -> Reply:
+        answered = await self.answered(plain_request(sent, self.signature), until, headers)
         classes, model = self.signature.classes, self._opened.model.fingerprint
         return Reply(200, plain_answer(answered, classes, model, self.verdict))
 
     async def _infer(self, headers: Headers, sent: bytes, until: float) -> Reply:
         asked = tensor_request(sent, headers.get(HEADER), self.signature)
-        answered = await self.answered(asked.rows, until)
+        answered = await self.answered(asked.rows, until, headers)
         body, ends = tensor_answer(answered, self.signature.classes, self.name, self.verdict, asked)
         if ends is None:
             return Reply(200, body)
         return Reply(200, body, BINARY, ((HEADER, str(ends).encode()),))
 
-    async def answered(self, rows: np.ndarray, until: float) -> Answered:
-        """Answer rows, and count them.
+    async def answered(
+        self, rows: np.ndarray, until: float, headers: Headers = MappingProxyType({})
+    ) -> Answered:
+        """Answer rows, and count and keep them.
 
         Args:
             rows: (n, ...) raw inputs.
             until: When the answer must be there, of `time.monotonic`.
+            headers: Of the request, which may name it.
 
         Raises:
             Late: Not even the lean model answered in time.
@@ -233,6 +253,9 @@ class Service:
         self.meters.routed(answered)
         if self.traces is not None:
             self.traces.answered(answered)
+        if self.journal is not None:
+            ms, request = 1000 * (time.monotonic() - began), self.journal.request(headers)
+            answered = self.journal.decided(rows, answered, request, ms)
         return answered
 
 

@@ -15,6 +15,7 @@ import selectors
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +34,7 @@ from surefoot.serve.deployment import Deployment
 from surefoot.serve.meters import CELLS, Meters, forget_states, name_models
 from surefoot.serve.prepared import Prepared
 from surefoot.serve.records import Records
+from surefoot.serve.segments import rotation_command
 from surefoot.serve.sockets import LEAVE_S, QUEUE_S, SETTLE_S, address, refuse_new
 from surefoot.serve.worker import Post, answer
 
@@ -45,6 +47,8 @@ PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
 any waits."""
 OPENING_S = 300.0
 """Seconds within which another bundle must be ready."""
+ROTATE_S = 60.0
+"""Between two looks at the decision log."""
 _FILES = 65_536
 
 
@@ -58,9 +62,15 @@ class Guard(Protocol):
     def pair(self, record: bytes) -> None:
         """Take what a worker found out."""
 
+    def figures(self) -> Mapping[str, float]:
+        """What it knows, by the names of gauges."""
 
-Watch = Callable[[Path], Guard]
-"""Makes the guard of a bundle from the copy that is served."""
+    def save(self) -> None:
+        """Keep what it knows for the next start."""
+
+
+Watch = Callable[[Path], Guard | None]
+"""Makes the guard of a bundle from the copy that is served; None where nothing can be watched."""
 
 
 def supervise(
@@ -116,6 +126,7 @@ class _Supervisor:
         self._coming: Generation | None = None
         self._leaving: list[Child] = []
         self._guard: Guard | None = None
+        self._rotation: subprocess.Popen[bytes] | None = None
         self._error: SurefootError | None = None
         self._ending, self._asked, self._deaths = False, False, 0
         self._wakened, self._waker = socket.socketpair()
@@ -140,6 +151,11 @@ class _Supervisor:
         for one in self._children():
             one.kill()
             one.ended(wait=True)
+        if self._guard is not None:
+            self._guard.save()
+        if self._rotation is not None:
+            self._rotation.terminate()  # the next one finishes what it has begun
+            self._rotation.wait()
         signal.set_wakeup_fd(-1)
         for generation in self._generations():
             shutil.rmtree(generation.post.folder, ignore_errors=True)
@@ -153,6 +169,7 @@ class _Supervisor:
             SurefootError: It cannot begin.
         """
         self._begin()
+        self._later(ROTATE_S, self._rotate)
         while self._error is None and (self._children() or not self._ending):
             for key, _ in self._selector.select(self._until_timer()):
                 key.data()
@@ -202,7 +219,8 @@ class _Supervisor:
     def _prepared(self, generation: Generation) -> None:
         """Hear what the child found that looked into the bundle."""
         preparer = generation.preparer
-        assert preparer is not None
+        if preparer is None:
+            return
         found = preparer.heard()
         how = ending(preparer.ended(wait=True) or 0)
         self._forget(preparer)
@@ -221,9 +239,11 @@ class _Supervisor:
 
     def _said(self, generation: Generation, worker: Child) -> bool:
         """Hear a worker; says whether it may say more."""
+        if worker.link.closed:  # heard, ended and forgotten in the same round of the loop
+            return False
         found = worker.heard()
         if found is None:
-            with suppress(KeyError, ValueError):
+            with suppress(KeyError):
                 self._selector.unregister(worker.link)  # it has ended, which a signal tells
             return False
         if isinstance(found, dict):
@@ -236,7 +256,7 @@ class _Supervisor:
     def _failed(self, generation: Generation, found: Mapping[str, Any]) -> None:
         if generation is self._coming:
             self._refuse(generation, found)
-        else:
+        elif generation is self._current:
             self._say(f"a worker cannot begin: {self._named(generation, found)}")
 
     def _opened(self, generation: Generation, worker: Child) -> None:
@@ -270,8 +290,10 @@ class _Supervisor:
         """Let a generation that answers be the one that stays."""
         before, self._current, self._coming = self._current, generation, None
         if self._watch is not None:
+            if self._guard is not None:
+                self._guard.save()
             self._guard = self._watch(generation.post.folder)
-            self._board.publish(self._guard.state)
+            self._heed()
         assert generation.prepared is not None
         for line in generation.prepared.said:
             self._tell(line)
@@ -425,14 +447,32 @@ class _Supervisor:
         for number, record in self._records.receive():
             if self._guard and self._current and number == self._current.post.generation:
                 self._guard.pair(record)
-        if self._guard and self._guard.state != self._board.state():
-            self._board.publish(self._guard.state)
+        self._heed()
+
+    def _heed(self) -> None:
+        """Let every worker know what the guard says, and every page."""
+        state = self._guard.state if self._guard else Safety()
+        if state != self._board.state():
+            self._board.publish(state)
+            if self._guard:
+                self._say(f"ALARM: {state.reason}" if state.reason else "the promise holds again")
+        for name, value in (self._guard.figures() if self._guard else {}).items():
+            self._meters.set(name, value)
+
+    def _rotate(self) -> None:
+        """Let finished segments of the decision log become tables, in a process of its own."""
+        log = self._deployment.log
+        if log is not None and (self._rotation is None or self._rotation.poll() is not None):
+            command = rotation_command(log)
+            if command:
+                self._rotation = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        self._later(ROTATE_S, self._rotate)
 
     def _listen_to(self, one: Child, call: Callable[[], Any]) -> None:
         self._selector.register(one.link, selectors.EVENT_READ, call)
 
     def _forget(self, one: Child) -> None:
-        with suppress(KeyError, ValueError):
+        with suppress(KeyError):
             self._selector.unregister(one.link)
         one.link.close()
 

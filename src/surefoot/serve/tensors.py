@@ -66,6 +66,9 @@ OUTPUTS: Mapping[str, Output] = {
     "confidence": Output(kind="FP32", values=lambda found, _: confidences(found)),
     "route": Output(kind="BYTES", values=lambda found, _: found.routes),
     "promise": Output(kind="BYTES", values=lambda found, _: found.promises),
+    "decision": Output(
+        kind="BYTES", values=lambda found, _: found.ids or ("",) * len(found.routes)
+    ),
 }
 """The tensors of an answer by name; over HTTP, over gRPC and in the documents alike."""
 

@@ -115,11 +115,14 @@ def answer(post: Post, slot: int, link: Connection) -> None:
 
 
 def _answer(post: Post, slot: int, link: Connection) -> None:
+    from surefoot.serve.decisions import DecisionLog
+    from surefoot.serve.journal import Journal, heeding, sender
     from surefoot.serve.listen import Listening
     from surefoot.serve.meters import Meters
     from surefoot.serve.prepared import read_prepared
     from surefoot.serve.readiness import Readiness
     from surefoot.serve.router import open_router
+    from surefoot.serve.safety import read_terms
     from surefoot.serve.service import Service
 
     _load()
@@ -131,14 +134,22 @@ def _answer(post: Post, slot: int, link: Connection) -> None:
     with opened as models:
         traces = _traces(found.lean) if deployment.traces else None
         asked = traces.opened(models) if traces else models
-        ready = Readiness(models.everyone, models.golden)
-        meters = Meters(post.board, slot)
-        service = Service(asked, asked.flow(), ready, meters, deployment, post.access)
-        service.traces = traces
+        meters, ready = Meters(post.board, slot), Readiness(models.everyone, models.golden)
+        standing, terms = heeding(models.standing(), post.board), read_terms(post.folder)
+        pairs = sender(lambda record: post.records.send(post.generation, record), meters)
+        flow = asked.flow(
+            standing, shadow=terms.shadow if terms else 0.0, pairs=pairs if terms else None
+        )
+        service = Service(asked, flow, ready, meters, deployment, post.access)
+        log = None
+        if deployment.log is not None:
+            log = DecisionLog(deployment.log, slot, inputs=deployment.log_inputs)
+        service.journal, service.traces = Journal(models.model, standing, meters, log), traces
         server = Listening(service, post.listener, deployment, post.certificate)
         _say(link, "opened")
         if _told(link, b"go"):
             server.run(lambda: _say(link, "serving"), lambda: _say(link, "stopped"), link)
+        service.journal.close()
         if traces:
             traces.close()
 

@@ -1,0 +1,137 @@
+"""What safe mode starts from: how often both models differ on calibration rows, and the promise.
+
+It is chosen once, by whoever prepares a bundle; workers and the guard read it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surefoot import stats
+from surefoot.core.errors import BundleError
+from surefoot.core.hashing import hash_json
+from surefoot.core.plan import ServePlan
+from surefoot.core.serving import Cascade
+from surefoot.data.columns import read_parquet
+from surefoot.models.store import SIGNATURE
+from surefoot.serve.cascade import GRID
+from surefoot.serve.safety import Terms
+
+
+def safety_terms(path: Path, plan: ServePlan, found: Cascade) -> tuple[Terms | None, str]:
+    """What safe mode of a bundle starts from; or None, and why there is none.
+
+    Args:
+        path: The folder of the bundle.
+        plan: What is promised.
+        found: What its calibration rows show.
+
+    Returns:
+        The terms, and why there are none where there are none.
+
+    Raises:
+        BundleError: The calibration rows of its models are not the same.
+        BudgetError: A share of the plan is not between 0 and 1.
+    """
+    if plan.shadow == 0:
+        return None, "the plan's serve.shadow is 0"
+    if found.fallback == "abstain":
+        return None, "nobody stands behind the lean model"
+    if found.void or found.chosen is None:
+        return None, "nothing is promised that could be broken"
+    thresholds = (found.chosen.threshold, *getattr(found.chosen, "thresholds", ()))
+    names = (found.lean, *getattr(found, "between", ()))
+    files = [_calibration(path, name) for name in (*names, found.fallback)]
+    if any("predicted" not in file for file in files):
+        return None, "the bundle does not hold what both models answered to calibration rows"
+    if any(not np.array_equal(file["id"], files[0]["id"]) for file in files):
+        raise BundleError("the models answered other calibration rows", where=str(path))
+    counted = _one_of_each(files[0])
+    stands, differs = _answers(files, thresholds)
+    stands, differs = stands[counted], differs[counted]
+    accepted, disagreed = int(stands.sum()), int((stands & differs).sum())
+    limit = float(stats.highest_rate(disagreed, accepted, plan.false_alarm / 2)) if accepted else 1
+    if limit >= 1:
+        return None, "on calibration rows the models never agree where the lean one is sure"
+    several, slices = len(names) > 1, bool(found.slices)
+    strict = None
+    if plan.on_alarm == "strict" and not several:
+        losses = (files[0]["confidence"][counted][:, None] >= GRID) & differs[:, None]
+        strict = _walked(losses.sum(axis=0), len(counted), plan.max_error_over_fallback / 2, plan)
+    asked = (thresholds, asdict(plan), [_fingerprint(path, n) for n in (*names, found.fallback)])
+    return Terms(
+        key=hash_json([*asked, accepted, disagreed]),
+        threshold=thresholds[0],
+        strict=strict,
+        max_error=plan.max_error_over_fallback,
+        delta=plan.delta,
+        false_alarm=plan.false_alarm,
+        accepted=accepted,
+        disagreed=disagreed,
+        limit=limit,
+        shadow=plan.shadow,
+        grid=tuple(GRID[thresholds[0] <= GRID].tolist()),
+        stuck="of promised slices requests do not tell" * slices
+        or "several models are asked in turn" * several,
+    ), ""
+
+
+def safety_line(terms: Terms | None, why: str) -> str:
+    """One line for whoever starts a service: what would be an alarm, or why nothing can be one.
+
+    Args:
+        terms: Of `safety_terms`.
+        why: There are none.
+    """
+    if terms is None:
+        return f"NO SAFE MODE  {why}"
+    known = f"{terms.disagreed:,} of {terms.accepted:,} differ on calibration rows"
+    again = f"; an alarm lasts until a restart: {terms.stuck}" * bool(terms.stuck)
+    return (
+        f"SAFE MODE  no promise once more than {terms.limit:.2%} of the answers that stand differ"
+        f" from the fallback's ({known}; false alarms {100 * terms.false_alarm:g}%){again}"
+    )
+
+
+def _walked(losses: np.ndarray, n: int, alpha: float, plan: ServePlan) -> float | None:
+    passed = int(stats.thresholds_passed(losses, n, alpha=alpha, delta=plan.delta))
+    return float(GRID[passed - 1]) if passed else None
+
+
+def _answers(
+    files: list[Mapping[str, np.ndarray]], thresholds: tuple[float, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows whose answer stands, and rows whose answer, or the first model's, is another one's."""
+    *stages, behind = files
+    answer = stages[0]["predicted"].copy()
+    stands = np.zeros(len(answer), dtype=bool)
+    for stage, threshold in zip(stages, thresholds, strict=True):
+        now = ~stands & (stage["confidence"].astype(np.float64) >= threshold)
+        answer[now] = stage["predicted"][now]
+        stands |= now
+    return stands, answer != behind["predicted"]
+
+
+def _one_of_each(file: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Positions of rows that are independent: one of each group."""
+    if "group" not in file:
+        return np.arange(len(file["id"]))
+    order = np.random.default_rng(0).permutation(len(file["id"]))
+    return np.sort(order[np.unique(file["group"][order], return_index=True)[1]])
+
+
+def _calibration(path: Path, name: str) -> Mapping[str, np.ndarray]:
+    file = path / "calibration" / f"{name}.parquet"
+    return read_parquet(file) if file.is_file() else {}
+
+
+def _fingerprint(path: Path, name: str) -> Any:
+    """What the seal of a model says; nothing for an endpoint."""
+    file = path / "models" / name / SIGNATURE
+    return json.loads(file.read_text()).get("fingerprint") if file.is_file() else None
