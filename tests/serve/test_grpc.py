@@ -12,11 +12,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-<<<<<<< HEAD
-from tests.serve.test_service import COMMAND, ask, run, served
-=======
-from tests.serve.live import COMMAND, served
->>>>>>> main
+from tests.serve.live import COMMAND, ask, served
 
 from surefoot.bundle import open_bundle, read_verdict_json
 from surefoot.core.errors import BundleError
@@ -35,6 +31,7 @@ pytest.importorskip("google.protobuf", reason="needs the extra 'grpc'")
 from surefoot.serve.grpc import METHODS, SERVICE, open_grpc  # noqa: E402
 from surefoot.serve.messages import messages  # noqa: E402
 from surefoot.serve.service import Service  # noqa: E402
+from surefoot.serve.tensors import OUTPUTS  # noqa: E402
 
 ROWS = np.random.default_rng(3).standard_normal((5, 4)).astype(np.float32)
 
@@ -290,7 +287,9 @@ def test_two_workers_answer_grpc_and_end_what_they_have(run, tmp_path):
     with served(run, *options) as (process, _, _):
         for _ in range(8):  # connections go to either worker
             with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-                assert len(call(channel, "ModelInfer", question(raw=[ROWS.tobytes()])).outputs) == 6
+                assert len(
+                    call(channel, "ModelInfer", question(raw=[ROWS.tobytes()])).outputs
+                ) == len(OUTPUTS)
         again = subprocess.run(
             [*COMMAND, "serve", "--port", "0", *options], cwd=run, capture_output=True, text=True
         )
@@ -314,7 +313,7 @@ def test_workers_that_take_over_answer_grpc(run, tmp_path):
             time.sleep(0.05)
         # Who was connected to the worker that has left connects to the one that came.
         found = call(channel, "ModelInfer", question(raw=[ROWS.tobytes()]), wait_for_ready=True)
-        assert len(found.outputs) == 5
+        assert len(found.outputs) == len(OUTPUTS)
 
 
 def test_grpc_is_encrypted_with_the_same_certificate(run, tmp_path):
