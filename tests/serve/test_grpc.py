@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from tests.serve.live import COMMAND, served
+from tests.serve.live import COMMAND, ask, served
 
 from surefoot.bundle import open_bundle, read_verdict_json
 from surefoot.core.errors import BundleError
@@ -31,6 +31,7 @@ pytest.importorskip("google.protobuf", reason="needs the extra 'grpc'")
 from surefoot.serve.grpc import METHODS, SERVICE, open_grpc  # noqa: E402
 from surefoot.serve.messages import messages  # noqa: E402
 from surefoot.serve.service import Service  # noqa: E402
+from surefoot.serve.tensors import OUTPUTS  # noqa: E402
 
 ROWS = np.random.default_rng(3).standard_normal((5, 4)).astype(np.float32)
 
@@ -286,7 +287,9 @@ def test_two_workers_answer_grpc_and_end_what_they_have(run, tmp_path):
     with served(run, *options) as (process, _, _):
         for _ in range(8):  # connections go to either worker
             with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-                assert len(call(channel, "ModelInfer", question(raw=[ROWS.tobytes()])).outputs) == 7
+                assert len(
+                    call(channel, "ModelInfer", question(raw=[ROWS.tobytes()])).outputs
+                ) == len(OUTPUTS)
         again = subprocess.run(
             [*COMMAND, "serve", "--port", "0", *options], cwd=run, capture_output=True, text=True
         )
@@ -294,6 +297,23 @@ def test_two_workers_answer_grpc_and_end_what_they_have(run, tmp_path):
         assert f"cannot listen at 127.0.0.1 port {port} for gRPC" in again.stderr
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
+
+
+def test_workers_that_take_over_answer_grpc(run, tmp_path):
+    port = free()
+    with (
+        served(run, "--config", config(tmp_path, grpc_port=port)) as (process, http, said),
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        assert f"and at port {port} for gRPC" in said
+        call(channel, "ServerLive")
+        process.send_signal(signal.SIGHUP)
+        deadline, taken = time.monotonic() + 60, 'reloads_total{outcome="taken"} 1'
+        while taken not in ask(http, "GET", "/metrics")[1] and time.monotonic() < deadline:
+            time.sleep(0.05)
+        # Who was connected to the worker that has left connects to the one that came.
+        found = call(channel, "ModelInfer", question(raw=[ROWS.tobytes()]), wait_for_ready=True)
+        assert len(found.outputs) == len(OUTPUTS)
 
 
 def test_grpc_is_encrypted_with_the_same_certificate(run, tmp_path):
