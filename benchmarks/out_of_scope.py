@@ -17,8 +17,8 @@ import numpy as np
 
 from surefoot import stats
 from surefoot.bundle.serving import read_policy
+from surefoot.core.serving import Cascade
 from surefoot.models import open_model, read_model
-from surefoot.serve.stages import Stages
 
 
 def main(bundle: Path, files: list[str]) -> None:
@@ -26,16 +26,15 @@ def main(bundle: Path, files: list[str]) -> None:
     found = read_policy(bundle)
     if found is None:
         sys.exit(f"{bundle}: no policy")
-    stages = Stages.of(found)
-    names = [*stages.names, found.fallback]
-    print(", ".join(f"{name} below {least:.4f}" for name, least in stages.scope.items()))
+    names = [*found.stages, found.fallback]
+    print(", ".join(f"{name} below {least:.4f}" for name, least in found.scope.items()))
     with ExitStack() as stack:
         models = [stack.enter_context(open_model(read_model(bundle / "models" / n))) for n in names]
         for file in files:
             with Path(file).open(newline="", encoding="utf-8") as stream:
                 texts = [row["text"] for row in csv.DictReader(stream)]
             rows = np.array(texts, np.dtypes.StringDType())
-            flagged = asked(rows, models, stages, names)
+            flagged = asked(rows, models, found)
             ends = stats.proportion_interval(int(flagged.sum()), len(flagged), level=0.95)
             print(
                 f"{file}: {flagged.mean():.1%} [{float(ends.low):.1%}, {float(ends.high):.1%}] of"
@@ -43,15 +42,15 @@ def main(bundle: Path, files: list[str]) -> None:
             )
 
 
-def asked(rows: np.ndarray, models: list, stages: Stages, names: list[str]) -> np.ndarray:
+def asked(rows: np.ndarray, models: list, found: Cascade) -> np.ndarray:
     """(n,) whether each is called out of scope by the model whose answer it is given."""
     flagged, left = np.zeros(len(rows), dtype=bool), np.arange(len(rows))
-    for place, (name, model) in enumerate(zip(names, models, strict=True)):
-        sure = model(rows[left], batch=32).max(axis=1)
-        flagged[left] = stages.strange(name, sure)
-        if place == len(names) - 1:
-            break
-        left = left[stages.unsure(place, sure)]
+    held = (found.chosen.threshold, *found.chosen.thresholds) if found.chosen else ()
+    for turn, (name, model) in enumerate(zip([*found.stages, found.fallback], models, strict=True)):
+        sure = model(rows[left], batch=32).max(axis=1).astype(np.float64)
+        flagged[left] = sure < found.scope.get(name, -np.inf)
+        if turn < len(found.stages):
+            left = left[sure < (held[turn] if held else np.inf)]
         if not len(left):
             break
     return flagged

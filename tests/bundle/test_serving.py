@@ -216,9 +216,9 @@ def test_reading_it_loads_neither_duckdb_nor_scipy(written):
     program = (
         "import sys; from pathlib import Path; from surefoot.bundle import read_verdict_json;"
         "from surefoot.serve.cascade import cascade_or_alone, promised_plan;"
-        "from surefoot.serve.stages import Stages; p = Path(sys.argv[1]);"
+        "import surefoot.serve.router; p = Path(sys.argv[1]);"
         "plan = promised_plan(p, max_error=None, delta=None, abstain=False);"
-        "found = cascade_or_alone(p, plan, read_verdict_json(p)); Stages.of(found);"
+        "found = cascade_or_alone(p, plan, read_verdict_json(p));"
         "print(found.lean, sorted({'duckdb', 'scipy', 'torch', 'sklearn'} & {*sys.modules}))"
     )
     command = [sys.executable, "-c", program, str(path)]

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from tests.cli.test_cascade import PLAN
 from tests.conftest import linear_onnx, write_answered
+from tests.serve.test_decisions import tiny
 from tests.serve.test_service import COMMAND, ask, served
 
 from surefoot.serve.board import Board, Safety
@@ -24,6 +25,8 @@ from surefoot.serve.journal import heeding, sender
 from surefoot.serve.meters import CELLS, Meters
 from surefoot.serve.rotation import read_decisions, tallied
 from surefoot.serve.safety import STATE, Guard, read_terms, watching
+
+__all__ = ["tiny"]
 
 
 def test_what_counts_follows_the_board():
@@ -180,6 +183,8 @@ def test_the_promise_ends_out_loud_outlives_a_restart_and_holds_again(run, folde
         assert one["promise"].startswith("void: of the last ")
         assert one["route"] == "baseline"
         assert gauge(port, "safe_mode") == 1
+        status = json.loads(ask(port, "GET", "/status.json")[1])
+        assert (status["alarm"], status["promise"]) == (True, one["promise"])
         assert "surefoot: ALARM: of the last" in ended(process)
     with served(folder, "--config", "serve.toml") as (process, port, _):
         again = predicted(port, rng.standard_normal((5, 4)))[0]
@@ -196,11 +201,46 @@ def test_the_promise_ends_out_loud_outlives_a_restart_and_holds_again(run, folde
 
 
 @pytest.mark.slow
+def test_a_request_is_called_as_its_client_says_where_that_can_be_written_down(folder):
+    import http.client
+
+    with served(folder, "--config", "serve.toml") as (process, port, _):
+        for said, taken in (("abc-1", True), ("a" * 129, False), ("a b", False), ("", False)):
+            link = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            link.request("GET", "/healthz", headers={"X-Request-Id": said})
+            found = link.getresponse().getheader("x-request-id")
+            link.close()
+            assert (found == said) == taken
+            assert taken or len(found) == 36
+        ended(process)
+
+
+@pytest.mark.slow
+def test_a_log_whose_disk_is_full_holds_no_answer_up(folder, tiny):
+    (folder / "serve.toml").write_text(f'log = "{tiny}/log"\n')
+    rows, asked = np.random.default_rng(3).standard_normal((1_000, 4)), 0
+    with served(folder, "--config", "serve.toml") as (process, port, _):
+        dropped = "surefoot_decisions_dropped_total 0\n"
+        while dropped in ask(port, "GET", "/metrics")[1] and asked < 40:
+            assert len(predicted(port, rows)) == 1_000
+            asked += 1
+        assert asked < 40
+        (tiny / "ballast").unlink()
+        ended(process)
+    found = tallied(tiny / "log")
+    kept = sum(one.n for one in found.answers)
+    # The disk is too small for all that was held, too.
+    assert 0 < kept <= 1_000 * asked - found.dropped
+    for segment in (tiny / "log").glob("*.jsonl"):
+        assert segment.read_bytes()[-1:] in (b"", b"\n")
+
+
+@pytest.mark.slow
 def test_without_a_log_answers_have_ids_and_labels_belong_to_nothing(folder):
     with served(folder) as (process, port, _):
         assert len(predicted(port, np.zeros((1, 4)))[0]["id"]) == 36
         label = {"labels": [{"id": "1", "label": "x"}]}
-        assert ask(port, "POST", "/labels", label)[0] == 404
+        assert ask(port, "POST", "/labels", label)[0] == 409
         ended(process)
     assert not (folder / "log").exists()
 

@@ -201,18 +201,31 @@ def test_what_is_not_finite_is_no_number(row):
 
 
 def test_scores_that_are_not_finite_are_no_answer():
-    broken = replace(ANSWERED, scores=np.array([[0.25, 0.75], [np.nan, 0.5]]))
+    broken = replace(ANSWERED, scores=np.array([[0.25, 0.75], [np.inf, 0.5]]))
     with pytest.raises(ModelError, match="not finite"):
         plain_answer(broken, ("no", "yes"), "abc", "PASS")
+
+
+def test_a_confidence_that_nobody_told_is_null():
+    untold = replace(ANSWERED, scores=np.array([[0.25, 0.75], [np.nan, 0.0]]))
+    found = json.loads(plain_answer(untold, ("no", "yes"), "abc", "PASS"))["answers"]
+    assert [one["confidence"] for one in found] == [0.75, None]
+
+
+def test_what_is_out_of_scope_is_said_where_anybody_can_tell():
+    told = replace(ANSWERED, strange=(False, True))
+    found = json.loads(plain_answer(told, ("no", "yes"), "abc", "PASS"))["answers"]
+    assert [one["out_of_scope"] for one in found] == [False, True]
 
 
 def test_an_answer_says_who_gave_it_and_what_is_promised():
     found = json.loads(plain_answer(ANSWERED, ("no", "yes"), "abc", "PASS"))
     assert found == {
         "answers": [
-            {"id": "", "label": "yes", "confidence": 0.75, "route": "static", "promise": "held"},
+            {"id": "", "label": "yes", "confidence": 0.75, "route": "static", "promise": "held",
+             "out_of_scope": None},
             {"id": "", "label": None, "confidence": 0.5, "route": "abstain",
-             "promise": "void: no time for the fallback"},
+             "promise": "void: no time for the fallback", "out_of_scope": None},
         ],
         "model": "abc",
         "verdict": "PASS",

@@ -182,6 +182,8 @@ class ServePlan:
     """How often safe mode may sound an alarm although nothing has changed."""
     on_alarm: typing.Literal["fallback", "strict"] = "fallback"
     """Whether everything goes to the fallback then, or what is not very sure."""
+    batch_variant: bool = False
+    """Whether requests may share a call of a model whose answers depend on that, or may."""
 
     @property
     def remote(self) -> bool:

@@ -27,7 +27,6 @@ class Journal:
 
     Args:
         model: The lean model.
-        standing: What counts now.
         meters: Where it counts.
         log: None where nothing is kept.
     """
@@ -35,12 +34,11 @@ class Journal:
     def __init__(
         self,
         model: Model,
-        standing: Callable[[], Standing],
         meters: Meters,
         log: DecisionLog | None,
     ) -> None:
         self._fingerprint, self._classes = model.fingerprint, model.signature.classes
-        self._standing, self._meters, self._log = standing, meters, log
+        self._meters, self._log = meters, log
         self._ids = DecisionIds()
 
     def request(self, headers: Mapping[bytes, bytes]) -> str:
@@ -63,7 +61,7 @@ class Journal:
         """
         ids = tuple(self._ids.next() for _ in answered.routes)
         if self._log is not None:
-            epoch, now = self._standing().epoch, time.time()
+            now = time.time()
             columns = zip(
                 ids, rows, answered.predicted.tolist(), answered.scores.max(axis=1).tolist(),
                 answered.routes, answered.promises, strict=True,
@@ -73,7 +71,8 @@ class Journal:
                     Decision(
                         id=number, time=now, request=request, route=route,
                         label="" if place < 0 else self._classes[place], confidence=confidence,
-                        promise=promise, epoch=epoch, model=self._fingerprint, input=row, ms=ms,
+                        promise=promise, epoch=answered.epoch, model=self._fingerprint, input=row,
+                        ms=ms,
                     )
                 )  # fmt: skip
                 self._meters.add("decisions" if kept else "decisions_dropped")
@@ -99,7 +98,8 @@ class Journal:
     def close(self) -> None:
         """Write down what is held."""
         if self._log is not None:
-            self._log.close()
+            lost = self._log.close() - self._log.dropped  # what was dropped is counted already
+            self._meters.add("decisions_dropped", lost)
 
 
 def heeding(first: Standing, board: Board) -> Callable[[], Standing]:
@@ -117,6 +117,7 @@ def heeding(first: Standing, board: Board) -> Callable[[], Standing]:
         if state is not known[0]:
             now = Standing(
                 threshold=first.threshold if state.threshold is None else state.threshold,
+                between=first.between if state.threshold is None else (),
                 promise=f"void: {state.reason}" if state.reason else first.promise,
                 epoch=state.epoch,
                 alarm=state.mode == "alarm",

@@ -52,7 +52,7 @@ def prepare(path: Path, target: Path) -> Prepared:
         found = cascade_or_alone(target, plan, data)
         models = tuple(f"models/{name}" for name in _models(found))
         copy_as_written(folder, target, manifest, models)
-    write_prepared(target, found)
+    write_prepared(target, found, plan)
     terms, why = safety_terms(target, plan, found)
     if terms is not None:
         write_terms(target, terms)

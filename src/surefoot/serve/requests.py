@@ -265,7 +265,10 @@ def plain_answer(answered: Answered, classes: Sequence[str], model: str, verdict
     Raises:
         ModelError: A score is not finite.
     """
-    columns = (answered.predicted.tolist(), confidences(answered).tolist())
+    found = confidences(answered)
+    told = [None if math.isnan(one) else one for one in found.tolist()]
+    columns = (named(answered), answered.predicted.tolist(), told)
+    strange = answered.strange or (None,) * len(told)
     return encoded(
         {
             "answers": [
@@ -275,9 +278,10 @@ def plain_answer(answered: Answered, classes: Sequence[str], model: str, verdict
                     "confidence": confidence,
                     "route": route,
                     "promise": promise,
+                    "out_of_scope": odd,
                 }
-                for number, place, confidence, route, promise in zip(
-                    named(answered), *columns, answered.routes, answered.promises, strict=True
+                for number, place, confidence, route, promise, odd in zip(
+                    *columns, answered.routes, answered.promises, strange, strict=True
                 )
             ],
             "model": model,
@@ -287,16 +291,16 @@ def plain_answer(answered: Answered, classes: Sequence[str], model: str, verdict
 
 
 def confidences(answered: Answered) -> np.ndarray:
-    """(n,) the highest score of each row.
+    """(n,) the highest score of each row; NaN where an endpoint does not tell it.
 
     Args:
         answered: What was found.
 
     Raises:
-        ModelError: One is not finite: JSON would say null, and nobody is answered with that.
+        ModelError: One is not finite.
     """
     highest: np.ndarray = answered.scores.max(axis=1)
-    if not np.isfinite(highest).all():
+    if np.isinf(highest).any():
         raise ModelError("gives scores that are not finite")
     return highest
 

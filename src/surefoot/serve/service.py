@@ -98,7 +98,7 @@ class Service:
         self._inline = opened.stages[0].lane.inline
         self.status = Status(
             opened.found, opened.verdict, opened.model.fingerprint, meters, readiness,
-            opened.standing,
+            flow.standing,
         )  # fmt: skip
         limit, keyed = deployment.body_bytes, deployment.api_key_file is not None
         documented = encoded(openapi(self.signature, self.name, body_bytes=limit, keyed=keyed))
@@ -251,11 +251,11 @@ class Service:
         if self._inline:
             self._patience.learn(time.monotonic() - began)
         self.meters.routed(answered)
-        if self.traces is not None:
-            self.traces.answered(answered)
         if self.journal is not None:
             ms, request = 1000 * (time.monotonic() - began), self.journal.request(headers)
             answered = self.journal.decided(rows, answered, request, ms)
+        if self.traces is not None:
+            self.traces.answered(answered)
         return answered
 
 

@@ -26,7 +26,7 @@ LATELY_S = 60.0
 """Seconds that count as lately."""
 NOTE_S = 1.0
 """Seconds between two readings that are kept."""
-BAD = frozenset((ABSTAIN, *(status for status in STATUSES if status != "200")))
+BAD = frozenset((ABSTAIN, *(status for status in STATUSES if status[0] != "2")))
 """Answers that are none, in another colour."""
 WATCH_S = 5.0
 """Seconds between two readings that nobody asks for."""
@@ -67,7 +67,7 @@ class Status:
         fingerprint: The lean model's.
         meters: What the service has counted.
         readiness: Whether its models answer as they must.
-        standing: Gives what counts now.
+        standing: Gives what counts now; safe mode puts its own in its place.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Status:
         standing: Callable[[], Standing],
     ) -> None:
         self._found, self._verdict, self._fingerprint = found, verdict, fingerprint
-        self._meters, self._readiness, self._standing = meters, readiness, standing
+        self._meters, self._readiness, self.standing = meters, readiness, standing
         self._began, self._noted = time.monotonic(), deque[tuple[float, Numbers]]()
         self.note()
 
@@ -105,7 +105,7 @@ class Status:
 
     def data(self) -> Mapping[str, Any]:
         """Everything that the page tells, and the numbers behind it."""
-        numbers, standing = self.note(), self._standing()
+        numbers, standing = self.note(), self.standing()
         since, before = self._noted[0]
         return {
             "name": self._found.lean,

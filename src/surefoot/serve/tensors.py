@@ -60,12 +60,23 @@ def _labels(answered: Answered, classes: Sequence[str]) -> list[str]:
     return ["" if i < 0 else classes[i] for i in answered.predicted.tolist()]
 
 
+def _scores(answered: Answered, _: Sequence[str]) -> np.ndarray:
+    """With 0 for what nobody knows, which no confidence is: a tensor has no null."""
+    return np.asarray(np.nan_to_num(answered.scores))
+
+
+def _strange(answered: Answered, _: Sequence[str]) -> list[str]:
+    told = answered.strange or (None,) * len(answered.routes)
+    return ["" if one is None else str(one).lower() for one in told]
+
+
 OUTPUTS: Mapping[str, Output] = {
-    "scores": Output(kind="FP32", values=lambda found, _: found.scores, wide=True),
+    "scores": Output(kind="FP32", values=_scores, wide=True),
     "label": Output(kind="BYTES", values=_labels),
-    "confidence": Output(kind="FP32", values=lambda found, _: confidences(found)),
+    "confidence": Output(kind="FP32", values=lambda found, _: np.nan_to_num(confidences(found))),
     "route": Output(kind="BYTES", values=lambda found, _: found.routes),
     "promise": Output(kind="BYTES", values=lambda found, _: found.promises),
+    "out_of_scope": Output(kind="BYTES", values=_strange),
     "decision": Output(
         kind="BYTES", values=lambda found, _: found.ids or ("",) * len(found.routes)
     ),

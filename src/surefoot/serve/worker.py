@@ -129,8 +129,8 @@ def _answer(post: Post, slot: int, link: Connection) -> None:
     if not _told(link, b"open"):
         return
     data = json.loads((post.folder / "verdict.json").read_bytes())
-    found, deployment = read_prepared(post.folder), post.deployment
-    opened = open_router(post.folder, data, found, threads=deployment.threads, force=post.force)
+    (found, plan), deployment = read_prepared(post.folder), post.deployment
+    opened = open_router(post.folder, data, found, plan, deployment.threads, force=post.force)
     with opened as models:
         traces = _traces(found.lean) if deployment.traces else None
         asked = traces.opened(models) if traces else models
@@ -144,8 +144,9 @@ def _answer(post: Post, slot: int, link: Connection) -> None:
         log = None
         if deployment.log is not None:
             log = DecisionLog(deployment.log, slot, inputs=deployment.log_inputs)
-        service.journal, service.traces = Journal(models.model, standing, meters, log), traces
-        server = Listening(service, post.listener, deployment, post.certificate)
+        service.status.standing = standing
+        service.journal, service.traces = Journal(models.model, meters, log), traces
+        server = Listening(service, post.listener, post.certificate, post.board, slot)
         _say(link, "opened")
         if _told(link, b"go"):
             server.run(lambda: _say(link, "serving"), lambda: _say(link, "stopped"), link)
