@@ -67,7 +67,7 @@ class Status:
         fingerprint: The lean model's.
         meters: What the service has counted.
         readiness: Whether its models answer as they must.
-        standing: Gives what counts now; safe mode puts its own in its place.
+        standing: Gives what counts now.
     """
 
     def __init__(
@@ -80,7 +80,9 @@ class Status:
         standing: Callable[[], Standing],
     ) -> None:
         self._found, self._verdict, self._fingerprint = found, verdict, fingerprint
-        self._meters, self._readiness, self.standing = meters, readiness, standing
+        self.bundle = ""
+        """SHA-256 of the manifest of what is served."""
+        self._meters, self._readiness, self._standing = meters, readiness, standing
         self._began, self._noted = time.monotonic(), deque[tuple[float, Numbers]]()
         self.note()
 
@@ -105,13 +107,14 @@ class Status:
 
     def data(self) -> Mapping[str, Any]:
         """Everything that the page tells, and the numbers behind it."""
-        numbers, standing = self.note(), self.standing()
+        numbers, standing = self.note(), self._standing()
         since, before = self._noted[0]
         return {
             "name": self._found.lean,
             "fallback": self._found.fallback,
             "verdict": self._verdict,
             "model": self._fingerprint,
+            "bundle": self.bundle,
             "promised": promise_line(self._found),
             "promise": standing.promise,
             "alarm": standing.alarm,
@@ -188,7 +191,9 @@ def _main(data: Mapping[str, Any]) -> Iterator[str]:
     yield _parts("Confidence in answers", numbers["confidence"], lately["confidence"], str)
     yield "</div>"
     yield _others(numbers, lately)
-    yield f'<p class="soft">Lean model <code>{escape(data["model"])}</code></p>'
+    named = {"Manifest of the bundle": data["bundle"], "Lean model": data["model"]}
+    told = "; ".join(f"{text} <code>{escape(sha)}</code>" for text, sha in named.items() if sha)
+    yield f'<p class="soft">{told}</p>'
 
 
 def _state(data: Mapping[str, Any]) -> str:
