@@ -224,7 +224,7 @@ def test_a_deadline_is_the_clients_own(channel, service, monkeypatch):
     seen = []
     answered = service.answered
 
-    async def late(rows, until):
+    async def late(rows, until, fields):
         seen.append(until - time.monotonic())
         await asyncio.sleep(0 if seen[-1] > 1 else 30)
         return await answered(rows, until)
@@ -287,9 +287,8 @@ def test_two_workers_answer_grpc_and_end_what_they_have(run, tmp_path):
     with served(run, *options) as (process, _, _):
         for _ in range(8):  # connections go to either worker
             with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-                assert len(
-                    call(channel, "ModelInfer", question(raw=[ROWS.tobytes()])).outputs
-                ) == len(OUTPUTS)
+                found = call(channel, "ModelInfer", question(raw=[ROWS.tobytes()]))
+                assert len(found.outputs) == len(OUTPUTS)
         again = subprocess.run(
             [*COMMAND, "serve", "--port", "0", *options], cwd=run, capture_output=True, text=True
         )
@@ -311,6 +310,9 @@ def test_workers_that_take_over_answer_grpc(run, tmp_path):
         deadline, taken = time.monotonic() + 60, 'reloads_total{outcome="taken"} 1'
         while taken not in ask(http, "GET", "/metrics")[1] and time.monotonic() < deadline:
             time.sleep(0.05)
+        send = channel.unary_unary(f"/{SERVICE}/ServerReady")
+        _, told = send.with_call(b"", metadata=[("x-request-id", "mine")], wait_for_ready=True)
+        assert {one.key: one.value for one in told.trailing_metadata()}["x-request-id"] == "mine"
         # Who was connected to the worker that has left connects to the one that came.
         found = call(channel, "ModelInfer", question(raw=[ROWS.tobytes()]), wait_for_ready=True)
         assert len(found.outputs) == len(OUTPUTS)

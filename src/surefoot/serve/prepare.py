@@ -46,6 +46,7 @@ def prepare(path: Path, target: Path) -> Prepared:
         manifest = read_manifest(folder)
         if manifest is None:
             raise BundleError(f"no {MANIFEST} that can be read", where=str(path))
+        shutil.copyfile(folder / MANIFEST, target / MANIFEST)
         copy_as_written(folder, target, manifest, EVIDENCE)
         data = read_verdict_json(target)
         plan = promised_plan(target, max_error=None, delta=None, abstain=False)

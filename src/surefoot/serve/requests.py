@@ -54,15 +54,15 @@ def decoded(body: bytes | memoryview) -> Mapping[str, Any]:
     return found
 
 
-def sized(body: bytes | memoryview, signature: Signature) -> None:
-    """Nothing, where JSON holds no more values than the most rows do.
+def sized(body: bytes | memoryview, each: int) -> None:
+    """Nothing, where long JSON holds no more values than the most rows do.
 
     In memory a value takes up to 70 times its bytes, and a long list is made before its length is
     seen: 16 MB of empty lists would take a GB, and everybody else's time.
 
     Args:
         body: As it was sent.
-        signature: What a row must be.
+        each: Commas and brackets that a row brings with it.
 
     Raises:
         Refused: It is no JSON, or has more.
@@ -75,15 +75,23 @@ def sized(body: bytes | memoryview, signature: Signature) -> None:
         msgspec.json.decode(body, type=msgspec.Raw)  # so every text has an end
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(f"not JSON: {error}") from None
-    inner = row_shape(signature)
-    lists = sum(math.prod(inner[:i]) for i in range(len(inner)))
-    most = MOST_ROWS * (math.prod(inner) + lists) + _SPARE
-    strings = sum(1 for _ in islice(_STRING.finditer(body), most + 1))
-    if strings <= most:
+    most = MOST_ROWS * each + _SPARE
+    strings = sum(1 for _ in islice(_STRING.finditer(body), 2 * most + 1))
+    if strings <= 2 * most:
         bare = _STRING.sub(b"", body)
         if sum(bare.count(mark) for mark in (b",", b"[", b"{")) <= most:
             return
     raise Refused(f"more values than {MOST_ROWS} rows have", 413)
+
+
+def row_marks(signature: Signature) -> int:
+    """Commas and brackets that a row brings into JSON.
+
+    Args:
+        signature: Of the model.
+    """
+    inner = row_shape(signature)
+    return math.prod(inner) + sum(math.prod(inner[:i]) for i in range(len(inner)))
 
 
 def plain_request(body: bytes, signature: Signature) -> np.ndarray:
@@ -98,7 +106,7 @@ def plain_request(body: bytes, signature: Signature) -> np.ndarray:
     """
     import msgspec
 
-    sized(body, signature)
+    sized(body, row_marks(signature))
     inner = row_shape(signature)
     try:
         rows = _decoder(signature.input == "text", len(inner))(body).inputs

@@ -249,11 +249,11 @@ class Service:
         if self._inline:
             self._patience.learn(time.monotonic() - began)
         self.meters.routed(answered)
-        if self.traces is not None:
-            self.traces.answered(answered)
         if self.journal is not None:
             ms, request = 1000 * (time.monotonic() - began), self.journal.request(headers)
             answered = self.journal.decided(rows, answered, request, ms)
+        if self.traces is not None:
+            self.traces.answered(answered)
         return answered
 
 

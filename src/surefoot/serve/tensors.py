@@ -24,6 +24,7 @@ from surefoot.serve.requests import (
     encoded,
     listed,
     numbers,
+    row_marks,
     row_shape,
     sized,
     texts,
@@ -108,7 +109,7 @@ def tensor_request(body: bytes, header: bytes | None, signature: Signature) -> A
         Refused: No request of the protocol, or not one input of the right name, type and shape.
     """
     said, raw = _split(body, header)
-    sized(said, signature)
+    sized(said, row_marks(signature))
     found = _read(said)
     if len(found.inputs) != 1:
         raise Refused(f"inputs must be a list of one tensor, found {len(found.inputs)}")

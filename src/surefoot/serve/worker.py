@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from surefoot.core.errors import MachineError, MismatchError, SurefootError
+from surefoot.core.hashing import hash_file
 from surefoot.core.printable import printable
 from surefoot.serve.access import Access
 from surefoot.serve.board import Board
@@ -144,6 +145,7 @@ def _answer(post: Post, slot: int, link: Connection) -> None:
         log = None
         if deployment.log is not None:
             log = DecisionLog(deployment.log, slot, inputs=deployment.log_inputs)
+        service.status.bundle = hash_file(post.folder / "manifest.json")
         service.journal, service.traces = Journal(models.model, meters, log), traces
         server = Listening(service, post.listener, post.certificate, post.board, slot)
         _say(link, "opened")
