@@ -29,6 +29,8 @@ steps = []
 [[candidate]]
 name = "int8"
 steps = ["quantize_dynamic"]
+[evaluate]
+latency = {{ batch = [1], calls = 20, seconds = 5 }}
 [[budget]]
 quantity = "accuracy"
 max_drop = 0.3
