@@ -17,8 +17,9 @@ from surefoot.serve.labels import read_labels
 from surefoot.serve.meters import Meters
 from surefoot.serve.requests import Refused
 from surefoot.serve.safety import pair_record
-from surefoot.serve.service import REQUEST
 
+REQUEST = b"x-request-id"
+"""The header by which a client names its request; an answer repeats it."""
 _NAME = re.compile(rb"[!-~]{1,128}")
 
 
