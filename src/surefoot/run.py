@@ -29,15 +29,18 @@ from surefoot.core.errors import BundleError, MachineError, MismatchError
 from surefoot.core.evidence import Bundle, Use
 from surefoot.core.hashing import hash_json
 from surefoot.core.model import BASELINE
-from surefoot.core.plan import TIMED_AXES, Plan
+from surefoot.core.plan import TIMED_AXES, Plan, ServePlan
 from surefoot.core.progress import Progress, Silent
 from surefoot.core.waiver import Waiver
 from surefoot.data import for_classes, leaks, read_task, sketch
 from surefoot.evaluate import Entrants, Exploration, Measured, find_slices, hollow, measure
+from surefoot.evaluate.remote import EndpointAnswers, ask_endpoint
 from surefoot.gate import gate_evidence, worst_slices
+from surefoot.gate.cascade import too_few
 from surefoot.gate.power import Design, places, too_short, too_small
 from surefoot.ledger import LEDGER, planned_use, record_use
 from surefoot.models import adopt_baseline, source_files
+from surefoot.report.cascade import too_few_line
 from surefoot.report.power import too_short_line, too_small_line
 from surefoot.search import search
 from surefoot.store import Store, check_replaceable
@@ -129,6 +132,7 @@ def _measured(plan: Plan, key: str, store: Store, watch: Progress) -> tuple[Cont
     _warn_of_small_sets(plan, raw, sketches, watch)
     baseline = adopt_baseline(plan.model, raw, store, BASELINE)
     task = for_classes(raw, baseline.model.signature.classes)
+    asked = _asked(plan, task, store, watch)
     found = search(plan, baseline, task, store, watch)
     recipes = [(recipe, plan.runtimes.get(recipe.name)) for recipe in plan.recipes]
     recipes += [(c.recipe, None) for c in found.finalists] if found else []
@@ -150,6 +154,7 @@ def _measured(plan: Plan, key: str, store: Store, watch: Progress) -> tuple[Cont
         failed=measured.failed,
         cells=measured.cells,
         calibration=measured.calibration,
+        endpoint=asked,
         evidence=measured.evidence,
         doubts=hollow(measured.cells, baseline.name),
         warnings=(
@@ -163,6 +168,17 @@ def _measured(plan: Plan, key: str, store: Store, watch: Progress) -> tuple[Cont
         searched=found,
     )
     return contents, use
+
+
+def _asked(plan: Plan, task: Task, store: Store, watch: Progress) -> EndpointAnswers | None:
+    """What a fallback at an address says of the calibration rows; one that is dead ends the run."""
+    rows = task.calibration
+    if plan.serve != ServePlan():
+        for found in too_few(plan.serve, rows):
+            watch.note(f"note: {too_few_line(*found)}")
+    if not plan.serve.remote or rows is None or not len(rows):
+        return None
+    return ask_endpoint(plan.serve, rows, task.classes, store, watch)
 
 
 def finished_bundle(plan: Plan, out: Path) -> Bundle:

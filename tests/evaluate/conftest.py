@@ -115,6 +115,9 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 128
     daemon_threads = True
 
+    def handle_error(self, *_):
+        """Say nothing: who asked may have gone, and what it wrote would be taken for ours."""
+
 
 class Model(BaseHTTPRequestHandler):
     """A small endpoint of the Open Inference Protocol; `answer` makes it a bad one."""

@@ -94,7 +94,7 @@ def test_a_share_that_is_none_is_refused(problems, key, value):
         ),
         ("serve.shadow=1.5", "serve.shadow: must be a share from 0 to 1, found 1.5"),
         ('serve.on_alarm="panic"', "serve.on_alarm: 'panic' is not allowed; known: fallback, str"),
-        ('serve.fallback="nobody"', "serve.fallback: 'nobody' is not allowed; known: abstain, bas"),
+        ('serve.fallback="nobody"', "serve.fallback: 'nobody' is no model and no http"),
     ],
 )
 def test_each_slip_of_what_is_served_is_one_problem(problems, change, said):
@@ -113,3 +113,102 @@ def test_a_slice_of_a_plan_without_slices_is_met_with_where_to_name_one(problems
     assert problems('serve.slices=["short"]', text=text) == [
         "serve.slices[0]: no slice 'short'; name it under evaluate.slices"
     ]
+
+
+REMOTE = 'serve.fallback="http://10.0.0.1:8000"'
+NAMED = 'serve.endpoint.model="m"'
+CHAT = ('serve.fallback="https://models.example/v1"', NAMED, 'serve.endpoint.protocol="openai"')
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        (REMOTE, NAMED),
+        ('serve.fallback="http://127.0.0.1:8000/v2/models/intent"',),
+        ('serve.fallback="http://[::1]:8000"', NAMED),
+        CHAT,
+        (*CHAT, 'serve.endpoint.api_key_env="KEY"', "serve.endpoint.cost=0.001"),
+        (*CHAT, 'serve.endpoint.prompt="{classes} {text}"', "serve.endpoint.logprobs=true"),
+        (REMOTE, NAMED, 'serve.candidate="int8"', 'serve.between=["baseline"]'),
+    ],
+)
+def test_fallbacks_at_an_address_that_can_be_asked(problems, changes):
+    assert problems(*changes) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (('serve.fallback="ftp://a.b"', NAMED), "serve.fallback: 'ftp://a.b' is no address"),
+        (('serve.fallback="http://a b"', NAMED), "serve.fallback: 'http://a b' is no address"),
+        (('serve.fallback="http://a:x"', NAMED), "serve.fallback: 'http://a:x' is no address"),
+        (('serve.fallback="http://a:0"', NAMED), "serve.fallback: 'http://a:0' is no address"),
+        (('serve.fallback="http://"', NAMED), "serve.fallback: 'http://' is no address; write it"),
+        (('serve.fallback="http://a/?k=v"', NAMED), "serve.fallback: 'http://a/?k=v' is no addr"),
+        (
+            ('serve.fallback="https://me:secret@a.b"', NAMED),
+            "serve.fallback: holds a password; name an environment variable in api_key_env",
+        ),
+        ((REMOTE,), "serve.endpoint.model: missing; say what the model is called there"),
+        (
+            (NAMED,),
+            "serve.endpoint: is about a fallback at an address; name one, or leave it out",
+        ),
+        ((REMOTE, NAMED, "serve.endpoint.timeout_ms=0.0"), "serve.endpoint.timeout_ms: must be ab"),
+        ((REMOTE, NAMED, "serve.endpoint.timeout_ms=1e9"), "serve.endpoint.timeout_ms: must be at"),
+        (
+            (REMOTE, NAMED, "serve.endpoint.cost=-1.0"),
+            "serve.endpoint.cost: must be a number of at",
+        ),
+        ((REMOTE, NAMED, "serve.endpoint.cost=inf"), "serve.endpoint.cost: must be a number of at"),
+        ((REMOTE, NAMED, "serve.endpoint.logprobs=true"), "serve.endpoint.logprobs: only of proto"),
+        ((REMOTE, NAMED, 'serve.endpoint.prompt="a"'), "serve.endpoint.prompt: only of protocol"),
+        (
+            (*CHAT, 'serve.endpoint.prompt="{classes}"'),
+            "serve.endpoint.prompt: lacks {text}, which the rows and classes replace",
+        ),
+        (
+            (*CHAT, 'serve.endpoint.api_key_env="sk-1234"'),
+            "serve.endpoint.api_key_env: is no name of an environment variable",
+        ),
+        (
+            (REMOTE, NAMED, 'serve.endpoint.api_key_env="KEY"'),
+            "serve.endpoint.api_key_env: would be sent in the clear; use an https:// address",
+        ),
+        ((REMOTE, NAMED, 'serve.endpoint.protocol="grpc"'), "serve.endpoint.protocol: 'grpc' is n"),
+        ((REMOTE, NAMED, 'serve.endpoint.modle="a"'), "serve.endpoint.modle: unknown key; did you"),
+        (('serve.between=["int8"]',), "serve.between: name serve.candidate too, the model that is"),
+        (
+            ('serve.candidate="int8"', 'serve.between=["int8"]'),
+            "serve.between[0]: 'int8' is asked already; leave it out",
+        ),
+        (
+            ('serve.candidate="int8"', 'serve.between=["intt8"]'),
+            "serve.between[0]: no candidate 'intt8'; did you mean 'int8'?",
+        ),
+        (
+            ('serve.candidate="int8"', 'serve.between=["baseline"]'),
+            "serve.between[0]: 'baseline' is the fallback; leave it out",
+        ),
+    ],
+)
+def test_each_slip_of_a_cascade_is_one_problem(problems, changes, said):
+    (found,) = problems(*changes)
+    assert found.startswith(said)
+
+
+def test_a_candidate_may_not_be_called_what_an_endpoint_is(problems):
+    (found,) = problems(REMOTE, NAMED, 'candidate[0].name="fallback"')
+    assert found == (
+        "serve.fallback: an endpoint is called 'fallback', as a candidate is; rename that"
+    )
+
+
+def test_a_chat_model_is_asked_about_texts_alone(problems):
+    text = PLAN.replace("text-classification", "tabular-classification")
+    text = text.replace('text = "body"', 'columns = ["body"]')
+    found = problems(*CHAT, text=text)
+    assert (
+        "serve.endpoint.protocol: 'openai' is asked about texts alone; use 'open_inference'"
+        in found
+    )

@@ -95,7 +95,8 @@ TYPES = [
     (("evaluate", "latency"), 3, "should be a table, found 3"),
     (("evaluate", "load", "peak", "scenario"), "ofline", "not allowed; did you mean 'offline'?"),
     (("search", "minutes"), "long", "should be a number, found 'long'"),
-    (("serve", "fallback"), "abstian", "'abstian' is not allowed; did you mean 'abstain'?"),
+    (("serve", "fallback"), 3, "should be text, found 3"),
+    (("serve", "endpoint", "protocol"), "opnai", "'opnai' is not allowed; did you mean 'openai'?"),
     (("serve", "slices"), "short", "should be a list, each text, found 'short'"),
     (("serve", "delta"), None, "should be a number, found None"),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,10 +20,9 @@ def drawn(rng, n, *, slices=False):
     confidence = 0.5 + 0.5 * rng.beta(2, 0.7, n)
     right, behind = rng.random(n) < confidence, rng.random(n) < 0.95
     return Answers(
-        confidence=confidence,
-        right=right,
+        confidence=confidence[None],
+        right=right[None],
         fallback_right=behind,
-        lost=~right & behind,
         slices={"short": rng.random(n) < 0.4} if slices else {},
     )
 
@@ -38,9 +38,9 @@ def test_the_promise_is_broken_no_more_often_than_it_says(n):
     """The risk of every threshold is known from a million rows."""
     rng = np.random.default_rng(7)
     truth = drawn(rng, 1_000_000)
-    order = np.argsort(-truth.confidence)
-    beyond = np.cumsum(truth.lost[order]) / len(order)
-    at = np.searchsorted(-truth.confidence[order], -GRID, side="right")
+    order = np.argsort(-truth.confidence[0])
+    beyond = np.cumsum(truth.lost[0, order]) / len(order)
+    at = np.searchsorted(-truth.confidence[0, order], -GRID, side="right")
     risk = np.append(0, beyond)[at]
     broken = 0
     for _ in range(400):
@@ -51,10 +51,9 @@ def test_the_promise_is_broken_no_more_often_than_it_says(n):
 
 def test_a_loss_counts_where_the_answer_stands_and_the_fallback_was_right():
     answers = Answers(
-        confidence=np.array([0.99, 0.9, 0.8, 0.7]),
-        right=np.array([True, False, False, True]),
+        confidence=np.array([[0.99, 0.9, 0.8, 0.7]]),
+        right=np.array([[True, False, False, True]]),
         fallback_right=np.array([True, True, False, False]),
-        lost=np.array([False, True, False, False]),
         slices={},
     )
     _, losses = choose(answers, max_error=0.02, delta=0.1)
@@ -68,13 +67,10 @@ def test_a_promised_slice_holds_the_threshold_back():
     # The slice is where the lean model is wrong and sure of it.
     lost = answers.lost | (answers.slices["short"] & (rng.random(4_000) < 0.1))
     both = Answers(
-        confidence=answers.confidence, right=~lost & answers.right, lost=lost,
-        fallback_right=answers.fallback_right | lost, slices=answers.slices,
+        confidence=answers.confidence, right=~lost & answers.right,
+        fallback_right=answers.fallback_right | lost[0], slices=answers.slices,
     )  # fmt: skip
-    alone = Answers(
-        confidence=both.confidence, right=both.right, fallback_right=both.fallback_right,
-        lost=lost, slices={},
-    )  # fmt: skip
+    alone = replace(both, slices={})
     assert choose(both, max_error=0.05, delta=0.1)[0] < choose(alone, max_error=0.05, delta=0.1)[0]
 
 

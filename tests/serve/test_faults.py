@@ -6,14 +6,17 @@ Clients try nothing twice, so that whatever is lost is counted.
 from __future__ import annotations
 
 import ast
+import http.client
 import json
 import os
 import re
 import shutil
 import signal
 import socket
+import subprocess
 import time
 from contextlib import ExitStack
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
@@ -44,6 +47,15 @@ def counter(port, sample):
     return float(
         re.search(rf"^{re.escape(sample)} (\S+)$", ask(port, "GET", "/metrics")[1], re.MULTILINE)[1]
     )
+
+
+def answers(port):
+    """What it says to a row, without what is told of each answer alone."""
+    status, body = ask(port, "POST", "/predict", ROWS)
+    found = json.loads(body)
+    for one in found["answers"]:
+        one.pop("id", None)
+    return status, found
 
 
 @pytest.fixture
@@ -141,7 +153,7 @@ def test_a_model_that_is_not_the_bundles_is_refused_and_the_old_one_stays(own, h
     model = next((bundle / "models" / "same").glob("*.onnx"))
     other = bundle / "verdict.json"
     with served(folder) as (process, port, _):
-        before, workers = ask(port, "POST", "/predict", ROWS), workers_of(process)
+        before, workers = answers(port), workers_of(process)
         harm(model, other)
         process.send_signal(signal.SIGHUP)
         said = process.stderr.readline()
@@ -150,18 +162,18 @@ def test_a_model_that_is_not_the_bundles_is_refused_and_the_old_one_stays(own, h
         assert f"models/same/{name}" in said
         assert "answers as before" in said
         assert counter(port, 'surefoot_reloads_total{outcome="refused"}') == 1
-        assert ask(port, "POST", "/predict", ROWS) == before
+        assert answers(port) == before
         # Whoever takes the place of a dead worker opens what the others opened.
         os.kill(workers[0], signal.SIGKILL)
         eventually(lambda: set(workers_of(process)) - set(workers))
-        assert ask(port, "POST", "/predict", ROWS) == before
+        assert answers(port) == before
 
 
 def test_another_model_under_a_manifest_of_its_own_fails_its_golden_answers(own, numeric_other):
     folder, bundle = own
     model = next((bundle / "models" / "same").glob("*.onnx"))
     with served(folder) as (process, port, _):
-        before = ask(port, "POST", "/predict", ROWS)
+        before = answers(port)
         shutil.copyfile(numeric_other, model)
         rewrite_manifest(bundle)
         process.send_signal(signal.SIGHUP)
@@ -169,7 +181,7 @@ def test_another_model_under_a_manifest_of_its_own_fails_its_golden_answers(own,
         assert "reload refused" in said
         assert "surefoot-run/bundle/models/same" in said or "surefoot-run/models/same" in said
         assert "/surefoot-serve-" not in said
-        assert ask(port, "POST", "/predict", ROWS) == before
+        assert answers(port) == before
 
 
 @pytest.fixture
@@ -242,18 +254,22 @@ def test_a_worker_that_dies_again_and_again_is_replaced_less_and_less_often(run)
         assert counter(port, "surefoot_workers_died_total") == 4
 
 
+DATED = {"decisions.py", "journal.py", "segments.py"}
+"""What writes down when something was; nothing waits by it."""
+
+
 def test_no_deadline_is_taken_from_a_clock_that_can_be_set():
     source = Path(__file__).parents[2] / "src" / "surefoot" / "serve"
     for file in sorted(source.glob("*.py")):
-        calls = [
-            node.func.attr
+        calls = {
+            node.attr
             for node in ast.walk(ast.parse(file.read_text()))
-            if isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and isinstance(node.func.value, ast.Name)
-            and node.func.value.id in ("time", "datetime")
-        ]
-        assert set(calls) <= {"monotonic", "sleep", "monotonic_ns"}, file.name
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in ("time", "datetime")
+        }
+        dates = {"time", "time_ns"} if file.name in DATED else set()
+        assert calls <= {"monotonic", "monotonic_ns", "sleep", *dates}, file.name
 
 
 def test_who_sends_half_a_body_cannot_hold_up_the_end(run, tmp_path):
@@ -267,3 +283,82 @@ def test_who_sends_half_a_body_cannot_hold_up_the_end(run, tmp_path):
         assert ask(port, "GET", "/healthz")[0] == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=300) == 0
+
+
+CLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+static long jump(void) { return access(FILE_NAME, F_OK) == 0 ? 3600 : 0; }
+int clock_gettime(clockid_t clock, struct timespec *at) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+    int code = real(clock, at);
+    if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE) at->tv_sec += jump();
+    return code;
+}
+int gettimeofday(struct timeval *restrict at, void *restrict zone) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    at->tv_sec = now.tv_sec; at->tv_usec = now.tv_nsec / 1000;
+    return 0;
+}
+time_t time(time_t *at) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (at) *at = now.tv_sec;
+    return now.tv_sec;
+}
+"""
+
+
+@pytest.fixture
+def jumped(tmp_path, monkeypatch):
+    """While this file is there, the clock of what is started from now on is an hour ahead."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler, with which the clock is set")
+    file, library = tmp_path / "jumped", tmp_path / "clock.so"
+    (tmp_path / "clock.c").write_text(f'#define FILE_NAME "{file}"\n{CLOCK}')
+    made = [compiler, "-shared", "-fPIC", "-o", library, tmp_path / "clock.c", "-ldl"]
+    subprocess.run(made, check=True)
+    monkeypatch.setenv("LD_PRELOAD", str(library))
+    return file
+
+
+def test_a_clock_that_jumps_an_hour_and_back_is_noticed_by_nobody(run, tmp_path, jumped):
+    def ahead():
+        link.request("GET", "/readyz")
+        answer = link.getresponse()
+        assert answer.status == 200, answer.read()
+        answer.read()
+        return parsedate_to_datetime(answer.headers["date"]).timestamp() - time.time() > 1_800
+
+    config = tmp_path / "serve.toml"
+    config.write_text("body_seconds = 600")
+    head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: {len(BODY)}\r\n\r\n".encode()
+    with ExitStack() as stack:
+        process, port, _ = stack.enter_context(served(run, "--config", str(config)))
+        link = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        stack.callback(link.close)
+        half = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
+        half.sendall(head + BODY[:5])
+        workers = workers_of(process)
+        load = stack.enter_context(Load(port, BODY, clients=2))
+        for _ in range(2):
+            jumped.touch()
+            eventually(ahead)
+            load.wait_for(200)
+            deadline = {"X-Deadline-Ms": "60000"}
+            assert ask(port, "POST", "/predict", ROWS, deadline)[0] == 200
+            jumped.unlink()
+            eventually(lambda: not ahead())
+            load.wait_for(200)
+            assert ask(port, "POST", "/predict", ROWS, deadline)[0] == 200
+        half.sendall(BODY[5:])
+        assert half.recv(100).startswith(b"HTTP/1.1 200")
+        assert workers_of(process) == workers
+        assert load.lost == []
+        assert statuses(load) == {200}

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from surefoot import stats
-from surefoot.core.errors import ModelError
+from surefoot.core.errors import ModelError, RemoteError
+from surefoot.evaluate.remote import Replied
 from surefoot.models import open_model
-from surefoot.serve.flow import DownError, Flow, Stage, Standing
+from surefoot.serve.flow import Comparing, DownError, Flow, Stage, Standing
 from surefoot.serve.lanes import Lane, Late
+from surefoot.serve.remote import Remote
 
 
 @pytest.fixture
@@ -29,8 +31,8 @@ def rows(contents):
     return contents.task.test["main"].inputs
 
 
-def stage(name, predict, *, inline=True, temperature=1.0):
-    return Stage(name=name, lane=Lane(predict, inline=inline), temperature=temperature)
+def stage(name, predict, *, inline=True, **told):
+    return Stage(name=name, lane=Lane(predict, inline=inline), **told)
 
 
 def flow(lean, fallback, threshold, **options):
@@ -121,6 +123,79 @@ def test_who_stands_between_is_asked_before_the_fallback(models, rows):
     wanted = np.where(sure, "turned", np.where(unsure, "between", "baseline"))
     assert said.routes == tuple(wanted)
     assert (said.predicted[unsure] == 2).all()
+    own = Standing(threshold=float(two_thirds), between=(1.5,))
+    said = answer(flow(stages, stage("baseline", behind), 0, standing=lambda: own), rows)
+    assert said.routes == tuple(np.where(sure, "turned", "baseline"))
+
+
+def test_a_row_is_strange_to_whoever_answers_it(models, rows):
+    lean, behind = models
+    raw, other = lean.run_batch(rows).max(axis=1), behind.run_batch(rows).max(axis=1)
+    half, third = float(np.median(raw)), float(np.quantile(other, 1 / 3))
+    stages = stage("turned", lean, scope=0.0), stage("baseline", behind, scope=third)
+    said = answer(flow(*stages, half), rows)
+    assert said.strange == tuple(np.where(raw >= half, False, other < third))
+    assert 0 < sum(said.strange) < len(rows)
+    unknown = answer(flow(stage("turned", lean), stage("baseline", behind), half), rows)
+    assert unknown.strange == ()
+
+
+def replied(predicted, confidence=np.nan, scores=None):
+    predicted = np.array(predicted)
+    known = np.full(len(predicted), confidence)
+    return Replied(predicted=predicted, confidence=known, scores=scores)
+
+
+def remote(ask):
+    """An endpoint in the place of a model."""
+
+    async def asked(rows, until):
+        return ask(rows)
+
+    return Stage(name="fallback", lane=Remote(asked, 3, lambda: None))
+
+
+def test_an_endpoint_that_names_classes_answers_with_the_confidence_it_tells(models, rows):
+    lean = stage("turned", models[0])
+    said = answer(flow(lean, remote(lambda asked: replied([2] * len(asked), 0.7)), 2.0), rows)
+    assert set(said.routes) == {"fallback"}
+    assert set(said.predicted) == {2}
+    assert set(said.scores.max(axis=1)) == {0.7}
+    said = answer(flow(lean, remote(lambda asked: replied([0] * len(asked))), 2.0), rows)
+    assert set(said.predicted) == {0}
+    assert np.isnan(said.scores.max(axis=1)).all()
+    known = models[1].run_batch(rows)
+    scored = remote(lambda asked: replied(known.argmax(axis=1), 0.5, known))
+    assert np.allclose(answer(flow(lean, scored, 2.0), rows).scores, known)
+
+
+@pytest.mark.parametrize(
+    ("fault", "opens"), [("refused", False), ("slow", True), ("down", True), ("rubbish", True)]
+)
+def test_only_an_endpoint_s_own_faults_open_the_breaker(models, rows, fault, opens):
+    def ask(asked):
+        raise RemoteError(fault, "says nothing")
+
+    one = flow(stage("turned", models[0]), remote(ask), 2.0)
+    for _ in range(5):
+        said = answer(one, rows)
+        assert set(said.promises) == {"void: the fallback failed: says nothing"}
+    assert one.breaker.open == opens
+
+
+def test_an_endpoint_that_names_no_class_or_has_no_time_left_voids_the_promise(models, rows):
+    lean = stage("turned", models[0])
+    said = answer(flow(lean, remote(lambda asked: replied([1, -1])), 2.0), rows[:2])
+    assert set(said.promises) == {"void: the fallback named no class"}
+    assert set(said.routes) == {"turned"}
+
+    def late(asked):
+        raise RemoteError("deadline", "did not answer in time")
+
+    one = flow(lean, remote(late), 2.0)
+    for _ in range(6):
+        assert set(answer(one, rows).promises) == {"void: no time for the fallback"}
+    assert not one.breaker.open
 
 
 def test_without_time_for_the_fallback_the_lean_answer_stands_and_promises_nothing(models, rows):
@@ -218,7 +293,7 @@ def test_a_failing_fallback_is_left_alone_until_a_sample_shows_that_it_is_well(m
 def test_a_share_of_what_stands_is_compared_in_the_shadow(models, rows):
     lean, behind = models
     pairs, both = [], (stage("turned", lean), stage("baseline", behind))
-    one = flow(*both, 0.0, shadow=1.0, pairs=pairs.append)
+    one = flow(*both, 0.0, comparing=Comparing(share=1.0, pairs=pairs.append))
 
     async def live():
         said = await one.answer(rows[:50])
@@ -232,7 +307,8 @@ def test_a_share_of_what_stands_is_compared_in_the_shadow(models, rows):
     assert np.allclose([p.confidence for p in pairs], raw.max(axis=1))
     assert all(p.accepted for p in pairs)
     pairs.clear()
-    asyncio.run(flow(stage("t", lean), stage("b", behind), 0.0, pairs=pairs.append).answer(rows))
+    none = Comparing(share=0.0, pairs=pairs.append)
+    answer(flow(stage("t", lean), stage("b", behind), 0.0, comparing=none), rows)
     assert not pairs
 
 
@@ -242,7 +318,7 @@ def test_in_alarm_every_request_is_a_pair(models, rows):
     standing = Standing(threshold=np.inf, promise="void: alarm", epoch=3, alarm=True)
     one = flow(
         stage("turned", lean), stage("baseline", behind), 0, standing=lambda: standing,
-        pairs=pairs.append,
+        comparing=Comparing(share=0.0, pairs=pairs.append),
     )  # fmt: skip
     said = answer(one, rows)
     assert set(said.promises) == {"void: alarm"}

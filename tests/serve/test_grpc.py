@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from tests.serve.live import COMMAND, served
+from tests.serve.live import COMMAND, ask, served
 
 from surefoot.bundle import open_bundle, read_verdict_json
 from surefoot.core.errors import BundleError
@@ -31,6 +31,7 @@ pytest.importorskip("google.protobuf", reason="needs the extra 'grpc'")
 from surefoot.serve.grpc import METHODS, SERVICE, open_grpc  # noqa: E402
 from surefoot.serve.messages import messages  # noqa: E402
 from surefoot.serve.service import Service  # noqa: E402
+from surefoot.serve.tensors import OUTPUTS  # noqa: E402
 
 ROWS = np.random.default_rng(3).standard_normal((5, 4)).astype(np.float32)
 
@@ -41,7 +42,7 @@ def opened(run):
         plan = promised_plan(folder, max_error=None, delta=None, abstain=False)
         data = read_verdict_json(folder)
         found = cascade_or_alone(folder, plan, data)
-        with open_router(folder, data, found, threads=1, force=False) as opened:
+        with open_router(folder, data, found, plan, 1, force=False) as opened:
             yield opened
 
 
@@ -223,7 +224,7 @@ def test_a_deadline_is_the_clients_own(channel, service, monkeypatch):
     seen = []
     answered = service.answered
 
-    async def late(rows, until):
+    async def late(rows, until, fields):
         seen.append(until - time.monotonic())
         await asyncio.sleep(0 if seen[-1] > 1 else 30)
         return await answered(rows, until)
@@ -286,7 +287,8 @@ def test_two_workers_answer_grpc_and_end_what_they_have(run, tmp_path):
     with served(run, *options) as (process, _, _):
         for _ in range(8):  # connections go to either worker
             with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-                assert len(call(channel, "ModelInfer", question(raw=[ROWS.tobytes()])).outputs) == 6
+                found = call(channel, "ModelInfer", question(raw=[ROWS.tobytes()]))
+                assert len(found.outputs) == len(OUTPUTS)
         again = subprocess.run(
             [*COMMAND, "serve", "--port", "0", *options], cwd=run, capture_output=True, text=True
         )
@@ -294,6 +296,26 @@ def test_two_workers_answer_grpc_and_end_what_they_have(run, tmp_path):
         assert f"cannot listen at 127.0.0.1 port {port} for gRPC" in again.stderr
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
+
+
+def test_workers_that_take_over_answer_grpc(run, tmp_path):
+    port = free()
+    with (
+        served(run, "--config", config(tmp_path, grpc_port=port)) as (process, http, said),
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        assert f"and at port {port} for gRPC" in said
+        call(channel, "ServerLive")
+        process.send_signal(signal.SIGHUP)
+        deadline, taken = time.monotonic() + 60, 'reloads_total{outcome="taken"} 1'
+        while taken not in ask(http, "GET", "/metrics")[1] and time.monotonic() < deadline:
+            time.sleep(0.05)
+        send = channel.unary_unary(f"/{SERVICE}/ServerReady")
+        _, told = send.with_call(b"", metadata=[("x-request-id", "mine")], wait_for_ready=True)
+        assert {one.key: one.value for one in told.trailing_metadata()}["x-request-id"] == "mine"
+        # Who was connected to the worker that has left connects to the one that came.
+        found = call(channel, "ModelInfer", question(raw=[ROWS.tobytes()]), wait_for_ready=True)
+        assert len(found.outputs) == len(OUTPUTS)
 
 
 def test_grpc_is_encrypted_with_the_same_certificate(run, tmp_path):

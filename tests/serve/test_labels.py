@@ -53,3 +53,12 @@ def test_what_is_no_label_is_named(body, status, said):
 def test_what_is_no_json_is_refused():
     with pytest.raises(Refused, match="not JSON"):
         read_labels(b"{", CLASSES)
+
+
+def test_a_long_body_is_looked_at_before_its_values_are_made():
+    most = [{"id": ID, "label": "c" * 100}] * 1_000
+    assert len(read_labels(json.dumps({"labels": most}).encode(), ("c" * 100,))) == 1_000
+    for part in (b"[],", b"{},", b'"a",', b"1,"):
+        with pytest.raises(Refused, match="more values than 1000 rows have") as caught:
+            read_labels(b'{"labels":[' + part * 200_000 + b"1]}", CLASSES)
+        assert caught.value.status == 413

@@ -118,6 +118,39 @@ def test_long_texts_among_numbers_take_no_memory():
         tracemalloc.stop()
 
 
+HUGE = {
+    "row of zeros": (NUMBERS, b'{"inputs":[[' + b"0," * 4_000_000 + b"0]]}"),
+    "empty lists": (NUMBERS, b'{"inputs":[' + b"[]," * 3_000_000 + b"[]]}"),
+    "objects": (TEXT, b'{"inputs":[' + b"{}," * 3_000_000 + b"{}]}"),
+    "texts": (TEXT, b'{"inputs":[' + b'"ab",' * 2_000_000 + b'"ab"]}'),
+    "another key": (PIXELS, b'{"input":[' + b"[]," * 3_000_000 + b"[]]}"),
+    "lists in lists": (TEXT, b'{"inputs":[' + b"[[[[]]]]," * 1_000_000 + b"[]]}"),
+    "a text without an end": (TEXT, b'{"inputs":["' + b'\\"' * 4_000_000),
+}
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_values_without_end_are_refused_before_they_are_made(name):
+    signature, body = HUGE[name]
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refused) as caught:
+            plain_request(body, signature)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert caught.value.status == (400 if "end" in name else 413)
+    assert most < 5 * len(body)
+
+
+def test_long_texts_are_looked_at_and_taken():
+    texts = ['"[{,' * 100, "\\" * 300, '\\"', "ż" * 1_000] * (MOST_ROWS // 4)
+    assert took({"inputs": texts}, TEXT).tolist() == texts
+    took({"inputs": [[0.123456789, -1e-7, 3]] * MOST_ROWS}, NUMBERS)
+    wide = Signature(input="image", classes=("a",), shape=(9, 9, 1))
+    took({"inputs": np.full((MOST_ROWS, 9, 9, 1), 7).tolist()}, wide)
+
+
 def test_too_many_rows_are_a_413():
     with pytest.raises(Refused) as caught:
         plain_rows({"inputs": ["a"] * (MOST_ROWS + 1)}, TEXT)
@@ -126,7 +159,7 @@ def test_too_many_rows_are_a_413():
 
 def test_what_is_refused_is_not_sent_back_whole():
     long = refused({"x" * 10_000: 1, "inputs": []}, TEXT)
-    many = refused({str(i): i for i in range(10_000)}, TEXT)
+    many = refused({str(i): i for i in range(900)}, TEXT)
     assert max(map(len, (long, many))) < 300
 
 
@@ -168,18 +201,31 @@ def test_what_is_not_finite_is_no_number(row):
 
 
 def test_scores_that_are_not_finite_are_no_answer():
-    broken = replace(ANSWERED, scores=np.array([[0.25, 0.75], [np.nan, 0.5]]))
+    broken = replace(ANSWERED, scores=np.array([[0.25, 0.75], [np.inf, 0.5]]))
     with pytest.raises(ModelError, match="not finite"):
         plain_answer(broken, ("no", "yes"), "abc", "PASS")
+
+
+def test_a_confidence_that_nobody_told_is_null():
+    untold = replace(ANSWERED, scores=np.array([[0.25, 0.75], [np.nan, 0.0]]))
+    found = json.loads(plain_answer(untold, ("no", "yes"), "abc", "PASS"))["answers"]
+    assert [one["confidence"] for one in found] == [0.75, None]
+
+
+def test_what_is_out_of_scope_is_said_where_anybody_can_tell():
+    told = replace(ANSWERED, strange=(False, True))
+    found = json.loads(plain_answer(told, ("no", "yes"), "abc", "PASS"))["answers"]
+    assert [one["out_of_scope"] for one in found] == [False, True]
 
 
 def test_an_answer_says_who_gave_it_and_what_is_promised():
     found = json.loads(plain_answer(ANSWERED, ("no", "yes"), "abc", "PASS"))
     assert found == {
         "answers": [
-            {"id": "", "label": "yes", "confidence": 0.75, "route": "static", "promise": "held"},
+            {"id": "", "label": "yes", "confidence": 0.75, "route": "static", "promise": "held",
+             "out_of_scope": None},
             {"id": "", "label": None, "confidence": 0.5, "route": "abstain",
-             "promise": "void: no time for the fallback"},
+             "promise": "void: no time for the fallback", "out_of_scope": None},
         ],
         "model": "abc",
         "verdict": "PASS",

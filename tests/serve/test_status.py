@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -125,7 +126,7 @@ def test_what_counts_now_comes_first(meters, standing, leaving, mark, said):
     )
 
 
-def test_the_page_stands_alone(port):
+def test_the_page_stands_alone(port, run):
     code, page = ask(port, "GET", "/status")
     assert code == 200
     assert "://" not in page
@@ -133,6 +134,9 @@ def test_the_page_stands_alone(port):
     code, data = ask(port, "GET", "/status.json")
     assert code == 200
     assert json.loads(data)["name"] == "same"
+    manifest = (run / "surefoot-run" / "bundle" / "manifest.json").read_bytes()
+    assert json.loads(data)["bundle"] == hashlib.sha256(manifest).hexdigest()
+    assert json.loads(data)["bundle"] in page
 
 
 SHOWN = """(() => {

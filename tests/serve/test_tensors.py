@@ -194,6 +194,15 @@ def test_no_bytes_do_more_than_be_refused(raw, size, cut):
         assert found.rows.shape[0] == 2
 
 
+def test_values_without_end_are_refused_before_they_are_made():
+    for long in ({"parameters": {"a": [[]] * 100_000}}, {"outputs": [{"name": "label"}] * 50_000}):
+        with pytest.raises(Refused, match="more values than 1000 rows") as caught:
+            asked(tensor() | long)
+        assert caught.value.status == 413
+    most = tensor(shape=[1_000, 3], data=[[0.5, 1e-9, 3.25]] * 1_000) | {"id": "x" * 200_000}
+    assert len(asked(most).rows) == 1_000
+
+
 def test_outputs_are_chosen_by_name_and_form():
     every = asked(tensor()).outputs
     assert [*every] == [*OUTPUTS]

@@ -98,7 +98,8 @@ def test_a_request_is_a_span_of_its_callers_trace_and_its_models_are_in_it(
     with served(run, "--config", config(tmp_path, traces=True)) as (process, port, _):
         ask(port, "GET", "/healthz")
         body = json.dumps({"inputs": [[0, 0, 0, 0]] * 3}).encode()
-        assert ask(port, "POST", "/predict", body, CALLER)[0] == 200
+        status, answers = ask(port, "POST", "/predict", body, CALLER | {"X-Request-Id": "mine"})
+        assert status == 200
         found = collector.wait(2)
         assert {*found} == {"POST /predict", "ask same"}
         process.send_signal(signal.SIGTERM)
@@ -115,6 +116,8 @@ def test_a_request_is_a_span_of_its_callers_trace_and_its_models_are_in_it(
     assert told["http.route"] == "/predict"
     assert told["surefoot.rows"] == 3
     assert told["surefoot.routes"] == ["same"]
+    assert told["surefoot.request"] == "mine"
+    assert told["surefoot.decisions"] == [one["id"] for one in json.loads(answers)["answers"]]
     assert told["surefoot.void_rows"] == 0
     assert collector.resource["service.name"] == "surefoot"
     assert collector.resource["surefoot.model"] == "same"

@@ -16,11 +16,14 @@ from typing import Any
 
 from surefoot.bundle.encode import decode_verdict, encode
 from surefoot.bundle.evidence import Recorded, Where, as_written, read_evidence
+from surefoot.bundle.read import read_plan_json
+from surefoot.bundle.serving import SERVING, policy, read_policy, serve_plan
 from surefoot.bundle.write import costs, winner_of
 from surefoot.core.claims import Basis, Claim
 from surefoot.core.errors import BundleError, SurefootError
 from surefoot.core.evidence import Cell, ConfirmationEvidence, Finding, Verdict
 from surefoot.core.load import LoadProfile
+from surefoot.core.serving import Cascade
 from surefoot.gate import check_summaries, gate_evidence, load_summaries, noise, summaries
 from surefoot.ledger import LEDGER
 from surefoot.plan.typed import typed
@@ -80,6 +83,7 @@ def claims_of_files(folder: Path, said: Recorded) -> list[Claim]:
             return [*claims, *not_run("files", told, str(error))]
         claims += compared("files", told, found)
         claims += [_table(name, told, now) for name, told, now in _tables(said, evidence, found)]
+        claims += _serving(folder, said)
         return claims
 
 
@@ -228,6 +232,37 @@ def _plan(folder: Path, said: Recorded) -> Claim:
     judged = [asdict(budget) for budget in said.budgets]
     wrong = first_difference([asdict(budget) for budget in file.budget], judged, "budget.")
     return replace(claim, status="DIFFERS" if wrong else "REPRODUCED", why=wrong)
+
+
+def _serving(folder: Path, said: Recorded) -> Iterator[Claim]:
+    """Whether what is promised of a service follows from the calibration rows."""
+    claim = Claim(basis="files", candidate="", subject=SERVING, status="NOT RUN")
+    told = read_policy(folder)
+    if told is None:
+        return
+    try:
+        plan = serve_plan(read_plan_json(folder).get("serve", {}))
+        found = policy(folder, plan, plan.candidate or said.data["winner"])
+    except SurefootError as error:
+        yield replace(claim, why=str(error))
+        return
+    wrong = first_difference(encode(told), encode(found))
+    yield replace(
+        claim,
+        candidate=told.lean,
+        status="DIFFERS" if wrong else "REPRODUCED",
+        there=_promise(told),
+        here=_promise(found),
+        why=wrong,
+    )
+
+
+def _promise(found: Cascade) -> str:
+    """What a policy deploys, in a few words."""
+    if found.chosen is None:
+        return "nothing is deployed"
+    share = f"{100 * found.chosen.answered:.1f} % are answered before {found.fallback}"
+    return f"from {found.chosen.threshold:.6g}, {share}"
 
 
 def _ledger(folder: Path, said: Recorded) -> Iterator[Claim]:

@@ -16,6 +16,7 @@ from surefoot.bundle.encode import encode
 from surefoot.bundle.environment import environment
 from surefoot.bundle.hide import described_hidden, hidden_check, hidden_ledger, hider_for
 from surefoot.bundle.load import write_served
+from surefoot.bundle.serving import write_policy
 from surefoot.core.checks import CheckResult
 from surefoot.core.dataset import Dataset, Task
 from surefoot.core.evidence import Bundle, Cell, ConfirmationEvidence, Verdict
@@ -28,6 +29,7 @@ from surefoot.core.search import Searched
 from surefoot.core.waiver import Waiver
 from surefoot.data.columns import write_parquet
 from surefoot.evaluate import Exploration, by_row, machine_columns, of_probabilities
+from surefoot.evaluate.remote import EndpointAnswers
 from surefoot.gate import (
     Worst,
     best,
@@ -71,6 +73,8 @@ class Contents:
     """The metrics that were compared, the task's own first."""
     calibration: Sequence[Cell] = ()
     """Every candidate on the calibration rows, where there are any."""
+    endpoint: EndpointAnswers | None = None
+    """What a fallback at an address says of them; None where there is none."""
     worst: Sequence[Worst] = ()
     """Where each candidate lost most."""
     found_slices: Exploration | None = None
@@ -105,6 +109,8 @@ def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
             _write_cell(folder / "cells" / cell.candidate, cell, contents, hider)
         for cell in contents.calibration:
             _write_calibration(folder / "calibration", cell, contents.task, hider)
+        if contents.endpoint:
+            _write_endpoint(folder / "calibration", contents.endpoint, contents.task, hider)
         _write_ledger(folder / "ledger.jsonl", contents, hider)
         _write_loads(folder / "latency.parquet", contents.evidence.loads)
         write_served(folder / "load.parquet", contents.evidence.served, contents.task, hider)
@@ -116,9 +122,11 @@ def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
                 contents.candidates[0].name,
                 winner,
                 contents.plan.serve.candidate,
+                *contents.plan.serve.between,
             ):
                 target = folder / "models" / candidate.name
                 shutil.copytree(candidate.model.path, target, ignore=ROWS_TOO if hider else HIDDEN)
+        write_policy(folder, contents.plan.serve, contents.plan.serve.candidate or winner)
         files = sorted(f for f in folder.rglob("*") if f.is_file())
         manifest = {str(f.relative_to(folder)): hash_file(f) for f in files}
         _write_json(folder / "manifest.json", manifest)
@@ -263,10 +271,23 @@ class _Shown:
         return self.hider.groups(found) if self.hider else found
 
 
-def _write_calibration(folder: Path, cell: Cell, task: Task, hider: Hider | None) -> None:
+def _write_endpoint(folder: Path, asked: EndpointAnswers, task: Task, hider: Hider | None) -> None:
+    """The same of a fallback at an address, and how long its answers took."""
+    more = {"confidence": asked.confidence, "wall_ms": asked.wall_ms}
+    _write_calibration(folder, asked.cell, task, hider, more)
+
+
+def _write_calibration(
+    folder: Path,
+    cell: Cell,
+    task: Task,
+    hider: Hider | None,
+    more: Mapping[str, np.ndarray] | None = None,
+) -> None:
     """What a threshold between this candidate and a fallback is chosen on."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows, names = np.arange(len(cell.ids)), np.array(task.classes, dtype=object)
+    # The last is what an endpoint's answer of -1 means.
+    rows, names = np.arange(len(cell.ids)), np.array([*task.classes, ""], dtype=object)
     slices = task.calibration.slices if task.calibration else {}
     groups = task.calibration.groups if task.calibration else None
     shown = _Shown(dataset=cell.dataset, ids=cell.ids, hider=hider)
@@ -280,6 +301,7 @@ def _write_calibration(folder: Path, cell: Cell, task: Task, hider: Hider | None
             "confidence": cell.scores[rows, cell.predicted],
             **({} if groups is None else {"group": shown.groups(groups)}),
             **{f"slice_{name}": mask for name, mask in slices.items()},
+            **(more or {}),
         },
     )
 

@@ -4,6 +4,7 @@
     ├── PlanError            surefoot.toml, or an argument on the command line
     ├── DataError            a data file, a column, a row
     ├── ModelError           a model file, its tokenizer, its outputs
+    │   └── RemoteError      an endpoint that gave no answer
     ├── PluginError          a plugin that is missing, or breaks its contract
     ├── BundleError          a run folder or a bundle that cannot be read or written
     │   ├── DamageError      a bundle's zip file that is damaged, or made to do harm
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Literal
 
 
 class SurefootError(Exception):
@@ -63,6 +65,33 @@ class DataError(SurefootError):
 
 class ModelError(SurefootError):
     """A model that cannot be read, run, or trusted."""
+
+
+RemoteFault = Literal["refused", "deadline", "slow", "down", "failed", "rubbish"]
+
+
+class RemoteError(ModelError):
+    """An endpoint that gave no answer, and whose fault that is.
+
+    Args:
+        fault: `refused`: it will not take the request (3xx, 4xx); `deadline`: whoever asked had no
+            more time; `slow`: it took longer than it may; `down`: it cannot be reached, or broke
+            off; `failed`: 5xx; `rubbish`: what came is no answer.
+        what: What happened, in words.
+        where: The address.
+        fix: What to do about it.
+    """
+
+    def __init__(
+        self, fault: RemoteFault, what: str, *, where: str | None = None, fix: str | None = None
+    ) -> None:
+        self.fault = fault
+        super().__init__(what, where=where, fix=fix)
+
+    @property
+    def is_its_own(self) -> bool:
+        """Whether the endpoint is at fault, and not whoever asked: what may open a breaker."""
+        return self.fault not in ("refused", "deadline")
 
 
 class PluginError(SurefootError):

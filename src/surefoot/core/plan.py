@@ -139,13 +139,37 @@ class SearchPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointPlan:
+    """The `[serve.endpoint]` table: how a fallback at an address is asked."""
+
+    protocol: typing.Literal["open_inference", "openai"] = "open_inference"
+    """The Open Inference Protocol, version 2, or chat completions as OpenAI has them."""
+    model: str | None = None
+    """The model's name there."""
+    timeout_ms: float = 2000.0
+    """An answer that takes longer is none."""
+    prompt: str | None = None
+    """`openai`: what is asked, with `{classes}` and `{text}` in it; there is a default."""
+    logprobs: bool = False
+    """`openai`: whether to ask how likely the answer was, which becomes its confidence."""
+    api_key_env: str | None = None
+    """The environment variable that holds the key; the key itself never stands in a plan."""
+    cost: float | None = None
+    """What a request costs, in money."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServePlan:
     """The `[serve]` table: what is promised of the lean model in front of a fallback."""
 
     candidate: str | None = None
     """The lean model, whose weights go into the bundle; by default the one that passed."""
-    fallback: typing.Literal["baseline", "abstain"] = "baseline"
-    """Who answers where the lean model is not sure enough; `abstain`: nobody."""
+    between: list[str] = field(default_factory=list)
+    """Candidates that are asked in turn after it, before the fallback is."""
+    fallback: str = "baseline"
+    """Who answers where nobody is sure enough: `baseline`, `abstain` (nobody), or an address."""
+    endpoint: EndpointPlan = field(default_factory=EndpointPlan)
+    """How a fallback at an address is asked."""
     max_error_over_fallback: float = 0.02
     """The most requests, of all, that it may answer wrong where the fallback would be right."""
     delta: float = 0.1
@@ -158,6 +182,13 @@ class ServePlan:
     """How often safe mode may sound an alarm although nothing has changed."""
     on_alarm: typing.Literal["fallback", "strict"] = "fallback"
     """Whether everything goes to the fallback then, or what is not very sure."""
+    batch_variant: bool = False
+    """Whether requests may share a call of a model whose answers depend on that, or may."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether the fallback is at an address."""
+        return "://" in self.fallback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from surefoot.core.estimate import Estimate
+
+ENDPOINT = "fallback"
+"""What an endpoint is called where a model would have its name: routes, files of answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +25,15 @@ class Tradeoff:
     """The share of right answers of the cascade; of abstentions none is right."""
     shown: bool
     """Whether `lost` is shown to be no larger than promised, here and at every stricter one."""
+    between: tuple[float, ...] = ()
+    """The shares of requests that the models between the lean one and the fallback answer."""
+    thresholds: tuple[float, ...] = ()
+    """The confidence from which the answer of each of these stands."""
+
+    @property
+    def answered(self) -> float:
+        """The share of requests that never reach the fallback."""
+        return self.share.value + sum(self.between)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +43,7 @@ class Cascade:
     lean: str
     """The candidate's name."""
     fallback: str
-    """`baseline`, or `abstain`."""
+    """`baseline`, `abstain`, or `fallback`, which is an endpoint."""
     max_error: float
     """The most that `lost` may be: alpha."""
     delta: float
@@ -53,15 +66,41 @@ class Cascade:
     """The same of the fallback; None for `abstain`."""
     fallback_slow_ms: float | None = None
     """Milliseconds on the clock that 95 of 100 of the fallback's calls stayed below."""
-
     void: str = ""
     """Why nothing is promised, whatever the threshold; the lean model then answers everything."""
+    between: tuple[str, ...] = ()
+    """Models that are asked in turn after the lean one, before the fallback is."""
+    between_ms: tuple[float | None, ...] = ()
+    """What `lean_ms` is of the lean model, of each of these."""
+    planned: int = 0
+    """Calibration rows beside `rows` that say how the thresholds of several models go together."""
+    endpoint: str = ""
+    """The address of the fallback, where that is none of the bundle's models."""
+    endpoint_cost: float | None = None
+    """What a request to it costs, in money."""
+    scope: Mapping[str, float] = field(default_factory=dict)
+    """Of each model the confidence that 95 % of rows in scope have, where the rows tell one."""
 
-    def cost(self, share: float) -> float | None:
-        """CPU milliseconds of a request in the mean, where the lean model answers this share."""
-        if self.lean_ms is None:
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Who is asked in turn before the fallback is, the lean model first."""
+        return (self.lean, *self.between)
+
+    def cost(self, share: float, between: Sequence[float] = ()) -> float | None:
+        """CPU milliseconds of a request in the mean, on this machine.
+
+        Args:
+            share: What the lean model answers, of all requests.
+            between: What each model between it and the fallback answers.
+        """
+        asked = (self.lean_ms, *self.between_ms)
+        if any(ms is None for ms in asked):
             return None
-        return self.lean_ms + (1 - share) * (self.fallback_ms or 0.0)
+        total, left = 0.0, 1.0
+        for ms, answered in zip(asked, (share, *between), strict=True):
+            total += left * (ms or 0.0)
+            left -= answered
+        return total + left * (self.fallback_ms or 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from surefoot.core.errors import nearest
 from surefoot.core.evidence import Budget
 from surefoot.core.plan import (
     CandidatePlan,
+    EndpointPlan,
     EnvelopePlan,
     EvaluatePlan,
     LatencyPlan,
@@ -55,7 +56,15 @@ def typed(tables: Table) -> tuple[File, dict[str, str]]:
     """
     from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-    called = (CandidatePlan, LatencyPlan, LoadPlan, EnvelopePlan, SearchPlan, ServePlan)
+    called = (
+        CandidatePlan,
+        LatencyPlan,
+        LoadPlan,
+        EnvelopePlan,
+        SearchPlan,
+        ServePlan,
+        EndpointPlan,
+    )
     for kind in (TaskPlan, ModelPlan, *called, EvaluatePlan, Budget, File):
         with_config(ConfigDict(extra="forbid", strict=True))(kind)
     adapter, broken = TypeAdapter(File), dict[str, str]()

@@ -17,7 +17,8 @@ def cascade_lines(found: Cascade) -> list[str]:
         found: What its calibration rows show.
     """
     heads = (
-        "from confidence", f"answered by {found.lean}", _lost(found), "right", "CPU ms", "promised",
+        "from confidence", f"answered by {found.lean}", *(f"by {name}" for name in found.between),
+        _lost(found), "right", "CPU ms", *_priced(found, "cost of 1,000"), "promised",
     )  # fmt: skip
     rows = [_row(found, one) for one in _with_chosen(found)]
     return [
@@ -46,8 +47,12 @@ def promise_line(found: Cascade) -> str:
         return f"NOT PROMISED  {name} answers every request: {found.void}"
     if found.chosen:
         share = f"{found.chosen.share.value:.1%} of requests"
-        return f"PROMISED  {name} answers {share} from confidence {_sure(found.chosen)}: {told}"
-    short = f"; it takes {found.needed:,} calibration rows at least" * (found.rows < found.needed)
+        parts = zip(found.between, found.chosen.between, strict=True)
+        share += "".join(f", {printable(other)} {part:.1%}" for other, part in parts)
+        sure = _sure(found.chosen.threshold)
+        return f"PROMISED  {name} answers {share} from confidence {sure}: {told}"
+    few = found.rows + found.planned < found.needed
+    short = f"; it takes {found.needed:,} calibration rows at least" * few
     return f"NOT PROMISED  {name} answers nothing: not shown, {told}{short}"
 
 
@@ -57,25 +62,35 @@ def _with_chosen(found: Cascade) -> list[Tradeoff]:
 
 
 def _row(found: Cascade, one: Tradeoff) -> list[str]:
-    cost = found.cost(one.share.value)
+    cost = found.cost(one.share.value, one.between)
     mark = "deployed" if one == found.chosen else "yes" if one.shown else "no"
     return [
-        _sure(one),
+        _sure(one.threshold),
         _percent(one.share),
+        *(
+            f"{100 * part:.1f} % from {_sure(threshold)}"
+            for part, threshold in zip(one.between, one.thresholds, strict=True)
+        ),
         _percent(one.lost, 2),
         f"{one.accuracy:.2%}",
         "" if cost is None else f"{cost:.3g}",
+        *_priced(found, f"{1000 * (1 - one.answered) * (found.endpoint_cost or 0):.3g}"),
         mark,
     ]
 
 
-def _sure(one: Tradeoff) -> str:
+def _priced(found: Cascade, told: str) -> tuple[str, ...]:
+    """A cell of the table, where requests to the fallback cost money."""
+    return () if found.endpoint_cost is None else (told,)
+
+
+def _sure(threshold: float) -> str:
     """Confidence with as many digits as it takes to tell it from 1."""
-    if one.threshold == 0:
+    if threshold == 0:
         return "0"
-    near = min(one.threshold, 1 - one.threshold)
+    near = min(threshold, 1 - threshold)
     digits = next((d for d in range(2, 8) if near >= 0.5 * 10**-d), 8)
-    return f"{one.threshold:.{digits}f}"
+    return f"{threshold:.{digits}f}"
 
 
 def _percent(share: Estimate, digits: int = 1) -> str:
@@ -85,10 +100,42 @@ def _percent(share: Estimate, digits: int = 1) -> str:
 
 def _remarks(found: Cascade) -> Iterator[str]:
     if found.fallback != "abstain":
-        alone = f"{found.fallback} alone is right in {found.fallback_accuracy:.2%}"
-        if found.fallback_ms is not None and found.lean_ms is not None:
-            alone += f" and takes {found.fallback_ms:.3g} ms of CPU time; {found.lean} takes"
-            alone += f" {found.lean_ms:.3g}"
-        yield printable(alone)
+        where = f" ({found.endpoint})" if found.endpoint else ""
+        yield printable(f"{found.fallback}{where} alone is right in {found.fallback_accuracy:.2%}")
+    if times := list(_times(found)):
+        yield printable(f"CPU time of an answer: {', '.join(times)}")
+    if found.endpoint and found.fallback_slow_ms is not None:
+        yield f"95 of 100 of its answers took {found.fallback_slow_ms:.3g} ms at most"
+    if found.planned:
+        yield (
+            f"{found.planned:,} more calibration rows say how their thresholds go together, and"
+            " test none"
+        )
     while_ = "" if found.fallback == "abstain" else ", and while the fallback can be reached"
     yield f"it holds for requests like the calibration rows{while_}"
+    if found.lean in found.scope:
+        yield printable(
+            f"out of scope: below {found.scope[found.lean]:.3g} of {found.lean}'s own confidence,"
+            " as 5 % of the calibration rows are"
+        )
+
+
+def _times(found: Cascade) -> Iterator[str]:
+    models = (*found.stages, *([] if found.endpoint else [found.fallback]))
+    told = zip(models, (found.lean_ms, *found.between_ms, found.fallback_ms), strict=False)
+    yield from (f"{name} {ms:.3g} ms" for name, ms in told if ms is not None)
+
+
+def too_few_line(part: str | None, rows: int, needed: int) -> str:
+    """Calibration rows that are too few to promise anything.
+
+    Args:
+        part: The slice; None for all rows.
+        rows: How many there are.
+        needed: How many it takes at least.
+    """
+    where = f" in slice '{printable(part)}'" if part else ""
+    return (
+        f"[serve] cannot be promised with {rows:,} calibration rows{where}, whatever the models"
+        f" say: it takes {needed:,} at least; add rows to task.calibration, or promise less"
+    )

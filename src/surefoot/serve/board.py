@@ -86,13 +86,15 @@ class Board:
 
     def __init__(self, slots: int, cells: int) -> None:
         self.slots, self.cells = slots, cells
-        memory = mmap.mmap(-1, 2 * NOTICE + 8 * slots * cells)
+        memory = mmap.mmap(-1, 2 * NOTICE + 8 * slots * (cells + 1))
         self.names = Notice(memory, NOTICE)
         """Texts that the numbers of every process are named by."""
         self._state = Notice(memory, 0)
         self._raw: Any = None
         self._safety = Safety()
-        self._numbers = memoryview(memory)[2 * NOTICE :].cast("d")
+        numbers = memoryview(memory)[2 * NOTICE :].cast("d")
+        self._numbers, self.crowd = numbers[: slots * cells], numbers[slots * cells :]
+        """Of each process one more than it has connections; 0 where it takes none."""
 
     def slot(self, number: int) -> memoryview[float]:
         """The numbers of one process, eight bytes each, that are zero at first.

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from surefoot import stats
-from surefoot.core.errors import SurefootError
+from surefoot.core.errors import RemoteError, SurefootError
 from surefoot.serve.lanes import Busy, Lane, Late
 from surefoot.serve.limits import Breaker
+from surefoot.serve.remote import Remote
 
 HELD = "held"
 """What stands beside an answer whose promise holds; else it begins with `void: `."""
@@ -35,13 +36,16 @@ class Answered:
     """What a request is answered with, row by row."""
 
     scores: np.ndarray
-    """(n, classes) probabilities of the model that answered, at its temperature."""
+    """(n, classes) probabilities of the model that answered, at its temperature; of an endpoint
+    that does not tell its confidence NaN in the class that it named."""
     predicted: np.ndarray
     """(n,) the class with the highest one; -1 where nobody answered."""
     routes: tuple[str, ...]
     """(n,) the name of the model that answered, or `abstain`."""
     promises: tuple[str, ...]
     """(n,) `held`, or `void: ` and the reason."""
+    strange: tuple[bool, ...] = ()
+    """(n,) whether a row looks as if it belonged to no class; empty where nobody can tell."""
     ids: tuple[str, ...] = ()
     """(n,) what a label is told by that comes later; empty until they are given."""
     epoch: int = 0
@@ -62,7 +66,9 @@ class Standing:
     """What counts for the requests of this moment."""
 
     threshold: float
-    """The confidence from which an answer stands."""
+    """The confidence from which an answer of the lean model stands."""
+    between: tuple[float, ...] = ()
+    """The same of each model between it and the fallback; where none is told it is the same."""
     promise: str = HELD
     """What is told of an answer that came by the rules."""
     epoch: int = 0
@@ -70,14 +76,24 @@ class Standing:
     alarm: bool = False
     """Whether every request is a fresh pair: both models answer."""
 
+    def of(self, stage: int) -> float:
+        """The confidence from which an answer of a model stands.
+
+        Args:
+            stage: In which turn it is asked, from 0.
+        """
+        return self.between[stage - 1] if stage and self.between else self.threshold
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """A model of the cascade."""
 
     name: str
-    lane: Lane
+    lane: Lane | Remote
     temperature: float = 1.0
+    scope: float | None = None
+    """The confidence that rows in scope have, where that is known."""
 
     def warmed(self, scores: np.ndarray) -> np.ndarray:
         """Its probabilities, in 64 bits, at its temperature."""
@@ -98,13 +114,25 @@ class Pair:
     epoch: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparing:
+    """How answers are compared with those of the fallback."""
+
+    share: float
+    """Of those that stand."""
+    pairs: Callable[[Pair], None]
+    """Given each pair; does not block."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Shadow:
     """A row that the fallback is asked, too, or that shows whether it answers at all."""
 
     row: np.ndarray
-    raw: np.ndarray | None
-    """What the lean model said; None where nothing is to be compared."""
+    confidence: float
+    """The lean model's."""
+    predicted: int
+    """The answer that stands; -1 where nothing is to be compared."""
     standing: Standing
 
 
@@ -117,15 +145,23 @@ class _Answers:
         self.routes = np.full(rows, "", dtype=object)
         self.promises = np.full(rows, standing.promise, dtype=object)
         self.epoch = standing.epoch
+        self.strange = np.zeros(rows, dtype=bool)
 
     def put(self, at: np.ndarray, stage: Stage, raw: np.ndarray) -> None:
         """Let a model's answers to the rows at these places stand, for now."""
         self.scores[at], self.predicted[at] = stage.warmed(raw), raw.argmax(axis=1)
         self.routes[at] = stage.name
+        if stage.scope is not None:
+            self.strange[at] = raw.max(axis=1).astype(np.float64) < stage.scope
 
-    def done(self) -> Answered:
-        """As they are now."""
+    def done(self, *, scoped: bool) -> Answered:
+        """As they are now.
+
+        Args:
+            scoped: Whether anybody can tell what is strange.
+        """
         return Answered(
+            strange=tuple(self.strange.tolist()) if scoped else (),
             scores=self.scores,
             predicted=self.predicted,
             routes=tuple(self.routes),
@@ -142,8 +178,7 @@ class Flow:
         fallback: None for `abstain`.
         classes: How many there are.
         standing: Gives what counts now.
-        shadow: The share of answers that stand to which the fallback's are compared.
-        pairs: Given each pair; does not block. Without it nothing is compared.
+        comparing: How answers are compared with the fallback's; None if they are not.
         fallback_s: Seconds that 95 of 100 calls of a row took of the fallback, until it is known.
     """
 
@@ -154,14 +189,15 @@ class Flow:
         classes: int,
         *,
         standing: Callable[[], Standing],
-        shadow: float = 0.0,
-        pairs: Callable[[Pair], None] | None = None,
+        comparing: Comparing | None = None,
         fallback_s: float = 0.0,
     ) -> None:
         self.breaker = Breaker()
         self._stages, self._fallback, self._classes = stages, fallback, classes
-        self.standing, self._shadow, self._pairs = standing, shadow, pairs
+        self.standing, self._comparing = standing, comparing
         self._fallback_s = fallback_s
+        everyone = (*stages, *(() if fallback is None else (fallback,)))
+        self._scoped = any(stage.scope is not None for stage in everyone)
         self._shadows: deque[_Shadow] = deque()
         self._at_work: asyncio.Task[None] | None = None
 
@@ -182,30 +218,30 @@ class Flow:
         """
         standing = self.standing()
         answers = _Answers(len(rows), self._classes, standing)
-        left, first, trouble = np.arange(len(rows)), None, ""
-        for stage in self._stages:
+        left, lean, trouble = np.arange(len(rows)), None, ""
+        for turn, stage in enumerate(self._stages):
             try:
                 raw = await stage.lane(rows if len(left) == len(rows) else rows[left], until)
             except SurefootError as error:
                 trouble = f"{stage.name} failed: {error.what}"
                 continue
             except (Late, Busy):
-                if first is None and not trouble:
+                if lean is None and not trouble:
                     raise
                 break
-            # In 64 bits, as it was chosen: rounded to 32 it would let other answers stand.
-            sure = raw.max(axis=1).astype(np.float64) >= standing.threshold
             answers.put(left, stage, raw)
-            if first is None:
-                first = (raw, sure, left)
-            left = left[~sure]
+            # In 64 bits, as it was chosen: rounded to 32 it would let other answers stand.
+            confidence = raw.max(axis=1).astype(np.float64)
+            if not turn:
+                lean = (confidence, answers.predicted.copy())
+            left = left[confidence < standing.of(turn)]
             if not len(left):
                 break
         if len(left):
             await self._behind(rows, left, answers, until, trouble)
-        if first is not None:
-            self._compare(rows, first, answers, standing)
-        return answers.done()
+        if lean is not None:
+            self._compare(rows, lean, left, answers, standing)
+        return answers.done(scoped=self._scoped)
 
     async def _behind(
         self, rows: np.ndarray, left: np.ndarray, answers: _Answers, until: float, trouble: str
@@ -229,7 +265,7 @@ class Flow:
         """Ask the fallback; why it gave no answer, if so."""
         assert self._fallback is not None
         if self.breaker.open:
-            self._later(_Shadow(rows[:1], None, self.standing()))
+            self._later(_Shadow(rows[:1], 0.0, -1, self.standing()))
             return "the fallback has been failing"
         lane = self._fallback.lane
         needed = len(rows) * (lane.slow() or self._fallback_s)
@@ -237,35 +273,48 @@ class Flow:
             return "no time for the fallback"
         try:
             raw = await lane(rows, until)
-        except Late:
-            return "no time for the fallback"
-        except Busy:
-            return "too many wait for the fallback"
+        except (Late, Busy) as error:
+            late = isinstance(error, Late)
+            return "no time for the fallback" if late else "too many wait for the fallback"
         except SurefootError as error:
-            self.breaker.failed()
+            self._failed(error)
             return f"the fallback failed: {error.what}"
         self.breaker.succeeded()
+        if not raw.any(axis=1).all():  # a model of chat may say anything
+            return "the fallback named no class"
         answers.put(left, self._fallback, raw)
         return ""
 
     def _compare(
         self,
         rows: np.ndarray,
-        first: tuple[np.ndarray, np.ndarray, np.ndarray],
+        lean: tuple[np.ndarray, np.ndarray],
+        left: np.ndarray,
         answers: _Answers,
         standing: Standing,
     ) -> None:
-        """Compare both models: now where both have answered, and a few others in the shadow."""
-        if self._fallback is None or self._pairs is None:
+        """Compare with the fallback: now where it has answered, and a few others in the shadow.
+
+        Args:
+            rows: Of the request.
+            lean: The lean model's confidence and answers.
+            left: Rows whose answer no model was sure of.
+            answers: As they are given.
+            standing: What counted for them.
+        """
+        if self._fallback is None or self._comparing is None:
             return
-        raw, sure, at = first
-        for i, place in enumerate(at):
-            if answers.routes[place] == self._fallback.name:
+        confidence, predicted = lean
+        stood = np.ones(len(rows), dtype=bool)
+        stood[left] = False
+        for i in range(len(rows)):
+            if answers.routes[i] == self._fallback.name:
                 if standing.alarm and self._drawn(standing):
-                    agree = raw[i].argmax() == answers.predicted[place]
-                    self._pair(raw[i], bool(agree), accepted=False, standing=standing)
-            elif sure[i] and random.random() < self._shadow:  # noqa: S311 - a sample, no secret
-                self._later(_Shadow(rows[place : place + 1], raw[i], standing))
+                    agree = bool(predicted[i] == answers.predicted[i])
+                    self._pair(confidence[i], agree, accepted=False, standing=standing)
+            elif stood[i] and random.random() < self._comparing.share:  # noqa: S311 - a sample, no secret
+                answer = int(answers.predicted[i])
+                self._later(_Shadow(rows[i : i + 1], float(confidence[i]), answer, standing))
 
     def _drawn(self, standing: Standing) -> bool:
         """Whether a row that the fallback answered is compared during an alarm.
@@ -275,7 +324,8 @@ class Flow:
         """
         if standing.threshold == np.inf:
             return True
-        return len(self._shadows) < MOST_SHADOWS and random.random() < self._shadow  # noqa: S311
+        share = self._comparing.share if self._comparing else 0.0
+        return len(self._shadows) < MOST_SHADOWS and random.random() < share  # noqa: S311
 
     def _later(self, shadow: _Shadow) -> None:
         """Ask the fallback of one row as soon as it has nothing else to do."""
@@ -297,16 +347,26 @@ class Flow:
             other = await fallback.lane(shadow.row)
         except (Busy, Late):
             return
-        except SurefootError:
-            self.breaker.failed()
+        except SurefootError as error:
+            self._failed(error)
             return
         self.breaker.succeeded()
-        if shadow.raw is not None:
-            agree = bool(shadow.raw.argmax() == other[0].argmax())
-            self._pair(shadow.raw, agree, accepted=True, standing=shadow.standing)
+        if shadow.predicted >= 0 and other.any():
+            agree = bool(other[0].argmax() == shadow.predicted)
+            self._pair(shadow.confidence, agree, accepted=True, standing=shadow.standing)
 
-    def _pair(self, raw: np.ndarray, agree: bool, *, accepted: bool, standing: Standing) -> None:
-        assert self._pairs is not None
-        self._pairs(
-            Pair(confidence=float(raw.max()), agree=agree, accepted=accepted, epoch=standing.epoch)
+    def _pair(self, confidence: float, agree: bool, *, accepted: bool, standing: Standing) -> None:
+        assert self._comparing is not None
+        self._comparing.pairs(
+            Pair(
+                confidence=float(confidence),
+                agree=agree,
+                accepted=accepted,
+                epoch=standing.epoch,
+            )
         )
+
+    def _failed(self, error: SurefootError) -> None:
+        """Remember a failure, unless whoever asked is at fault."""
+        if not isinstance(error, RemoteError) or error.is_its_own:
+            self.breaker.failed()

@@ -19,7 +19,7 @@ from surefoot.serve.flow import Answered
 from surefoot.serve.lanes import Busy, Late
 from surefoot.serve.messages import messages
 from surefoot.serve.requests import Refused, confidences, listed, texts, typed_numbers
-from surefoot.serve.service import Service, explained
+from surefoot.serve.service import REQUEST, Service, explained
 from surefoot.serve.tensors import (
     EXTENSIONS,
     OUTPUTS,
@@ -59,7 +59,7 @@ STREAMS = 256
 _PROBES = {"ServerLive": "/v2/health/live", "ServerReady": "/v2/health/ready"}
 """What need no key, as over HTTP."""
 Metadata = Mapping[bytes, bytes]
-Method = Callable[[Service, Any, float], Awaitable[Any]]
+Method = Callable[[Service, Any, float, Metadata], Awaitable[Any]]
 
 
 async def open_grpc(service: Service, port: int) -> Any:
@@ -119,7 +119,10 @@ async def _called(library: Any, service: Service, name: str, sent: bytes, contex
     status, said, answer = 200, "", None
     try:
         fields = _admitted(service, name, context)
-        work = METHODS[name](service, _parsed(name, sent), until)
+        if service.journal is not None:
+            fields = {**fields, REQUEST: service.journal.request(fields).encode()}
+            context.set_trailing_metadata(((REQUEST.decode(), fields[REQUEST].decode()),))
+        work = METHODS[name](service, _parsed(name, sent), until, fields)
         if service.traces is not None and name == "ModelInfer":
             told = {"rpc.system": "grpc", "rpc.service": SERVICE, "rpc.method": name}
             work = service.traces.request(f"{SERVICE}/{name}", fields, told, work, lambda _: 200)
@@ -158,31 +161,31 @@ def _parsed(name: str, sent: bytes) -> Any:
         raise Refused(f"no {name}Request of the Open Inference Protocol") from None
 
 
-async def _live(_: Service, __: Any, ___: float) -> Any:
+async def _live(*_: Any) -> Any:
     return messages()["ServerLiveResponse"](live=True)
 
 
-async def _ready(service: Service, _: Any, __: float) -> Any:
+async def _ready(service: Service, *_: Any) -> Any:
     return messages()["ServerReadyResponse"](ready=service.readiness.ready)
 
 
-async def _model_ready(service: Service, request: Any, _: float) -> Any:
+async def _model_ready(service: Service, request: Any, *_: Any) -> Any:
     _named(service, request.name, request.version)
     return messages()["ModelReadyResponse"](ready=service.readiness.ready)
 
 
-async def _server(_: Service, __: Any, ___: float) -> Any:
+async def _server(*_: Any) -> Any:
     return messages()["ServerMetadataResponse"](
         name="surefoot", version=__version__, extensions=EXTENSIONS
     )
 
 
-async def _model(service: Service, request: Any, _: float) -> Any:
+async def _model(service: Service, request: Any, *_: Any) -> Any:
     _named(service, request.name, request.version)
     return messages()["ModelMetadataResponse"](**metadata(service.signature, service.name))
 
 
-async def _infer(service: Service, request: Any, until: float) -> Any:
+async def _infer(service: Service, request: Any, until: float, fields: Metadata) -> Any:
     _named(service, request.model_name, request.model_version)
     _no_other(request)
     chosen: dict[str, None] = {}
@@ -190,7 +193,7 @@ async def _infer(service: Service, request: Any, until: float) -> Any:
         _no_other(output)
         known(output.name, chosen)
         chosen[output.name] = None
-    answered = await service.answered(_rows(request, service), until)
+    answered = await service.answered(_rows(request, service), until, fields)
     return _response(service, request, answered, [*(chosen or OUTPUTS)])
 
 

@@ -15,7 +15,7 @@ from surefoot.serve.decisions import Decision, DecisionIds, DecisionLog
 from surefoot.serve.flow import Answered, Pair, Standing
 from surefoot.serve.labels import read_labels
 from surefoot.serve.meters import Meters
-from surefoot.serve.requests import Refused
+from surefoot.serve.requests import REQUEST, Refused
 from surefoot.serve.safety import pair_record
 
 REQUEST = b"x-request-id"
@@ -118,6 +118,7 @@ def heeding(first: Standing, board: Board) -> Callable[[], Standing]:
         if state is not known[0]:
             now = Standing(
                 threshold=first.threshold if state.threshold is None else state.threshold,
+                between=first.between if state.threshold is None else (),
                 promise=f"void: {state.reason}" if state.reason else first.promise,
                 epoch=state.epoch,
                 alarm=state.mode == "alarm",

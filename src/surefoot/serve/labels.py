@@ -6,7 +6,10 @@ import re
 from collections.abc import Sequence
 
 from surefoot.serve.decisions import Label
-from surefoot.serve.requests import MOST_ROWS, Refused, decoded
+from surefoot.serve.requests import MOST_ROWS, Refused, decoded, sized
+
+MARKS = 3
+"""Of a label in JSON: a bracket, a comma within and one behind it."""
 
 _ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -24,6 +27,7 @@ def read_labels(sent: bytes, classes: Sequence[str]) -> list[Label]:
     Raises:
         Refused: No such body, too many labels, an id that is none, or a class that there is not.
     """
+    sized(sent, each=MARKS)
     body = decoded(sent)
     labels = body.get("labels")
     if set(body) != {"labels"} or not isinstance(labels, list) or not labels:

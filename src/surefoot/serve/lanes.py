@@ -35,6 +35,25 @@ class Busy(Exception):  # noqa: N818 - an answer, not a fault
         self.after = after
 
 
+class Recent:
+    """What recent calls took."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque(maxlen=RECENT)
+        self._slow, self._unread = 0.0, 0
+
+    def learn(self, seconds: float) -> None:
+        """Take in how long a row took."""
+        self._times.append(seconds)
+        self._unread += 1
+
+    def slow(self) -> float:
+        """Seconds that 95 of 100 of them stayed below; 0 before there are some."""
+        if self._unread >= RECENT // 10:
+            self._slow, self._unread = float(np.quantile(self._times, 0.95)), 0
+        return self._slow
+
+
 class Share:
     """How many rows a call is worth taking: as many as pay, within a bound on its time.
 
@@ -96,8 +115,7 @@ class Lane:
         self._pool = None if inline else ThreadPoolExecutor(1, thread_name_prefix="model")
         self._queue: deque[_Waiting] = deque()
         self._running = False
-        self._recent: deque[float] = deque(maxlen=RECENT)
-        self._slow, self._unread = 0.0, 0
+        self._recent = Recent()
         self.patience = Patience()
 
     @property
@@ -107,9 +125,7 @@ class Lane:
 
     def slow(self) -> float:
         """Seconds of a row that 95 of 100 recent calls stayed below; 0 before there are some."""
-        if self._unread >= RECENT // 10:
-            self._slow, self._unread = float(np.quantile(self._recent, 0.95)), 0
-        return self._slow
+        return self._recent.slow()
 
     def close(self) -> None:
         """End the thread; what it is at comes to its end."""
@@ -159,8 +175,7 @@ class Lane:
         return scores
 
     def _learn(self, rows: int, seconds: float) -> None:
-        self._recent.append(seconds / rows)
-        self._unread += 1
+        self._recent.learn(seconds / rows)
         self.patience.learn(seconds)
         if self._share:
             self._share.learn(rows, seconds)

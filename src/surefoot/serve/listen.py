@@ -9,13 +9,15 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from surefoot.core.errors import BundleError
 from surefoot.core.extras import require
-from surefoot.serve.deployment import Deployment
+from surefoot.serve.board import Board
+from surefoot.serve.door import Door
 from surefoot.serve.service import Service
-from surefoot.serve.sockets import BACKLOG, LEAVE_S, QUEUE_S, SETTLE_S
+from surefoot.serve.sockets import LEAVE_S, QUEUE_S, SETTLE_S
 
 CONNECTIONS = 2_048
 """Connections of a worker that may be open; who comes on top of them is sent a 503."""
@@ -27,31 +29,32 @@ class Listening:
     Args:
         service: The application.
         listener: The socket.
-        deployment: How long things may take.
         certificate: What connections are encrypted with; None where they are not.
+        board: The memory of all workers.
+        slot: Which of them this is.
     """
 
     def __init__(
         self,
         service: Service,
         listener: socket.socket,
-        deployment: Deployment,
         certificate: ssl.SSLContext | None,
+        board: Board,
+        slot: int,
     ) -> None:
         uvicorn = require("uvicorn", extra="serve", error=BundleError)
         from surefoot.serve.protocol import Protocol
 
-        settings: dict[str, Any] = {}
-        if certificate is not None:
-            settings["ssl_context_factory"] = lambda _config, _default: certificate
         self._config = uvicorn.Config(
             service, http=Protocol, ws="none", lifespan="off", log_level="warning",
-            access_log=False, server_header=False, limit_concurrency=CONNECTIONS, backlog=BACKLOG,
-            timeout_graceful_shutdown=math.ceil(deployment.grace_seconds), **settings,
+            access_log=False, server_header=False, limit_concurrency=CONNECTIONS,
+            timeout_graceful_shutdown=math.ceil(service.deployment.grace_seconds),
         )  # fmt: skip
-        self._service, self._listener = service, listener
+        self._service, self._listener, self._certificate = service, listener, certificate
+        self._board, self._slot = board, slot
         self._server = uvicorn.Server(self._config)
         self._leaving: asyncio.Task[None] | None = None
+        self._door: Door | None = None
         self._grpc: Any = None
         self._grpc_ends: asyncio.Future[None] | None = None
 
@@ -92,7 +95,9 @@ class Listening:
         self._config.load()
         server.lifespan = self._config.lifespan_class(self._config)
         # `serve` would put handlers of its own in their place, which stop listening at once.
-        await server.startup(sockets=[self._listener])
+        await server.startup(sockets=[])
+        door = self._door = self._made_door()
+        door.open(self._certificate)
         self._grpc = await self._open_grpc()
         watched = (self._service.readiness, self._service.status)
         watches = [loop.create_task(one.watch()) for one in watched]
@@ -100,9 +105,22 @@ class Listening:
         await server.main_loop()
         for watch in watches:
             watch.cancel()
-        await server.shutdown(sockets=[self._listener])
+        door.close()
+        await server.shutdown(sockets=[])
         if self._grpc_ends is not None:
             await self._grpc_ends
+
+    def _made_door(self) -> Door:
+        state, loop = self._server.server_state, asyncio.get_running_loop()
+        connection = partial(
+            self._config.http_protocol_class,
+            config=self._config,
+            server_state=state,
+            app_state={},
+            _loop=loop,
+        )
+        held = partial(len, state.connections)
+        return Door(self._listener, connection, held, self._board, self._slot)
 
     async def _open_grpc(self) -> Any:
         """The other server, where there is to be one: `grpc.aio.Server`."""
@@ -118,8 +136,8 @@ class Listening:
         if self._service.readiness.leaving:
             await asyncio.sleep(LEAVE_S)
             await self._take_in()
-        for one in self._server.servers:
-            one.close()
+        if self._door is not None:
+            self._door.close()
         if self._grpc is not None:  # it takes nobody new from now on, and ends what it has
             ends = self._grpc.stop(self._service.deployment.grace_seconds)
             self._grpc_ends = asyncio.ensure_future(ends)

@@ -183,7 +183,8 @@ class Meters:
         for route in set(routes):
             self.add("rows", routes.count(route), route)
         for confidence in answered.scores.max(axis=1).tolist():
-            self.observe("confidence", confidence)
+            if confidence == confidence:  # noqa: PLR0124 - NaN where an endpoint does not tell it
+                self.observe("confidence", confidence)
         # What holds says `held` alone; the supervisor counts too, and loads no model for a word.
         void = sum(promise.startswith("void") for promise in answered.promises)
         if void:
@@ -238,7 +239,7 @@ def name_models(board: Board, names: Iterable[str]) -> None:
 
 
 def forget_states(board: Board, slot: int) -> None:
-    """Clear the gauges of a process that has ended; what it counted stays.
+    """Clear the states of a process that has ended; what it counted stays.
 
     Args:
         board: The shared memory.
@@ -248,6 +249,7 @@ def forget_states(board: Board, slot: int) -> None:
     for name, meter in METERS.items():
         if meter.kind == "gauge":
             cells[_AT[name]] = 0.0
+    board.crowd[slot] = 0.0
 
 
 def _at(name: str) -> int:

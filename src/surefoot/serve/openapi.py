@@ -172,9 +172,10 @@ def _plain(signature: Signature) -> _Schema:
     answer = _object(
         id={"type": "string"},
         label={"enum": [*signature.classes, None]},
-        confidence={"type": "number", "minimum": 0, "maximum": 1},
+        confidence={"type": ["number", "null"], "minimum": 0, "maximum": 1},
         route={"type": "string"},
         promise=_promise(),
+        out_of_scope={"type": ["boolean", "null"]},
     )
     return {
         "Predict": _object(inputs=rows) | {"additionalProperties": False},

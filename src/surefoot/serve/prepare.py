@@ -25,7 +25,7 @@ from surefoot.serve.prepared import Prepared, write_prepared
 from surefoot.serve.safety import write_terms
 from surefoot.serve.terms import safety_line, safety_terms
 
-EVIDENCE = ("verdict.json", "plan.json", "latency.parquet", "calibration")
+EVIDENCE = ("verdict.json", "plan.json", "serving.json", "latency.parquet", "calibration")
 """What the promise rests on; a folder with all that is in it."""
 _CHUNK = 1 << 20
 
@@ -46,13 +46,14 @@ def prepare(path: Path, target: Path) -> Prepared:
         manifest = read_manifest(folder)
         if manifest is None:
             raise BundleError(f"no {MANIFEST} that can be read", where=str(path))
+        shutil.copyfile(folder / MANIFEST, target / MANIFEST)
         copy_as_written(folder, target, manifest, EVIDENCE)
         data = read_verdict_json(target)
         plan = promised_plan(target, max_error=None, delta=None, abstain=False)
         found = cascade_or_alone(target, plan, data)
         models = tuple(f"models/{name}" for name in _models(found))
         copy_as_written(folder, target, manifest, models)
-    write_prepared(target, found)
+    write_prepared(target, found, plan)
     terms, why = safety_terms(target, plan, found)
     if terms is not None:
         write_terms(target, terms)
@@ -60,7 +61,7 @@ def prepare(path: Path, target: Path) -> Prepared:
     verdict = f"the verdict of {printable(found.lean)} is {printable(str(outcome))}"
     return Prepared(
         lean=found.lean,
-        routes=(*_models(found), "abstain"),
+        routes=tuple(dict.fromkeys((*_models(found), found.fallback, "abstain"))),
         said=(promise_line(found), verdict, safety_line(terms, why)),
     )
 
@@ -106,7 +107,7 @@ def copy_as_written(
 
 def _models(found: Cascade) -> tuple[str, ...]:
     """The models that answer, in the order in which they are asked."""
-    return (found.lean, *((BASELINE,) if found.fallback == BASELINE else ()))
+    return (*found.stages, *((BASELINE,) if found.fallback == BASELINE else ()))
 
 
 def _below(folder: Path, manifest: Mapping[str, str], root: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from surefoot.core.errors import BundleError
 from surefoot.core.extras import require
+from surefoot.core.plan import ServePlan
 from surefoot.core.serving import Cascade
 
 SERVED = "served.msgpack"
@@ -25,21 +26,22 @@ class Prepared:
     """Lines for whoever starts the service: what is promised, and the verdict."""
 
 
-def write_prepared(folder: Path, found: Cascade) -> None:
+def write_prepared(folder: Path, found: Cascade, plan: ServePlan) -> None:
     """Keep what calibration rows show beside the files that are served.
 
     Args:
         folder: The copy of the bundle.
         found: What they show.
+        plan: What was asked of them.
 
     Raises:
         BundleError: The extra that serves is not installed.
     """
     msgspec = require("msgspec", extra="serve", error=BundleError)
-    (folder / SERVED).write_bytes(msgspec.msgpack.encode(found))
+    (folder / SERVED).write_bytes(msgspec.msgpack.encode((found, plan)))
 
 
-def read_prepared(folder: Path) -> Cascade:
+def read_prepared(folder: Path) -> tuple[Cascade, ServePlan]:
     """What `write_prepared` kept.
 
     Args:
@@ -47,5 +49,8 @@ def read_prepared(folder: Path) -> Cascade:
     """
     import msgspec
 
-    found: Cascade = msgspec.msgpack.decode((folder / SERVED).read_bytes(), type=Cascade)
+    kind = tuple[Cascade, ServePlan]
+    found: tuple[Cascade, ServePlan] = msgspec.msgpack.decode(
+        (folder / SERVED).read_bytes(), type=kind
+    )
     return found

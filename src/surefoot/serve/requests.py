@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -13,8 +16,14 @@ from surefoot.core.evidence import Outcome
 from surefoot.core.model import InputKind, Signature
 from surefoot.serve.flow import Answered, named
 
+REQUEST = b"x-request-id"
+"""The header by which a client names its request; an answer repeats it."""
 MOST_ROWS = 1_000
 """Rows of a request: more would hold everybody else up."""
+LONG = 100_000
+"""Bytes of JSON from which it is looked at how many values there are before any is made."""
+_SPARE = 1_000  # values of a request that are of no row
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
 class Refused(Exception):  # noqa: N818 - a refused request is an answer, not a fault
@@ -45,6 +54,46 @@ def decoded(body: bytes | memoryview) -> Mapping[str, Any]:
     return found
 
 
+def sized(body: bytes | memoryview, each: int) -> None:
+    """Nothing, where long JSON holds no more values than the most rows do.
+
+    In memory a value takes up to 70 times its bytes, and a long list is made before its length is
+    seen: 16 MB of empty lists would take a GB, and everybody else's time.
+
+    Args:
+        body: As it was sent.
+        each: Commas and brackets that a row brings with it.
+
+    Raises:
+        Refused: It is no JSON, or has more.
+    """
+    if len(body) <= LONG:
+        return
+    import msgspec
+
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)  # so every text has an end
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(f"not JSON: {error}") from None
+    most = MOST_ROWS * each + _SPARE
+    strings = sum(1 for _ in islice(_STRING.finditer(body), 2 * most + 1))
+    if strings <= 2 * most:
+        bare = _STRING.sub(b"", body)
+        if sum(bare.count(mark) for mark in (b",", b"[", b"{")) <= most:
+            return
+    raise Refused(f"more values than {MOST_ROWS} rows have", 413)
+
+
+def row_marks(signature: Signature) -> int:
+    """Commas and brackets that a row brings into JSON.
+
+    Args:
+        signature: Of the model.
+    """
+    inner = row_shape(signature)
+    return math.prod(inner) + sum(math.prod(inner[:i]) for i in range(len(inner)))
+
+
 def plain_request(body: bytes, signature: Signature) -> np.ndarray:
     """The rows of the body `{"inputs": [...]}`, at once where nothing is wrong with it.
 
@@ -57,6 +106,7 @@ def plain_request(body: bytes, signature: Signature) -> np.ndarray:
     """
     import msgspec
 
+    sized(body, row_marks(signature))
     inner = row_shape(signature)
     try:
         rows = _decoder(signature.input == "text", len(inner))(body).inputs
@@ -225,7 +275,10 @@ def plain_answer(answered: Answered, classes: Sequence[str], model: str, verdict
     Raises:
         ModelError: A score is not finite.
     """
-    columns = (answered.predicted.tolist(), confidences(answered).tolist())
+    found = confidences(answered)
+    told = [None if math.isnan(one) else one for one in found.tolist()]
+    columns = (named(answered), answered.predicted.tolist(), told)
+    strange = answered.strange or (None,) * len(told)
     return encoded(
         {
             "answers": [
@@ -235,9 +288,10 @@ def plain_answer(answered: Answered, classes: Sequence[str], model: str, verdict
                     "confidence": confidence,
                     "route": route,
                     "promise": promise,
+                    "out_of_scope": odd,
                 }
-                for number, place, confidence, route, promise in zip(
-                    named(answered), *columns, answered.routes, answered.promises, strict=True
+                for number, place, confidence, route, promise, odd in zip(
+                    *columns, answered.routes, answered.promises, strange, strict=True
                 )
             ],
             "model": model,
@@ -247,16 +301,16 @@ def plain_answer(answered: Answered, classes: Sequence[str], model: str, verdict
 
 
 def confidences(answered: Answered) -> np.ndarray:
-    """(n,) the highest score of each row.
+    """(n,) the highest score of each row; NaN where an endpoint does not tell it.
 
     Args:
         answered: What was found.
 
     Raises:
-        ModelError: One is not finite: JSON would say null, and nobody is answered with that.
+        ModelError: One is not finite.
     """
     highest: np.ndarray = answered.scores.max(axis=1)
-    if not np.isfinite(highest).all():
+    if np.isinf(highest).any():
         raise ModelError("gives scores that are not finite")
     return highest
 

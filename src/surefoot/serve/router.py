@@ -14,11 +14,13 @@ import numpy as np
 from surefoot.core.errors import BundleError
 from surefoot.core.evidence import Outcome
 from surefoot.core.model import BASELINE, Model
-from surefoot.core.serving import Cascade
+from surefoot.core.plan import ServePlan
+from surefoot.core.serving import ENDPOINT, Cascade
 from surefoot.models import open_model, read_golden, read_model
 from surefoot.models.open import Predictor
-from surefoot.serve.flow import HELD, Flow, Pair, Stage, Standing
+from surefoot.serve.flow import HELD, Comparing, Flow, Stage, Standing
 from surefoot.serve.lanes import Lane, Share
+from surefoot.serve.remote import Remote
 
 QUICK_S = 0.003
 """A call of a row that takes no longer is made where the request is received."""
@@ -53,39 +55,42 @@ class Opened:
     def flow(
         self,
         standing: Callable[[], Standing] | None = None,
-        *,
-        shadow: float = 0.0,
-        pairs: Callable[[Pair], None] | None = None,
+        comparing: Comparing | None = None,
     ) -> Flow:
         """Who asks them.
 
         Args:
             standing: What counts now; by default what counted when it was prepared.
-            shadow: The share of answers that stand to which the fallback's are compared.
-            pairs: Given each pair; without it nothing is compared.
+            comparing: How answers are compared with the fallback's; None if they are not.
         """
         return Flow(
             self.stages,
             self.fallback,
             len(self.model.signature.classes),
             standing=standing or self.standing,
-            shadow=shadow,
-            pairs=pairs,
+            comparing=comparing,
             fallback_s=(self.found.fallback_slow_ms or 0.0) / 1000,
         )
 
     def standing(self) -> Standing:
         """What counts as long as nothing has shown otherwise."""
-        strictest = 0.0 if self.found.void else np.inf
+        chosen, strictest = self.found.chosen, 0.0 if self.found.void else np.inf
         return Standing(
-            threshold=self.found.chosen.threshold if self.found.chosen else strictest,
+            threshold=chosen.threshold if chosen else strictest,
+            between=chosen.thresholds if chosen else (),
             promise=f"void: {self.found.void}" if self.found.void else HELD,
         )
 
 
 @contextmanager
 def open_router(
-    path: Path, data: Mapping[str, Any], found: Cascade, *, threads: int, force: bool
+    path: Path,
+    data: Mapping[str, Any],
+    found: Cascade,
+    plan: ServePlan,
+    threads: int,
+    *,
+    force: bool,
 ) -> Iterator[Opened]:
     """Open the models of a bundle, as their golden answers say they were.
 
@@ -93,6 +98,7 @@ def open_router(
         path: The folder of the bundle.
         data: The content of its verdict.json.
         found: What its calibration rows show.
+        plan: What was asked of them.
         threads: Threads inside an operator.
         force: Whether a lean model without a PASS may be served; every answer tells its verdict.
 
@@ -120,19 +126,33 @@ def open_router(
             known = read_golden(model)
             if known is not None:
                 golden[name] = known
-            lane = _lane(predictor, known, data["batch"], shared=name in alike)
+            shared = plan.batch_variant or name in alike
+            lane = _lane(predictor, known, data["batch"], shared=shared)
             stack.callback(lane.close)
-            return model, Stage(name=name, lane=lane, temperature=temperatures.get(name, 1.0))
+            warm, scope = temperatures.get(name, 1.0), found.scope.get(name)
+            return model, Stage(name=name, lane=lane, temperature=warm, scope=scope)
 
-        model, lean = opened(found.lean)
+        models, stages = zip(*map(opened, found.stages), strict=True)
+        fallback = opened(BASELINE)[1] if found.fallback == BASELINE else None
+        if found.endpoint:
+            fallback = _endpoint(plan, found, models[0].signature.classes)
+            stack.callback(fallback.lane.close)
         yield Opened(
             found=found,
             verdict=outcome,
-            model=model,
-            stages=(lean,),
-            fallback=opened(BASELINE)[1] if found.fallback == BASELINE else None,
+            model=models[0],
+            stages=stages,
+            fallback=fallback,
             golden=golden,
         )
+
+
+def _endpoint(plan: ServePlan, found: Cascade, classes: tuple[str, ...]) -> Stage:
+    from surefoot.evaluate.remote import Remote as Asked
+
+    asked = Asked(found.endpoint, plan.endpoint, classes)
+    lane = Remote(asked, len(classes), asked.close)
+    return Stage(name=ENDPOINT, lane=lane, scope=found.scope.get(ENDPOINT))
 
 
 def _read(path: Path, name: str) -> Model:

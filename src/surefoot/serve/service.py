@@ -24,7 +24,7 @@ from surefoot.serve.limits import Patience
 from surefoot.serve.meters import Meters
 from surefoot.serve.openapi import openapi
 from surefoot.serve.readiness import Readiness
-from surefoot.serve.requests import Refused, encoded, plain_answer, plain_request
+from surefoot.serve.requests import REQUEST, Refused, encoded, plain_answer, plain_request
 from surefoot.serve.router import Opened
 from surefoot.serve.status import Status, page_headers
 from surefoot.serve.tensors import VERSION, metadata, server, tensor_answer, tensor_request
@@ -249,11 +249,11 @@ class Service:
         if self._inline:
             self._patience.learn(time.monotonic() - began)
         self.meters.routed(answered)
-        if self.traces is not None:
-            self.traces.answered(answered)
         if self.journal is not None:
             ms, request = 1000 * (time.monotonic() - began), self.journal.request(headers)
             answered = self.journal.decided(rows, answered, request, ms)
+        if self.traces is not None:
+            self.traces.answered(answered)
         return answered
 
 

@@ -37,6 +37,7 @@ def bound(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
         # Two that have bound the same port learn of each other here.
         listener.listen(BACKLOG)
+        listener.setblocking(False)
     except (OSError, OverflowError) as error:
         listener.close()
         raise BundleError(

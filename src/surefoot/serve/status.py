@@ -80,6 +80,8 @@ class Status:
         standing: Callable[[], Standing],
     ) -> None:
         self._found, self._verdict, self._fingerprint = found, verdict, fingerprint
+        self.bundle = ""
+        """SHA-256 of the manifest of what is served."""
         self._meters, self._readiness, self._standing = meters, readiness, standing
         self._began, self._noted = time.monotonic(), deque[tuple[float, Numbers]]()
         self.note()
@@ -112,6 +114,7 @@ class Status:
             "fallback": self._found.fallback,
             "verdict": self._verdict,
             "model": self._fingerprint,
+            "bundle": self.bundle,
             "promised": promise_line(self._found),
             "promise": standing.promise,
             "alarm": standing.alarm,
@@ -188,7 +191,9 @@ def _main(data: Mapping[str, Any]) -> Iterator[str]:
     yield _parts("Confidence in answers", numbers["confidence"], lately["confidence"], str)
     yield "</div>"
     yield _others(numbers, lately)
-    yield f'<p class="soft">Lean model <code>{escape(data["model"])}</code></p>'
+    named = {"Manifest of the bundle": data["bundle"], "Lean model": data["model"]}
+    told = "; ".join(f"{text} <code>{escape(sha)}</code>" for text, sha in named.items() if sha)
+    yield f'<p class="soft">{told}</p>'
 
 
 def _state(data: Mapping[str, Any]) -> str:

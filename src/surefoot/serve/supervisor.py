@@ -299,7 +299,9 @@ class _Supervisor:
             self._tell(line)
         if before is None:
             encrypted = generation.post.certificate is not None
-            self._say(f"listening at {address(self._listener, encrypted=encrypted)}")
+            port = self._deployment.grpc_port
+            more = "" if port is None else f", and at port {port} for gRPC"
+            self._say(f"listening at {address(self._listener, encrypted=encrypted)}{more}")
             return
         self._meters.add("reloads", 1, "taken")
         self._say(f"answers with {printable(generation.lean)}, as the bundle has it now")

@@ -24,7 +24,9 @@ from surefoot.serve.requests import (
     encoded,
     listed,
     numbers,
+    row_marks,
     row_shape,
+    sized,
     texts,
     typed_numbers,
 )
@@ -59,12 +61,23 @@ def _labels(answered: Answered, classes: Sequence[str]) -> list[str]:
     return ["" if i < 0 else classes[i] for i in answered.predicted.tolist()]
 
 
+def _scores(answered: Answered, _: Sequence[str]) -> np.ndarray:
+    """With 0 for what nobody knows, which no confidence is: a tensor has no null."""
+    return np.asarray(np.nan_to_num(answered.scores))
+
+
+def _strange(answered: Answered, _: Sequence[str]) -> list[str]:
+    told = answered.strange or (None,) * len(answered.routes)
+    return ["" if one is None else str(one).lower() for one in told]
+
+
 OUTPUTS: Mapping[str, Output] = {
-    "scores": Output(kind="FP32", values=lambda found, _: found.scores, wide=True),
+    "scores": Output(kind="FP32", values=_scores, wide=True),
     "label": Output(kind="BYTES", values=_labels),
-    "confidence": Output(kind="FP32", values=lambda found, _: confidences(found)),
+    "confidence": Output(kind="FP32", values=lambda found, _: np.nan_to_num(confidences(found))),
     "route": Output(kind="BYTES", values=lambda found, _: found.routes),
     "promise": Output(kind="BYTES", values=lambda found, _: found.promises),
+    "out_of_scope": Output(kind="BYTES", values=_strange),
     "decision": Output(
         kind="BYTES", values=lambda found, _: found.ids or ("",) * len(found.routes)
     ),
@@ -96,6 +109,7 @@ def tensor_request(body: bytes, header: bytes | None, signature: Signature) -> A
         Refused: No request of the protocol, or not one input of the right name, type and shape.
     """
     said, raw = _split(body, header)
+    sized(said, row_marks(signature))
     found = _read(said)
     if len(found.inputs) != 1:
         raise Refused(f"inputs must be a list of one tensor, found {len(found.inputs)}")

@@ -24,6 +24,8 @@ from surefoot.serve.router import Opened
 
 CLOSE_S = 2.0
 """Seconds that the last spans have to reach their collector."""
+MOST_IDS = 16
+"""Ids of decisions that a span tells at most."""
 _HTTP, _GRPC = "http/protobuf", "grpc"
 Done = TypeVar("Done")
 
@@ -70,6 +72,9 @@ class Traces:
         Returns:
             What the work gives.
         """
+        called = headers.get(b"x-request-id")
+        if called is not None:
+            told = {**told, "surefoot.request": called.decode("latin-1")}
         with self._tracer.start_as_current_span(
             name,
             context=self._context(headers),
@@ -97,6 +102,7 @@ class Traces:
                 "surefoot.routes": sorted({*answered.routes}),
                 "surefoot.void_rows": len(void),
                 **({"surefoot.void": void[0]} if void else {}),
+                **({"surefoot.decisions": answered.ids[:MOST_IDS]} if answered.ids else {}),
             }
         )
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from surefoot.core.errors import MachineError, MismatchError, SurefootError
+from surefoot.core.hashing import hash_file
 from surefoot.core.printable import printable
 from surefoot.serve.access import Access
 from surefoot.serve.board import Board
@@ -116,6 +117,7 @@ def answer(post: Post, slot: int, link: Connection) -> None:
 
 def _answer(post: Post, slot: int, link: Connection) -> None:
     from surefoot.serve.decisions import DecisionLog
+    from surefoot.serve.flow import Comparing
     from surefoot.serve.journal import Journal, heeding, sender
     from surefoot.serve.listen import Listening
     from surefoot.serve.meters import Meters
@@ -129,23 +131,23 @@ def _answer(post: Post, slot: int, link: Connection) -> None:
     if not _told(link, b"open"):
         return
     data = json.loads((post.folder / "verdict.json").read_bytes())
-    found, deployment = read_prepared(post.folder), post.deployment
-    opened = open_router(post.folder, data, found, threads=deployment.threads, force=post.force)
+    (found, plan), deployment = read_prepared(post.folder), post.deployment
+    opened = open_router(post.folder, data, found, plan, deployment.threads, force=post.force)
     with opened as models:
         traces = _traces(found.lean) if deployment.traces else None
         asked = traces.opened(models) if traces else models
         meters, ready = Meters(post.board, slot), Readiness(models.everyone, models.golden)
         standing, terms = heeding(models.standing(), post.board), read_terms(post.folder)
         pairs = sender(lambda record: post.records.send(post.generation, record), meters)
-        flow = asked.flow(
-            standing, shadow=terms.shadow if terms else 0.0, pairs=pairs if terms else None
-        )
+        comparing = Comparing(share=terms.shadow, pairs=pairs) if terms else None
+        flow = asked.flow(standing, comparing)
         service = Service(asked, flow, ready, meters, deployment, post.access)
         log = None
         if deployment.log is not None:
             log = DecisionLog(deployment.log, slot, inputs=deployment.log_inputs)
+        service.status.bundle = hash_file(post.folder / "manifest.json")
         service.journal, service.traces = Journal(models.model, meters, log), traces
-        server = Listening(service, post.listener, deployment, post.certificate)
+        server = Listening(service, post.listener, post.certificate, post.board, slot)
         _say(link, "opened")
         if _told(link, b"go"):
             server.run(lambda: _say(link, "serving"), lambda: _say(link, "stopped"), link)
