@@ -18,6 +18,7 @@ from surefoot.core.printable import printable
 from surefoot.serve.access import Access
 from surefoot.serve.deployment import Deployment
 from surefoot.serve.flow import Answered, DownError, Flow
+from surefoot.serve.journal import REQUEST, Journal
 from surefoot.serve.lanes import Busy, Late
 from surefoot.serve.limits import Patience
 from surefoot.serve.meters import Meters
@@ -29,7 +30,6 @@ from surefoot.serve.status import Status, page_headers
 from surefoot.serve.tensors import VERSION, metadata, server, tensor_answer, tensor_request
 
 if TYPE_CHECKING:
-    from surefoot.serve.journal import Journal
     from surefoot.serve.traces import Traces
 
 Message = Mapping[str, Any]
