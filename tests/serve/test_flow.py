@@ -13,7 +13,7 @@ from surefoot import stats
 from surefoot.core.errors import ModelError, RemoteError
 from surefoot.evaluate.remote import Replied
 from surefoot.models import open_model
-from surefoot.serve.flow import DownError, Flow, Stage, Standing
+from surefoot.serve.flow import Comparing, DownError, Flow, Stage, Standing
 from surefoot.serve.lanes import Lane, Late
 from surefoot.serve.remote import Remote
 
@@ -293,7 +293,7 @@ def test_a_failing_fallback_is_left_alone_until_a_sample_shows_that_it_is_well(m
 def test_a_share_of_what_stands_is_compared_in_the_shadow(models, rows):
     lean, behind = models
     pairs, both = [], (stage("turned", lean), stage("baseline", behind))
-    one = flow(*both, 0.0, shadow=1.0, pairs=pairs.append)
+    one = flow(*both, 0.0, comparing=Comparing(share=1.0, pairs=pairs.append))
 
     async def live():
         said = await one.answer(rows[:50])
@@ -307,7 +307,8 @@ def test_a_share_of_what_stands_is_compared_in_the_shadow(models, rows):
     assert np.allclose([p.confidence for p in pairs], raw.max(axis=1))
     assert all(p.accepted for p in pairs)
     pairs.clear()
-    asyncio.run(flow(stage("t", lean), stage("b", behind), 0.0, pairs=pairs.append).answer(rows))
+    none = Comparing(share=0.0, pairs=pairs.append)
+    answer(flow(stage("t", lean), stage("b", behind), 0.0, comparing=none), rows)
     assert not pairs
 
 
@@ -317,7 +318,7 @@ def test_in_alarm_every_request_is_a_pair(models, rows):
     standing = Standing(threshold=np.inf, promise="void: alarm", epoch=3, alarm=True)
     one = flow(
         stage("turned", lean), stage("baseline", behind), 0, standing=lambda: standing,
-        pairs=pairs.append,
+        comparing=Comparing(share=0.0, pairs=pairs.append),
     )  # fmt: skip
     said = answer(one, rows)
     assert set(said.promises) == {"void: alarm"}

@@ -41,7 +41,7 @@ def test_what_is_served_is_copied_and_the_threshold_is_chosen(bundle, tmp_path):
     assert found.routes == ("same", "baseline", "abstain")
     assert found.said[0].startswith("PROMISED")
     assert found.said[1] == "the verdict of same is PASS"
-    assert read_prepared(tmp_path / "copy").chosen is not None
+    assert read_prepared(tmp_path / "copy")[0].chosen is not None
     copied = {p.relative_to(tmp_path / "copy").as_posix() for p in (tmp_path / "copy").rglob("*")}
     assert {"models/same", "models/baseline", "verdict.json", "plan.json"} <= copied
     assert not [name for name in copied if name.startswith("cells")]

@@ -114,6 +114,16 @@ class Pair:
     epoch: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparing:
+    """How answers are compared with those of the fallback."""
+
+    share: float
+    """Of those that stand."""
+    pairs: Callable[[Pair], None]
+    """Given each pair; does not block."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Shadow:
     """A row that the fallback is asked, too, or that shows whether it answers at all."""
@@ -168,8 +178,7 @@ class Flow:
         fallback: None for `abstain`.
         classes: How many there are.
         standing: Gives what counts now.
-        shadow: The share of answers that stand to which the fallback's are compared.
-        pairs: Given each pair; does not block. Without it nothing is compared.
+        comparing: How answers are compared with the fallback's; None if they are not.
         fallback_s: Seconds that 95 of 100 calls of a row took of the fallback, until it is known.
     """
 
@@ -180,13 +189,12 @@ class Flow:
         classes: int,
         *,
         standing: Callable[[], Standing],
-        shadow: float = 0.0,
-        pairs: Callable[[Pair], None] | None = None,
+        comparing: Comparing | None = None,
         fallback_s: float = 0.0,
     ) -> None:
         self.breaker = Breaker()
         self._stages, self._fallback, self._classes = stages, fallback, classes
-        self.standing, self._shadow, self._pairs = standing, shadow, pairs
+        self.standing, self._comparing = standing, comparing
         self._fallback_s = fallback_s
         everyone = (*stages, *(() if fallback is None else (fallback,)))
         self._scoped = any(stage.scope is not None for stage in everyone)
@@ -294,7 +302,7 @@ class Flow:
             answers: As they are given.
             standing: What counted for them.
         """
-        if self._fallback is None or self._pairs is None:
+        if self._fallback is None or self._comparing is None:
             return
         confidence, predicted = lean
         stood = np.ones(len(rows), dtype=bool)
@@ -304,7 +312,7 @@ class Flow:
                 if standing.alarm and self._drawn(standing):
                     agree = bool(predicted[i] == answers.predicted[i])
                     self._pair(confidence[i], agree, accepted=False, standing=standing)
-            elif stood[i] and random.random() < self._shadow:  # noqa: S311 - a sample, no secret
+            elif stood[i] and random.random() < self._comparing.share:  # noqa: S311 - a sample, no secret
                 answer = int(answers.predicted[i])
                 self._later(_Shadow(rows[i : i + 1], float(confidence[i]), answer, standing))
 
@@ -316,7 +324,8 @@ class Flow:
         """
         if standing.threshold == np.inf:
             return True
-        return len(self._shadows) < MOST_SHADOWS and random.random() < self._shadow  # noqa: S311
+        share = self._comparing.share if self._comparing else 0.0
+        return len(self._shadows) < MOST_SHADOWS and random.random() < share  # noqa: S311
 
     def _later(self, shadow: _Shadow) -> None:
         """Ask the fallback of one row as soon as it has nothing else to do."""
@@ -347,8 +356,8 @@ class Flow:
             self._pair(shadow.confidence, agree, accepted=True, standing=shadow.standing)
 
     def _pair(self, confidence: float, agree: bool, *, accepted: bool, standing: Standing) -> None:
-        assert self._pairs is not None
-        self._pairs(
+        assert self._comparing is not None
+        self._comparing.pairs(
             Pair(
                 confidence=float(confidence),
                 agree=agree,

@@ -15,9 +15,8 @@ from surefoot.serve.decisions import Decision, DecisionIds, DecisionLog
 from surefoot.serve.flow import Answered, Pair, Standing
 from surefoot.serve.labels import read_labels
 from surefoot.serve.meters import Meters
-from surefoot.serve.requests import Refused
+from surefoot.serve.requests import REQUEST, Refused
 from surefoot.serve.safety import pair_record
-from surefoot.serve.service import REQUEST
 
 _NAME = re.compile(rb"[!-~]{1,128}")
 

@@ -16,6 +16,8 @@ from surefoot.core.evidence import Outcome
 from surefoot.core.model import InputKind, Signature
 from surefoot.serve.flow import Answered, named
 
+REQUEST = b"x-request-id"
+"""The header by which a client names its request; an answer repeats it."""
 MOST_ROWS = 1_000
 """Rows of a request: more would hold everybody else up."""
 LONG = 100_000

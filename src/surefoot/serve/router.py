@@ -18,7 +18,7 @@ from surefoot.core.plan import ServePlan
 from surefoot.core.serving import ENDPOINT, Cascade
 from surefoot.models import open_model, read_golden, read_model
 from surefoot.models.open import Predictor
-from surefoot.serve.flow import HELD, Flow, Pair, Stage, Standing
+from surefoot.serve.flow import HELD, Comparing, Flow, Stage, Standing
 from surefoot.serve.lanes import Lane, Share
 from surefoot.serve.remote import Remote
 
@@ -55,24 +55,20 @@ class Opened:
     def flow(
         self,
         standing: Callable[[], Standing] | None = None,
-        *,
-        shadow: float = 0.0,
-        pairs: Callable[[Pair], None] | None = None,
+        comparing: Comparing | None = None,
     ) -> Flow:
         """Who asks them.
 
         Args:
             standing: What counts now; by default what counted when it was prepared.
-            shadow: The share of answers that stand to which the fallback's are compared.
-            pairs: Given each pair; without it nothing is compared.
+            comparing: How answers are compared with the fallback's; None if they are not.
         """
         return Flow(
             self.stages,
             self.fallback,
             len(self.model.signature.classes),
             standing=standing or self.standing,
-            shadow=shadow,
-            pairs=pairs,
+            comparing=comparing,
             fallback_s=(self.found.fallback_slow_ms or 0.0) / 1000,
         )
 

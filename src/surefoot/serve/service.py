@@ -23,7 +23,7 @@ from surefoot.serve.limits import Patience
 from surefoot.serve.meters import Meters
 from surefoot.serve.openapi import openapi
 from surefoot.serve.readiness import Readiness
-from surefoot.serve.requests import Refused, encoded, plain_answer, plain_request
+from surefoot.serve.requests import REQUEST, Refused, encoded, plain_answer, plain_request
 from surefoot.serve.router import Opened
 from surefoot.serve.status import Status, page_headers
 from surefoot.serve.tensors import VERSION, metadata, server, tensor_answer, tensor_request
@@ -42,8 +42,6 @@ ARRIVED = "surefoot.arrived"
 WAITS = "surefoot.waits"
 """Under this key it may hold whom to tell which task the client waits for; `GONE` cancels it."""
 GONE = "the client has gone"
-REQUEST = b"x-request-id"
-"""The header by which a client names its request; an answer repeats it."""
 DEADLINE = b"x-deadline-ms"
 """The header by which a client says how many milliseconds it waits."""
 JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"

@@ -117,6 +117,7 @@ def answer(post: Post, slot: int, link: Connection) -> None:
 
 def _answer(post: Post, slot: int, link: Connection) -> None:
     from surefoot.serve.decisions import DecisionLog
+    from surefoot.serve.flow import Comparing
     from surefoot.serve.journal import Journal, heeding, sender
     from surefoot.serve.listen import Listening
     from surefoot.serve.meters import Meters
@@ -138,9 +139,8 @@ def _answer(post: Post, slot: int, link: Connection) -> None:
         meters, ready = Meters(post.board, slot), Readiness(models.everyone, models.golden)
         standing, terms = heeding(models.standing(), post.board), read_terms(post.folder)
         pairs = sender(lambda record: post.records.send(post.generation, record), meters)
-        flow = asked.flow(
-            standing, shadow=terms.shadow if terms else 0.0, pairs=pairs if terms else None
-        )
+        comparing = Comparing(share=terms.shadow, pairs=pairs) if terms else None
+        flow = asked.flow(standing, comparing)
         service = Service(asked, flow, ready, meters, deployment, post.access)
         log = None
         if deployment.log is not None:
