@@ -1,8 +1,8 @@
 """A service under load for half an hour: does its memory stay, and is every answer in its log?
 
-`python benchmarks/serve_soak.py [FOLDER] [MINUTES]`. The 0.9 ms model of benchmarks/serve_speed.py is
-served by two workers with a decision log, at 70 % of the rate that they were found to answer at
-most. The client keeps the id of every answer, and holds them against the log at the end.
+`python benchmarks/serve_soak.py [FOLDER] [MINUTES]`. The 0.9 ms model of serve_speed.py is served
+by two workers with a decision log, at 70 % of the rate that they were found to answer at most. The
+client keeps the id of every answer, and holds them against the log at the end.
 """
 
 from __future__ import annotations
