@@ -18,8 +18,6 @@ from surefoot.serve.meters import Meters
 from surefoot.serve.requests import REQUEST, Refused
 from surefoot.serve.safety import pair_record
 
-REQUEST = b"x-request-id"
-"""The header by which a client names its request; an answer repeats it."""
 _NAME = re.compile(rb"[!-~]{1,128}")
 
 

@@ -18,7 +18,7 @@ from surefoot.core.printable import printable
 from surefoot.serve.access import Access
 from surefoot.serve.deployment import Deployment
 from surefoot.serve.flow import Answered, DownError, Flow
-from surefoot.serve.journal import REQUEST, Journal
+from surefoot.serve.journal import Journal
 from surefoot.serve.lanes import Busy, Late
 from surefoot.serve.limits import Patience
 from surefoot.serve.meters import Meters
