@@ -61,23 +61,27 @@ def served(run: Path) -> Iterator[int]:
     Args:
         run: The folder of the run.
     """
-    command = [sys.executable, "-m", "surefoot", "serve", "surefoot-run", "--port", "0"]
-    process = subprocess.Popen(command, cwd=run, stderr=subprocess.PIPE, text=True)
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "deploy.toml"
+        config.write_text('port = 0\nlog = "log"\n')  # so that labels are taken
+        command = [sys.executable, "-m", "surefoot", "serve", "--config", str(config)]
+        with subprocess.Popen(command, cwd=run, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                yield _port(process)
+            finally:
+                process.terminate()
+
+
+def _port(process: subprocess.Popen[str]) -> int:
+    """Where it listens, as it says."""
+    said = ""
     assert process.stderr is not None
-    try:
-        said = ""
-        while "listening at" not in said:
-            line = process.stderr.readline()
-            if not line:
-                raise RuntimeError(said)
-            said += line
+    for line in process.stderr:
+        said += line
         found = re.search(r"listening at http://127\.0\.0\.1:(\d+)", said)
-        assert found is not None
-        yield int(found[1])
-    finally:
-        process.kill()
-        process.wait()
-        process.stderr.close()
+        if found is not None:
+            return int(found[1])
+    raise RuntimeError(said)
 
 
 def fuzzed(program: str, port: int, seconds: int) -> tuple[int, str]:

@@ -11,7 +11,9 @@ from surefoot.serve.requests import MOST_ROWS, Refused, decoded, sized
 MARKS = 3
 """Of a label in JSON: a bracket, a comma within and one behind it."""
 
-_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+ID = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
+"""How the id of a decision is written."""
+_ID = re.compile(ID)
 
 
 def read_labels(sent: bytes, classes: Sequence[str]) -> list[Label]:

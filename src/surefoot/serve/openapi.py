@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from surefoot import __version__
 from surefoot.core.model import Signature
+from surefoot.serve.labels import ID
 from surefoot.serve.requests import MOST_ROWS, row_shape
 from surefoot.serve.tensors import EXTENSIONS, OUTPUTS, TENSOR, TYPES, VERSION
 
@@ -194,9 +195,9 @@ def _plain(signature: Signature) -> _Schema:
 
 
 def _truths(signature: Signature) -> _Schema:
-    one = _object(id={"type": "string", "format": "uuid"}, label={"enum": [*signature.classes]}) | {
-        "additionalProperties": False
-    }
+    one = _object(
+        id={"type": "string", "pattern": f"^{ID}$"}, label={"enum": [*signature.classes]}
+    ) | {"additionalProperties": False}
     return {"type": "array", "minItems": 1, "maxItems": MOST_ROWS, "items": one}
 
 
