@@ -312,6 +312,31 @@ def test_a_share_of_what_stands_is_compared_in_the_shadow(models, rows):
     assert not pairs
 
 
+def test_with_a_strict_threshold_pairs_are_drawn_alike_whoever_answers(models, rows):
+    """Else rows that the lean model is unsure of would be too many, and the risk look small."""
+    lean, behind = models
+    raw = lean.run_batch(rows)
+    median = float(np.median(raw.max(axis=1)))
+    standing = Standing(threshold=median, promise="void: alarm", epoch=1, alarm=True)
+    pairs = []
+    one = flow(
+        stage("turned", lean), stage("baseline", behind), 0, standing=lambda: standing,
+        comparing=Comparing(share=0.2, pairs=pairs.append),
+    )  # fmt: skip
+
+    async def often():
+        for _ in range(20):
+            await one.answer(rows)
+            while one._shadows:  # noqa: ASYNC110 - nothing tells when they are done
+                await asyncio.sleep(0.001)
+
+    asyncio.run(often())
+    counts = [sum(p.accepted == stood for p in pairs) for stood in (True, False)]
+    drawn = 20 * len(rows) / 2
+    for count in counts:
+        assert 0.1 * drawn < count < 0.35 * drawn
+
+
 def test_in_alarm_every_request_is_a_pair(models, rows):
     lean, behind = models
     pairs = []

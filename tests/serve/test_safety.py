@@ -285,6 +285,25 @@ def test_slices_say_that_nothing_opens_again(bundle):
     assert terms_of(bundle)[0].stuck == ""
 
 
+def test_with_several_models_each_answer_that_stands_is_compared_whoever_gave_it(bundle):
+    lean, big = (
+        read_parquet(bundle / "calibration" / f"{name}.parquet") for name in ("same", "baseline")
+    )
+    asked = ServePlan()
+    found = cascade(bundle, asked, "same")
+    # The second one is sure of everything, and answers as the fallback does.
+    write_parquet(
+        bundle / "calibration" / "turned.parquet", {**big, "confidence": np.ones(2_000, np.float32)}
+    )
+    chosen = replace(found.chosen, threshold=0.9, thresholds=(0.5,))
+    terms, _ = safety_terms(bundle, asked, replace(found, chosen=chosen, between=("turned",)))
+    stands = lean["confidence"] >= 0.9
+    assert terms.accepted == 2_000
+    assert terms.disagreed == (stands & (lean["predicted"] != big["predicted"])).sum()
+    assert terms.stuck == "several models are asked in turn"
+    assert alarmed(terms).state.threshold == math.inf
+
+
 @pytest.mark.parametrize(
     ("plan", "said"),
     [

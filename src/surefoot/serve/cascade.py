@@ -43,7 +43,7 @@ def promised_plan(
     """
     try:
         plan = serve_plan(read_plan_json(path).get("serve", {}))
-        shares = (plan.max_error_over_fallback, plan.delta)
+        shares = (plan.max_error_over_fallback, plan.delta, plan.shadow, plan.false_alarm)
         sound = all(isinstance(share, int | float) for share in shares)
     except (TypeError, AttributeError):
         sound = False

@@ -34,7 +34,7 @@ GATHER_S = 0.05
 """A decision may wait so long in memory: what a killed process loses."""
 RETRY_S = 1.0
 """Between two attempts to write to a disk that is full."""
-BATCH = 64
+BATCH = 16
 """Lines of a write: few, since a request waits while they are put into words."""
 KEY = "input-key"
 """The file of the key in the folder of the log."""

@@ -65,8 +65,9 @@ class Journal:
                 ids, rows, answered.predicted.tolist(), answered.scores.max(axis=1).tolist(),
                 answered.routes, answered.promises, strict=True,
             )  # fmt: skip
+            kept = 0
             for number, row, place, confidence, route, promise in columns:
-                kept = self._log.add(
+                kept += self._log.add(
                     Decision(
                         id=number, time=now, request=request, route=route,
                         label="" if place < 0 else self._classes[place], confidence=confidence,
@@ -74,7 +75,8 @@ class Journal:
                         ms=ms,
                     )
                 )  # fmt: skip
-                self._meters.add("decisions" if kept else "decisions_dropped")
+            self._meters.add("decisions", kept)
+            self._meters.add("decisions_dropped", len(ids) - kept)
         return replace(answered, ids=ids)
 
     def labels(self, sent: bytes) -> int:

@@ -45,8 +45,8 @@ def safety_terms(path: Path, plan: ServePlan, found: Cascade) -> tuple[Terms | N
         return None, "nobody stands behind the lean model"
     if found.void or found.chosen is None:
         return None, "nothing is promised that could be broken"
-    thresholds = (found.chosen.threshold, *getattr(found.chosen, "thresholds", ()))
-    names = (found.lean, *getattr(found, "between", ()))
+    thresholds = (found.chosen.threshold, *found.chosen.thresholds)
+    names = (found.lean, *found.between)
     files = [_calibration(path, name) for name in (*names, found.fallback)]
     if any("predicted" not in file for file in files):
         return None, "the bundle does not hold what both models answered to calibration rows"
@@ -92,7 +92,7 @@ def safety_line(terms: Terms | None, why: str) -> str:
     if terms is None:
         return f"NO SAFE MODE  {why}"
     known = f"{terms.disagreed:,} of {terms.accepted:,} differ on calibration rows"
-    again = f"; an alarm lasts until a restart: {terms.stuck}" * bool(terms.stuck)
+    again = f"; an alarm lasts until its state is taken away: {terms.stuck}" * bool(terms.stuck)
     return (
         f"SAFE MODE  no promise once more than {terms.limit:.2%} of the answers that stand differ"
         f" from the fallback's ({known}; false alarms {100 * terms.false_alarm:g}%){again}"
