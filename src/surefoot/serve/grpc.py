@@ -18,8 +18,8 @@ from surefoot.core.printable import printable
 from surefoot.serve.flow import Answered
 from surefoot.serve.lanes import Busy, Late
 from surefoot.serve.messages import messages
-from surefoot.serve.requests import Refused, confidences, listed, texts, typed_numbers
-from surefoot.serve.service import REQUEST, Service, explained
+from surefoot.serve.requests import REQUEST, Refused, confidences, listed, texts, typed_numbers
+from surefoot.serve.service import Service, explained
 from surefoot.serve.tensors import (
     EXTENSIONS,
     OUTPUTS,
