@@ -334,7 +334,8 @@ def main() -> None:
     for label, hidden, layers in SIZES:
         where = prepare(folder / label.replace(" ", ""), hidden, layers)
         print(label, flush=True)
-        served = Served([*COMMAND, "serve", "--port", "0"], where)
+        (where / "serve.toml").write_text('port = 0\nlog = "log"\n')
+        served = Served([*COMMAND, "serve", "--config", "serve.toml"], where)
         measured("surefoot", served, where / "model.onnx")
         for one in given.beside:
             name, _, python = one.partition("=")

@@ -131,6 +131,8 @@ def test_models_are_asked_in_turn_and_each_is_told(cli, folder):
     assert all(len(one["thresholds"]) == len(one["between"]) == 1 for one in found["curve"])
     # The same as was written down, and as somebody else derives it.
     assert found == json.loads((folder / "surefoot-run" / "bundle" / "serving.json").read_text())
+    alone = json.loads(cli("cascade", "--candidate", "same", "--json").out)
+    assert (alone["lean"], alone["between"], alone["rows"]) == ("same", [], 300)
     told = cli("verify", "--json")
     claims = json.loads(told.out)["claims"]
     assert [c["status"] for c in claims if c["subject"] == "serving.json"] == ["REPRODUCED"]

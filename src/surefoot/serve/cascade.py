@@ -72,6 +72,7 @@ def cascade(path: Path, plan: ServePlan, candidate: str | None = None) -> Cascad
         BundleError: No such candidate, none that passed, or no calibration rows.
     """
     lean = _lean(bundle_of(path, read_verdict_json(path)), candidate or plan.candidate)
+    plan = replace(plan, between=[name for name in plan.between if name != lean])
     return _written(path, plan, lean) or policy(path, plan, lean)
 
 

@@ -90,19 +90,27 @@ class DecisionIds:
 
     def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
         self._clock, self._ms, self._tail = clock, -1, 0
+        self._random, self._at = b"", 0
 
     def next(self) -> str:
         """An id that no other process gives, larger than the one before."""
         now = self._clock() // 1_000_000
-        tail = self._tail + 1 + int.from_bytes(os.urandom(4))
+        tail = self._tail + 1 + self._drawn(4)
         if now > self._ms or tail >> 74:
             self._ms = max(now, self._ms + 1)
-            tail = int.from_bytes(os.urandom(10)) >> 7  # 73 bits: there is room to grow
+            tail = self._drawn(10) >> 7  # 73 bits: there is room to grow
         self._tail = tail
         high = (self._ms << 16) | 0x7000 | (tail >> 62)
         low = (1 << 63) | (tail & ((1 << 62) - 1))
         text = f"{high:016x}{low:016x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    def _drawn(self, size: int) -> int:
+        """A random number of so many bytes; the system is asked for many at once."""
+        if self._at + size > len(self._random):
+            self._random, self._at = os.urandom(4_096), 0
+        self._at += size
+        return int.from_bytes(self._random[self._at - size : self._at])
 
 
 class DecisionLog:

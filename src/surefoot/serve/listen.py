@@ -47,7 +47,8 @@ class Listening:
 
         self._config = uvicorn.Config(
             service, http=Protocol, ws="none", lifespan="off", log_level="warning",
-            access_log=False, server_header=False, limit_concurrency=CONNECTIONS,
+            access_log=False, server_header=False, proxy_headers=False,
+            limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=math.ceil(service.deployment.grace_seconds),
         )  # fmt: skip
         self._service, self._listener, self._certificate = service, listener, certificate

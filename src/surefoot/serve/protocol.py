@@ -8,7 +8,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from surefoot.serve.service import ARRIVED, GONE, WAITS
+from surefoot.serve.service import ARRIVED, GONE, WAITS, WHOLE
 
 HEAD_S = 10.0
 """Seconds within which a new connection has to have sent the head of a request."""
@@ -48,6 +48,9 @@ class Protocol(HttpToolsProtocol):
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
         scope[ARRIVED], scope[WAITS] = time.monotonic(), self._waits
         super().on_headers_complete()
+        cycle = self.cycle
+        # Most bodies come with the head, and a wait with a limit costs more than to parse them.
+        scope[WHOLE] = lambda: None if cycle.more_body else cycle.body
 
     def _waits(self, task: asyncio.Task[Any] | None) -> None:
         self._task = task

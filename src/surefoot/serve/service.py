@@ -18,6 +18,7 @@ from surefoot.core.printable import printable
 from surefoot.serve.access import Access
 from surefoot.serve.deployment import Deployment
 from surefoot.serve.flow import Answered, DownError, Flow
+from surefoot.serve.journal import Journal
 from surefoot.serve.lanes import Busy, Late
 from surefoot.serve.limits import Patience
 from surefoot.serve.meters import Meters
@@ -29,7 +30,6 @@ from surefoot.serve.status import Status, page_headers
 from surefoot.serve.tensors import VERSION, metadata, server, tensor_answer, tensor_request
 
 if TYPE_CHECKING:
-    from surefoot.serve.journal import Journal
     from surefoot.serve.traces import Traces
 
 Message = Mapping[str, Any]
@@ -42,6 +42,8 @@ ARRIVED = "surefoot.arrived"
 WAITS = "surefoot.waits"
 """Under this key it may hold whom to tell which task the client waits for; `GONE` cancels it."""
 GONE = "the client has gone"
+WHOLE = "surefoot.whole"
+"""Under this key it may hold what gives the body, if it has all come; else None."""
 DEADLINE = b"x-deadline-ms"
 """The header by which a client says how many milliseconds it waits."""
 JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"
@@ -125,18 +127,16 @@ class Service:
         """Answer one request; whatever goes wrong is an answer too."""
         if scope["type"] != "http":
             return
-        arrived = scope.get(ARRIVED) or time.monotonic()
+        arrived, headers = scope.get(ARRIVED) or time.monotonic(), dict(scope["headers"])
         named: tuple[tuple[bytes, bytes], ...] = ()
         if self.journal is not None:
-            named = ((REQUEST, self.journal.request(dict(scope["headers"])).encode()),)
-            scope = {**scope, "headers": [*scope["headers"], *named]}
-        work = self._replied(scope, receive, arrived)
+            headers[REQUEST] = self.journal.request(headers).encode()
+            named = ((REQUEST, headers[REQUEST]),)
+        work = self._replied(scope, headers, receive, arrived)
         if self.traces is not None and scope["path"] in self._calls:
             name = f"{scope['method']} {scope['path']}"
             told = {"http.request.method": scope["method"], "http.route": scope["path"]}
-            work = self.traces.request(
-                name, dict(scope["headers"]), told, work, attrgetter("status")
-            )
+            work = self.traces.request(name, headers, told, work, attrgetter("status"))
         reply = await work
         self.meters.answered(scope["path"] in self._calls, reply.status, time.monotonic() - arrived)
         fields = [
@@ -150,9 +150,11 @@ class Service:
         await send({"type": "http.response.start", "status": reply.status, "headers": fields})
         await send({"type": "http.response.body", "body": reply.body})
 
-    async def _replied(self, scope: Message, receive: Receive, arrived: float) -> Reply:
+    async def _replied(
+        self, scope: Message, headers: Headers, receive: Receive, arrived: float
+    ) -> Reply:
         try:
-            return await self._answer(scope, receive, arrived)
+            return await self._answer(scope, headers, receive, arrived)
         except Refused as refused:
             return Reply(refused.status, _said(str(refused)), headers=self._hints(scope, refused))
         except asyncio.CancelledError as error:
@@ -165,8 +167,10 @@ class Service:
             sys.stderr.write(f"surefoot: {type(error).__name__}: {printable(str(error))}\n")
             return Reply(500, _said("internal error"))
 
-    async def _answer(self, scope: Message, receive: Receive, arrived: float) -> Reply:
-        path, headers = scope["path"], dict(scope["headers"])
+    async def _answer(
+        self, scope: Message, headers: Headers, receive: Receive, arrived: float
+    ) -> Reply:
+        path = scope["path"]
         if not self.access.allowed(path, headers):
             raise Refused("a key is needed: Authorization: Bearer KEY, or X-Api-Key: KEY", 401)
         if path not in self._pages and path not in self._calls:
@@ -178,22 +182,24 @@ class Service:
             return self._pages[path]()
         waits = scope.get(WAITS)
         if waits is None:
-            return await self._called(path, headers, receive, arrived)
+            return await self._called(scope, headers, receive, arrived)
         waits(asyncio.current_task())
         try:
-            return await self._called(path, headers, receive, arrived)
+            return await self._called(scope, headers, receive, arrived)
         finally:
             waits(None)
 
-    async def _called(self, path: str, headers: Headers, receive: Receive, arrived: float) -> Reply:
+    async def _called(
+        self, scope: Message, headers: Headers, receive: Receive, arrived: float
+    ) -> Reply:
         now = time.monotonic()
         if not self._patience.allows(now - arrived, now):
             raise Busy(self._patience.after())
         until = arrived + _deadline(headers)
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise Refused("a body must come as it is, without a content-encoding", 415)
-        body = await _body(headers, receive, self.deployment)
-        return await self._calls[path](headers, body, until)
+        body = await _body(scope, headers, receive, self.deployment)
+        return await self._calls[scope["path"]](headers, body, until)
 
     def _hints(self, scope: Message, refused: Refused) -> tuple[tuple[bytes, bytes], ...]:
         """Headers that say what a refused request lacks."""
@@ -271,12 +277,15 @@ def _deadline(headers: Mapping[bytes, bytes]) -> float:
     return found / 1000
 
 
-async def _body(headers: Mapping[bytes, bytes], receive: Receive, limits: Deployment) -> bytes:
+async def _body(scope: Message, headers: Headers, receive: Receive, limits: Deployment) -> bytes:
     """The body, unless it is too long or too slow; no more than may be is ever held."""
     most, seconds = limits.body_bytes, limits.body_seconds
     length = headers.get(b"content-length", b"0")
     if not length.isdigit() or int(length) > most:
         raise Refused(f"the body may have {most:,} bytes", 413)
+    whole = scope[WHOLE]() if WHOLE in scope else None
+    if whole is not None and len(whole) <= most:
+        return bytes(whole)
     parts, size = [], 0
     try:
         async with asyncio.timeout(seconds):
