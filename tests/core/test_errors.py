@@ -24,5 +24,5 @@ def test_nearest_suggests_or_lists_but_never_floods():
 def test_the_tree_at_the_top_of_the_file_is_the_tree_of_the_code():
     classes = [c for c in vars(errors).values() if getattr(c, "__module__", "") == errors.__name__]
     classes = [c for c in classes if isinstance(c, type)]
-    assert len(classes) == 10
+    assert len(classes) == 11
     assert all(issubclass(c, SurefootError) and c.__name__ in str(errors.__doc__) for c in classes)
