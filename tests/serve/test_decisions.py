@@ -236,7 +236,9 @@ first = some(100)
 assert all(log.add(one) for one in first)
 wait(lambda: not log.waits)
 resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, resource.RLIM_INFINITY))
-kept = [log.add(one) for one in some(1_000)]
+kept = []
+while kept.count(False) < 10 and len(kept) < 100_000:
+    kept += [log.add(one) for one in some(100)]
 time.sleep(0.2)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 wait(lambda: not log.waits)
