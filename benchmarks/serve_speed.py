@@ -147,10 +147,14 @@ class Client(asyncio.Protocol):
         if len(self.buffer) < head + 4 + length:
             return
         self.bad += self.buffer[9:12] != b"200"
+        self.answered(self.buffer[head + 4 : head + 4 + length])
         self.buffer = self.buffer[head + 4 + length :]
         done, self.done = self.done, None
         if not done.done():
             done.set_result(None)
+
+    def answered(self, body: bytes) -> None:
+        """For whoever keeps answers."""
 
     async def ask(self) -> None:
         """Send the request, and wait for its answer."""
@@ -159,12 +163,13 @@ class Client(asyncio.Protocol):
         await self.done
 
 
-async def connected(port: int, request: bytes, count: int) -> list[Client]:
+async def connected(
+    port: int, request: bytes, count: int, kind: type[Client] = Client
+) -> list[Client]:
     """Open connections."""
     loop = asyncio.get_running_loop()
     made = [
-        await loop.create_connection(lambda: Client(request), "127.0.0.1", port)
-        for _ in range(count)
+        await loop.create_connection(lambda: kind(request), "127.0.0.1", port) for _ in range(count)
     ]
     return [client for _, client in made]
 
@@ -247,10 +252,15 @@ def request_of(path: str, row: np.ndarray) -> bytes:
 class Served:
     """A server in a process of its own, on the first core."""
 
-    def __init__(self, command: list[str], folder: Path, port: int | None = None) -> None:
+    def __init__(
+        self, command: list[str], folder: Path, port: int | None = None, cores: str = "0"
+    ) -> None:
         began = time.perf_counter()
         self.process = subprocess.Popen(
-            ["/usr/bin/taskset", "-c", "0", *command], cwd=folder, stderr=subprocess.PIPE, text=True
+            ["/usr/bin/taskset", "-c", cores, *command],
+            cwd=folder,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         if port is None:
             said = ""

@@ -281,6 +281,7 @@ def config(folder, **keys):
     return str(file)
 
 
+@pytest.mark.slow
 def test_two_workers_answer_grpc_and_end_what_they_have(run, tmp_path):
     port = free()
     options = ("--config", config(tmp_path, grpc_port=port, workers=2))
@@ -298,6 +299,7 @@ def test_two_workers_answer_grpc_and_end_what_they_have(run, tmp_path):
         assert process.wait(timeout=60) == 0
 
 
+@pytest.mark.slow
 def test_workers_that_take_over_answer_grpc(run, tmp_path):
     port = free()
     with (

@@ -199,6 +199,7 @@ def test_axe_finds_no_fault(page):
         assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
 
 
+@pytest.mark.slow
 def test_a_service_that_has_gone_is_said(run, tmp_path):
     with chromium(tmp_path) as page, served(run) as (process, port, _):
         page.call("Page.navigate", url=f"http://127.0.0.1:{port}/status")

@@ -123,6 +123,7 @@ def test_a_request_is_a_span_of_its_callers_trace_and_its_models_are_in_it(
     assert collector.resource["surefoot.model"] == "same"
 
 
+@pytest.mark.slow
 def test_what_was_not_sent_yet_is_sent_at_the_end(run, collector, tmp_path, monkeypatch):
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "600000")
     with served(run, "--config", config(tmp_path, traces=True)) as (process, port, _):
@@ -196,6 +197,7 @@ def test_a_model_that_fails_is_seen(models, rows, collector):
     assert refused.status.code == 2
 
 
+@pytest.mark.slow
 def test_a_collector_that_is_not_there_holds_nobody_up(run, tmp_path, monkeypatch):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free()}")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")

@@ -11,6 +11,9 @@ from contextlib import contextmanager, suppress
 
 import pytest
 from tests.evaluate.conftest import Model, Server
+from tests.serve.test_access import certificates
+
+__all__ = ["certificates"]
 
 
 class Chat(Model):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+import threading
 import time
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -147,9 +150,42 @@ def test_nobody_there():
 
 
 def test_a_server_without_tls_is_not_spoken_to_over_it(wired):
-    with wired(b"no") as (url, _):
+    with wired(OK) as (url, _):
         found = fault(url.replace("http", "https"))
     assert found.fault == "down"
+    assert "does not speak TLS" in str(found)
+
+
+@contextmanager
+def encrypted(certificates):
+    """Answers one request over TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "a.pem", certificates / "a.key")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet():
+            link, _ = listener.accept()
+            with link, suppress(OSError), context.wrap_socket(link, server_side=True) as safe:
+                safe.recv(1 << 16)
+                safe.sendall(OK)
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
+
+
+def test_a_certificate_that_nobody_vouches_for_is_not_trusted(certificates):
+    with encrypted(certificates) as url:
+        found = fault(url)
+    assert found.fault == "down"
+    assert "certificate is not valid here" in str(found)
+
+
+def test_one_that_an_authority_of_the_system_vouches_for_is(certificates, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "a.pem"))
+    with encrypted(certificates) as url:
+        assert ask(url) == [(200, b"ok")]
 
 
 def test_who_takes_too_long_is_slow(wired):

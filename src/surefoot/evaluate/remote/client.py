@@ -38,8 +38,10 @@ class Client:
     def __init__(self, url: str, timeout_s: float, headers: Mapping[str, str]) -> None:
         require("httptools", extra="serve", error=ModelError)
         parts = urlsplit(url)
-        self._host, self._tls = str(parts.hostname), parts.scheme == "https"
-        self._port = parts.port or (443 if self._tls else 80)
+        tls = parts.scheme == "https"
+        self._host, self._port = str(parts.hostname), parts.port or (443 if tls else 80)
+        # Once, since it reads all authorities of the system.
+        self._context = ssl.create_default_context() if tls else None
         self._url, self._timeout_s = url, timeout_s
         host = f"[{self._host}]" if ":" in self._host else self._host
         known = {"Host": f"{host}:{self._port}", "Accept": "application/json", **headers}
@@ -103,8 +105,7 @@ class Client:
         return None
 
     async def _connect(self) -> _Link:
-        context = ssl.create_default_context() if self._tls else None
-        reader, writer = await asyncio.open_connection(self._host, self._port, ssl=context)
+        reader, writer = await asyncio.open_connection(self._host, self._port, ssl=self._context)
         return _Link(reader, writer)
 
     def _request(self, method: str, path: str, body: bytes) -> bytes:
@@ -194,7 +195,8 @@ def _words(error: OSError) -> str:
     """What happened to a connection, in words that do not differ from request to request."""
     known: tuple[tuple[type[OSError], str], ...] = (
         (ConnectionRefusedError, "cannot be reached: connection refused"),
-        (ssl.SSLError, "cannot be trusted: its certificate is not valid here"),
+        (ssl.SSLCertVerificationError, "cannot be trusted: its certificate is not valid here"),
+        (ssl.SSLError, "does not speak TLS"),
         (ConnectionError, _SHUT),
     )
     words = next((words for kind, words in known if isinstance(error, kind)), None)
