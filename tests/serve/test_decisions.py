@@ -339,6 +339,13 @@ def test_a_key_that_is_none_is_named(tmp_path, content):
         DecisionLog(tmp_path, 0)
 
 
+@pytest.mark.parametrize("inputs", ["hashes", "rows"])
+def test_a_folder_that_can_be_none_is_named_at_once(tmp_path, inputs):
+    (tmp_path / "log").write_text("a file")
+    with pytest.raises(BundleError, match=r"log: no folder for a decision log: .*; name one under"):
+        DecisionLog(tmp_path / "log", 0, inputs=inputs)
+
+
 def test_labels_find_their_decisions_late_twice_or_never(tmp_path):
     found = [*some(10, label="x"), *some(10, label="y", route="baseline"), *some(5, label="")]
     log = DecisionLog(tmp_path, 0)
