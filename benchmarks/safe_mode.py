@@ -3,6 +3,7 @@
     python benchmarks/safe_mode.py             200 and 2,000 streams
     python benchmarks/safe_mode.py --mapie     and the bound of MAPIE's monitor on 40 of them
     python benchmarks/safe_mode.py --guard     200 services, from calibration to a second opening
+    python benchmarks/safe_mode.py BUNDLE CANDIDATE SET OTHER...   real answers of a bundle's cells
 
 Without drift the two models disagree in 5 % of 5,000 shadow samples. With drift they do so in 5 %
 of the first 500 and in 10 % from then on; the delay is counted in shadow samples from there, of
@@ -15,16 +16,22 @@ Learn-then-Test on its calibration rows (alpha 2 %, delta 10 %) and the guard of
 5,000 pairs come from where the calibration rows came from; then the lean model differs three times
 as often, until an alarm, an opening, and 5,000 pairs more. The risk of a threshold that opens again
 is known from a million rows.
+
+Real answers: of each of 200 random splits of SET half of the rows calibrate, the others are what
+comes without drift; or the rows of OTHER come, in random order. Told beside: what is then lost.
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import binom
 
 from surefoot import stats
+from surefoot.bundle import cell_file
+from surefoot.data.columns import read_parquet
 from surefoot.serve.cascade import GRID
 from surefoot.serve.safety import Guard, Terms, pair_record
 
@@ -99,11 +106,13 @@ def drawn(rng: np.random.Generator, n: int, worse: float) -> tuple[np.ndarray, n
     return confidence, rng.random(n) < worse * (1 - confidence)
 
 
-def terms(rng: np.random.Generator, n: int) -> Terms | None:
+def terms(
+    confidence: np.ndarray, differs: np.ndarray, wrong: np.ndarray | None = None
+) -> Terms | None:
     """What a service starts from; None where its calibration rows show nothing."""
-    confidence, differs = drawn(rng, n, 1.0)
-    lost = ((confidence[:, None] >= GRID) & differs[:, None]).sum(axis=0)
-    place = stats.last_threshold(lost, n, alpha=ALPHA, delta=DELTA)
+    loss = differs if wrong is None else wrong
+    lost = ((confidence[:, None] >= GRID) & loss[:, None]).sum(axis=0)
+    place = stats.last_threshold(lost, len(loss), alpha=ALPHA, delta=DELTA)
     if place is None:
         return None
     stands = confidence >= GRID[place]
@@ -118,15 +127,20 @@ def terms(rng: np.random.Generator, n: int) -> Terms | None:
 
 def fed(guard: Guard, rng: np.random.Generator, worse: float, most: int) -> tuple[int, int]:
     """Pairs, and those of accepted answers, until the guard turns or there have been so many."""
+    return shown(guard, *drawn(rng, most, worse))
+
+
+def shown(guard: Guard, confidence: np.ndarray, differs: np.ndarray) -> tuple[int, int]:
+    """The same of rows that are there."""
     epoch, accepted = guard.state.epoch, 0
     threshold = guard.state.threshold or guard.terms.threshold
-    for i, (sure, differs) in enumerate(zip(*drawn(rng, most, worse), strict=True), 1):
+    for i, (sure, other) in enumerate(zip(confidence, differs, strict=True), 1):
         stands = bool(sure >= threshold)
         accepted += stands
-        guard.pair(pair_record(confidence=sure, agreed=not differs, accepted=stands, epoch=epoch))
+        guard.pair(pair_record(confidence=sure, agreed=not other, accepted=stands, epoch=epoch))
         if guard.state.epoch != epoch:
             return i, accepted
-    return most, accepted
+    return len(confidence), accepted
 
 
 def services(n: int) -> None:
@@ -134,7 +148,9 @@ def services(n: int) -> None:
     rng = np.random.default_rng(n)
     sure, differs = drawn(rng, 1_000_000, WORLD)
     false, missed, again, broken, delays, waits, shares = 0, 0, 0, 0, [], [], []
-    guards = [Guard(one, None) for one in (terms(rng, n) for _ in range(SERVICES)) if one]
+    guards = [
+        Guard(one, None) for one in (terms(*drawn(rng, n, 1.0)) for _ in range(SERVICES)) if one
+    ]
     for guard in guards:
         fed(guard, rng, 1.0, QUIET)
         if guard.state.mode == "alarm":
@@ -165,8 +181,51 @@ def services(n: int) -> None:
     )
 
 
+def real(path: Path, candidate: str, dataset: str, others: list[str]) -> None:
+    """One line for no drift, and one for each other set that comes instead."""
+
+    def answers(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        lean, big = (
+            read_parquet(path / "cells" / who / cell_file(name, "", 0.0))
+            for who in (candidate, "baseline")
+        )
+        wrong = ~lean["correct"] & big["correct"]
+        return lean["confidence"].astype(float), lean["predicted"] != big["predicted"], wrong
+
+    rng = np.random.default_rng(0)
+    cells = {name: answers(name) for name in (dataset, *others)}
+    confidence, differs, wrong = cells[dataset]
+    found: dict[str, list[int]] = {name: [] for name in (dataset, *others)}
+    risks: dict[str, list[float]] = {name: [] for name in found}
+    started = 0
+    for _ in range(SERVICES):
+        order = rng.permutation(len(wrong))
+        own, rest = order[: len(order) // 2], order[len(order) // 2 :]
+        start = terms(confidence[own], differs[own], wrong[own])
+        if start is None:
+            continue
+        started += 1
+        for name in found:
+            sure, other, lost = cells[name]
+            rows = rest if name == dataset else rng.permutation(len(sure))
+            guard = Guard(start, None)
+            _, seen = shown(guard, sure[rows], other[rows])
+            found[name] += [seen] * (guard.state.mode == "alarm")
+            risks[name].append(float((lost[rows] & (sure[rows] >= start.threshold)).mean()))
+    for name, seen in found.items():
+        median = f", after {np.median(seen):.0f} answers that stood in the median" if seen else ""
+        print(
+            f"{dataset}, then {name}: {len(seen)} of {started} alarmed{median};"
+            f" lost {np.mean(risks[name]):.2%} of all, promised {ALPHA:.0%}",
+            flush=True,
+        )
+
+
 def main() -> None:
     """A line for each method and number of streams."""
+    if len(sys.argv) > 4:
+        real(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:])
+        return
     if "--guard" in sys.argv:
         for n in (300, 1_000, 5_000):
             services(n)

@@ -7,6 +7,7 @@ where the decisions would have stood.
 
 from __future__ import annotations
 
+import errno
 import hmac
 import os
 import threading
@@ -127,6 +128,7 @@ class DecisionLog:
 
     def __init__(self, folder: Path, worker: int, *, inputs: Inputs = "hashes") -> None:
         self.dropped = 0
+        _make(folder)
         self._key = read_key(folder) if inputs == "hashes" else None
         self._queue: deque[Decision | Label] = deque()
         self._came = self._gone = self._told = self._lost = 0
@@ -264,8 +266,8 @@ def read_key(folder: Path) -> bytes:
         BundleError: It cannot be read or written, or is none.
     """
     file, part = folder / KEY, folder / f".{KEY}-{os.getpid()}"
+    _make(folder)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not file.exists():
             part.touch(mode=0o600)
             part.write_bytes(os.urandom(32).hex().encode())
@@ -284,6 +286,20 @@ def read_key(folder: Path) -> bytes:
     if len(key) < 16:
         raise BundleError("is too short for a key", where=str(file))
     return key
+
+
+def _make(folder: Path) -> None:
+    """Make the folder of a log, so that what is wrong with it is said when a service starts."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise BundleError(
+            f"no folder for a decision log: {error.strerror}",
+            where=str(folder),
+            fix="name one under log that can be written to",
+        ) from error
 
 
 def _size(row: str | np.ndarray) -> int:
