@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from surefoot.core.hashing import hash_file
@@ -89,11 +90,18 @@ class Load:
         body: What they send.
         clients: How many there are.
         keep: Whether they keep a connection for as long as the service does.
+        trust: Of what certificates they think well; None for connections in the clear.
     """
 
-    def __init__(self, port, body, *, clients=8, keep=True):
+    def __init__(self, port, body, *, clients=8, keep=True, trust=None):
         self.answers, self.lost, self.refused = [], [], 0
-        self._port, self._body, self._keep = port, body, keep
+        self._body, self._keep = body, keep
+        where = {"host": "127.0.0.1", "port": port, "timeout": 60}
+        self._connection = (
+            partial(http.client.HTTPConnection, **where)
+            if trust is None
+            else partial(http.client.HTTPSConnection, context=trust, **where)
+        )
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._client) for _ in range(clients)]
 
@@ -117,7 +125,7 @@ class Load:
         link = None
         while not self._over.is_set():
             if link is None:
-                link = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+                link = self._connection()
                 link.auto_open = False
                 try:
                     link.connect()
@@ -125,6 +133,10 @@ class Load:
                     self.refused += 1
                     link = None
                     time.sleep(0.01)
+                    continue
+                except OSError as error:
+                    self.lost.append((0, repr(error)))
+                    link = None
                     continue
             own = link.sock.getsockname()[1]
             try:

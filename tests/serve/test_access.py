@@ -71,45 +71,6 @@ def test_a_key_file_that_cannot_be_read_is_named(tmp_path):
         read_access(tmp_path)
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
-    """Two certificates with their keys, and one of the keys once more, encrypted."""
-    cryptography = pytest.importorskip("cryptography", reason="makes certificates")
-    del cryptography
-    from datetime import UTC, datetime, timedelta
-    from ipaddress import ip_address
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    folder = tmp_path_factory.mktemp("tls")
-    for name in "ab":
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-        address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-        now = datetime.now(UTC)
-        made = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
-            .add_extension(address, critical=False)
-            .sign(key, hashes.SHA256())
-        )
-        pem = serialization.Encoding.PEM
-        (folder / f"{name}.pem").write_bytes(made.public_bytes(pem))
-        form = serialization.PrivateFormat.PKCS8
-        plain = key.private_bytes(pem, form, serialization.NoEncryption())
-        (folder / f"{name}.key").write_bytes(plain)
-        secret = serialization.BestAvailableEncryption(b"password")
-        (folder / f"{name}.secret").write_bytes(key.private_bytes(pem, form, secret))
-    return folder
-
-
 @pytest.mark.parametrize(
     ("certificate", "key", "said"),
     [

@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from contextlib import ExitStack
@@ -94,6 +95,21 @@ def test_a_worker_that_is_killed_loses_what_it_held_and_is_replaced(run, keep):
 def test_told_to_end_under_load_it_resets_nobody(run, workers, keep):
     with served(run, "--workers", workers) as (process, port, _):
         with Load(port, BODY, keep=keep) as load:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=60) == 0
+            eventually(lambda: load.refused > 0)
+        assert load.lost == []
+        assert statuses(load) == {200}
+
+
+def test_told_to_end_it_finishes_handshakes_too(run, certificates, tmp_path):
+    config = tmp_path / "serve.toml"
+    config.write_text(
+        f'tls_certificate = "{certificates}/a.pem"\ntls_key = "{certificates}/a.key"\n'
+    )
+    trust = ssl.create_default_context(cafile=str(certificates / "a.pem"))
+    with served(run, "--config", str(config)) as (process, port, _):
+        with Load(port, BODY, keep=False, trust=trust) as load:
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=60) == 0
             eventually(lambda: load.refused > 0)

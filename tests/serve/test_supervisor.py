@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import pytest
 from tests.serve.live import COMMAND, ask, eventually, served, workers_of
 
 from surefoot.core.errors import BundleError
+from surefoot.serve.copies import Copy
 from surefoot.serve.prepare import copy_as_written, prepare
 from surefoot.serve.prepared import read_prepared
 
@@ -101,6 +103,29 @@ def test_a_changed_model_ends_the_start_with_one_line(run, bundle):
     (line,) = said.stderr.splitlines()
     assert "models/same/signature.json: changed since the bundle was written" in line
     assert str(bundle) in line
+
+
+def test_what_clears_old_temporary_files_leaves_the_copy_alone(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with served(run):
+        (copy,) = tmp_path.glob("surefoot-serve-*")
+        assert copy.stat().st_mode & 0o77 == 0
+        held = os.open(copy, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):  # as systemd-tmpfiles asks before it removes anything
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(held)
+
+
+def test_a_copy_is_removed_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    copy = Copy()
+    (copy.folder / "file").write_text("")
+    copy.remove()
+    copy.remove()
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(BundleError, match=r"no folder for a copy.*TMPDIR"):
+        Copy()
 
 
 def test_a_start_whose_processes_are_killed_ends_with_why(run, tmp_path):

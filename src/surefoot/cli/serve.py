@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from surefoot.core.errors import BundleError
+
 
 @click.command(
     "serve",
@@ -40,6 +42,11 @@ def command(  # size: one argument per option of the verb
     """Serve."""
     if print_dockerfile:
         return _dockerfile(bundle)
+    if not hasattr(os, "fork"):
+        raise BundleError(
+            "this system cannot fork processes",
+            fix="serve on Linux or macOS, or in the container of --print-dockerfile",
+        )
     # The process that forks workers must have no threads, and a library of numpy starts some.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from surefoot.serve.deployment import read_deployment

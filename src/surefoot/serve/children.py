@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, Literal
 
+from surefoot.serve.copies import Copy
 from surefoot.serve.prepared import Prepared
 from surefoot.serve.worker import Post, child
 
@@ -71,6 +72,8 @@ class Generation:
 
     post: Post
     """What they share."""
+    copy: Copy
+    """The folder of the copy that they open."""
     preparer: Child | None = None
     """Who looks into the bundle, for as long as that takes."""
     prepared: Prepared | None = None

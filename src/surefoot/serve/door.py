@@ -67,6 +67,15 @@ class Door:
             self._loop.remove_reader(self._listener.fileno())
             self._listener.close()
 
+    async def settled(self, seconds: float) -> None:
+        """Wait for those whose handshake is under way.
+
+        Args:
+            seconds: For how long at most.
+        """
+        if self._entering:
+            await asyncio.wait(self._entering, timeout=seconds)
+
     def _inside(self) -> int:
         return self._held() + len(self._entering)
 

@@ -143,6 +143,8 @@ class Listening:
             ends = self._grpc.stop(self._service.deployment.grace_seconds)
             self._grpc_ends = asyncio.ensure_future(ends)
         stopped()
+        if self._door is not None:
+            await self._door.settled(QUEUE_S)
         await asyncio.sleep(SETTLE_S)
         self._server.should_exit = True
 

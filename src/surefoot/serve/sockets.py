@@ -13,7 +13,7 @@ from surefoot.core.errors import BundleError
 LEAVE_S = 0.5
 """Seconds for which it says that it is not ready before it stops listening."""
 QUEUE_S = 1.0
-"""Seconds at most to take in who has connected and was not answered yet."""
+"""Seconds at most to take in who has connected, and as many for the handshakes of TLS."""
 SETTLE_S = 0.3
 """Seconds in which who has just connected may send a request, before idle connections end."""
 BACKLOG = 2_048

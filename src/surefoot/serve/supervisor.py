@@ -12,11 +12,9 @@ import json
 import os
 import resource
 import selectors
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -30,6 +28,7 @@ from surefoot.core.printable import printable
 from surefoot.serve.access import read_access, read_certificate
 from surefoot.serve.board import Board, Safety
 from surefoot.serve.children import OWN, Child, Generation, ending, fork
+from surefoot.serve.copies import Copy
 from surefoot.serve.deployment import Deployment
 from surefoot.serve.meters import CELLS, Meters, forget_states, name_models
 from surefoot.serve.prepared import Prepared
@@ -158,7 +157,7 @@ class _Supervisor:
             self._rotation.wait()
         signal.set_wakeup_fd(-1)
         for generation in self._generations():
-            shutil.rmtree(generation.post.folder, ignore_errors=True)
+            generation.copy.remove()
         for held in (self._selector, self._wakened, self._waker, self._records, self._listener):
             held.close()
 
@@ -188,10 +187,11 @@ class _Supervisor:
         deployment = self._deployment
         access = read_access(deployment.api_key_file)
         certificate = read_certificate(deployment.tls_certificate, deployment.tls_key)
+        copy = Copy()
         post = Post(
             supervisor=os.getpid(),
             generation=next(self._numbers),
-            folder=_folder(),
+            folder=copy.folder,
             bundle=self._bundle,
             deployment=deployment,
             access=access,
@@ -201,7 +201,7 @@ class _Supervisor:
             records=self._records,
             force=self._force,
         )
-        self._coming = generation = Generation(post=post)
+        self._coming = generation = Generation(post=post, copy=copy)
         generation.preparer = preparer = fork(lambda link: _prepare(post, link), self._held())
         self._listen_to(preparer, lambda: self._prepared(generation))
         for _ in range(deployment.workers):
@@ -307,7 +307,7 @@ class _Supervisor:
         self._say(f"answers with {printable(generation.lean)}, as the bundle has it now")
         for worker in before.workers:
             self._retire(worker)
-        shutil.rmtree(before.post.folder, ignore_errors=True)
+        before.copy.remove()
 
     def _retire(self, worker: Child) -> None:
         """Let a worker end whose bundle is no more served."""
@@ -344,7 +344,7 @@ class _Supervisor:
             worker.kill()
             worker.stage = "leaving"
         self._leaving += generation.workers
-        shutil.rmtree(generation.post.folder, ignore_errors=True)
+        generation.copy.remove()
 
     def _too_late(self, generation: Generation) -> None:
         if generation is self._coming:
@@ -425,7 +425,7 @@ class _Supervisor:
 
     def _limit(self) -> float:
         """Seconds after which whoever was told to leave is not waited for."""
-        return LEAVE_S + QUEUE_S + SETTLE_S + self._deployment.grace_seconds + 1.0
+        return LEAVE_S + 2 * QUEUE_S + SETTLE_S + self._deployment.grace_seconds + 1.0
 
     def _kill(self) -> None:
         for one in self._children():
@@ -507,16 +507,6 @@ class _Supervisor:
     def _children(self) -> list[Child]:
         preparers = [g.preparer for g in self._generations() if g.preparer]
         return [*preparers, *self._workers()]
-
-
-def _folder() -> Path:
-    try:
-        return Path(tempfile.mkdtemp(prefix="surefoot-serve-"))
-    except OSError as error:
-        raise BundleError(
-            f"no folder for a copy of the bundle can be made: {error}",
-            fix="set TMPDIR to a folder that can be written",
-        ) from error
 
 
 def _prepare(post: Post, link: Connection) -> None:
