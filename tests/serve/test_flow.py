@@ -186,8 +186,8 @@ def test_only_an_endpoint_s_own_faults_open_the_breaker(models, rows, fault, ope
 def test_an_endpoint_that_names_no_class_or_has_no_time_left_voids_the_promise(models, rows):
     lean = stage("turned", models[0])
     said = answer(flow(lean, remote(lambda asked: replied([1, -1])), 2.0), rows[:2])
-    assert set(said.promises) == {"void: the fallback named no class"}
-    assert set(said.routes) == {"turned"}
+    assert said.promises == ("held", "void: the fallback named no class")
+    assert said.routes == ("fallback", "turned")
 
     def late(asked):
         raise RemoteError("deadline", "did not answer in time")
@@ -352,3 +352,34 @@ def test_in_alarm_every_request_is_a_pair(models, rows):
     assert [p.agree for p in pairs] == (
         lean.run_batch(rows).argmax(axis=1) == said.predicted
     ).tolist()
+
+
+def test_a_model_that_stands_in_for_one_that_failed_promises_nothing(models, rows):
+    """Its threshold was shown for the rows that the one before it leaves over, and no others."""
+    lean, behind = models
+    raw = behind.run_batch(rows)
+    least = float(np.median(raw.max(axis=1)))
+    stages = [stage("turned", broken(lean)), stage("baseline", behind)]
+    standing = Standing(threshold=2.0, between=(least,))
+    said = answer(flow(stages, stage("big", behind), 2.0, standing=lambda: standing), rows)
+    sure = raw.max(axis=1).astype(np.float64) >= least
+    assert [route == "baseline" for route in said.routes] == sure.tolist()
+    void = np.array([one.startswith("void: turned failed: gives") for one in said.promises])
+    assert (void == sure).all()
+    assert {one for one, is_void in zip(said.promises, void, strict=True) if not is_void} == {
+        "held"
+    }
+
+
+def test_a_row_that_the_fallback_names_no_class_for_voids_itself_alone(models, rows):
+    lean, behind = models
+
+    def now_and_then(asked):
+        return behind.run_batch(asked) * (np.arange(len(asked)) % 3 > 0)[:, None]
+
+    said = answer(flow(stage("turned", lean), stage("big", now_and_then), 2.0), rows)
+    named = np.arange(len(rows)) % 3 > 0
+    assert [route == "big" for route in said.routes] == named.tolist()
+    wanted = np.where(named, "held", "void: the fallback named no class")
+    assert list(said.promises) == wanted.tolist()
+    assert (said.predicted[named] == behind.run_batch(rows).argmax(axis=1)[named]).all()

@@ -234,7 +234,10 @@ class Flow:
             confidence = raw.max(axis=1).astype(np.float64)
             if not turn:
                 lean = (confidence, answers.predicted.copy())
-            left = left[confidence < standing.of(turn)]
+            sure = confidence >= standing.of(turn)
+            if trouble:  # its threshold was shown for rows that whoever failed leaves over
+                answers.promises[left[sure]] = f"void: {trouble}"
+            left = left[~sure]
             if not len(left):
                 break
         if len(left):
@@ -255,6 +258,7 @@ class Flow:
         reason = await self._asked(rows[left], left, answers, until)
         if not reason:
             return
+        left = left[answers.routes[left] != self._fallback.name]
         if not all(answers.routes[left]):
             raise DownError(f"{trouble or 'the lean model did not answer'}; {reason}")
         answers.promises[left] = f"void: {reason}"
@@ -262,7 +266,7 @@ class Flow:
     async def _asked(
         self, rows: np.ndarray, left: np.ndarray, answers: _Answers, until: float
     ) -> str:
-        """Ask the fallback; why it gave no answer, if so."""
+        """Ask the fallback; why it gave no answer to some row, if so."""
         assert self._fallback is not None
         if self.breaker.open:
             self._later(_Shadow(rows[:1], 0.0, -1, self.standing()))
@@ -280,10 +284,9 @@ class Flow:
             self._failed(error)
             return f"the fallback failed: {error.what}"
         self.breaker.succeeded()
-        if not raw.any(axis=1).all():  # a model of chat may say anything
-            return "the fallback named no class"
-        answers.put(left, self._fallback, raw)
-        return ""
+        known = raw.any(axis=1)  # a model of chat may say anything
+        answers.put(left[known], self._fallback, raw[known])
+        return "" if known.all() else "the fallback named no class"
 
     def _compare(
         self,
