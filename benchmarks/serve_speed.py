@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -223,7 +224,8 @@ def tree(pid: int) -> list[int]:
     found = [pid]
     for one in found:
         for task in Path(f"/proc/{one}/task").glob("*/children"):
-            found += map(int, task.read_text().split())
+            with suppress(OSError):
+                found += map(int, task.read_text().split())
     return found
 
 
@@ -237,9 +239,13 @@ def cpu_s(pids: list[int]) -> float:
 
 
 def rss_mb(pids: list[int]) -> float:
-    """Of the largest process."""
-    found = (re.search(r"Rss:\s+(\d+)", Path(f"/proc/{p}/smaps_rollup").read_text()) for p in pids)
-    return max(int(one[1]) for one in found) / 1024
+    """Of the largest process; one that ends meanwhile does not count."""
+    found = [0]
+    for pid in pids:
+        with suppress(OSError):
+            told = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            found += map(int, re.findall(r"^Rss:\s+(\d+)", told, re.MULTILINE))
+    return max(found) / 1024
 
 
 def request_of(path: str, row: np.ndarray) -> bytes:
