@@ -29,6 +29,7 @@ from surefoot.report.timings import Timing
 
 QUANTILES = {0.05: 1.0, 0.25: 2.0, 0.75: 4.0, 0.95: 6.0}
 FINITE = st.floats(-1e6, 1e6).map(lambda x: round(x, 3))
+WIDTH = st.floats(0, 100).map(lambda x: round(x, 3))
 
 
 def front(*points, limit=-1.0):
@@ -245,7 +246,7 @@ def test_each_variant_is_a_bar_in_points_and_what_was_not_measured_is_none():
 
 
 @QUICK
-@given(FINITE, st.floats(0, 100), st.floats(0, 100))
+@given(FINITE, WIDTH, WIDTH)
 def test_a_bar_ends_inside_its_interval(value, down, up):
     bar = Bar(name="a", value=value, low=value - down, high=value + up)
     svg = bars_plot([bar], name="pp", title="t")

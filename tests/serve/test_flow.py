@@ -136,6 +136,8 @@ def test_a_row_is_strange_to_whoever_answers_it(models, rows):
     said = answer(flow(*stages, half), rows)
     assert said.strange == tuple(np.where(raw >= half, False, other < third))
     assert 0 < sum(said.strange) < len(rows)
+    untold = answer(flow(stage("turned", lean, scope=2.0), stage("baseline", behind), half), rows)
+    assert untold.strange == tuple((raw >= half).tolist())
     unknown = answer(flow(stage("turned", lean), stage("baseline", behind), half), rows)
     assert unknown.strange == ()
 
@@ -167,6 +169,18 @@ def test_an_endpoint_that_names_classes_answers_with_the_confidence_it_tells(mod
     known = models[1].run_batch(rows)
     scored = remote(lambda asked: replied(known.argmax(axis=1), 0.5, known))
     assert np.allclose(answer(flow(lean, scored, 2.0), rows).scores, known)
+
+
+def test_an_endpoint_that_abstains_names_no_class_whatever_its_scores(models, rows):
+    known = models[1].run_batch(rows)
+    said = known.argmax(axis=1)
+    said[0] = -1
+    abstains = remote(lambda asked: replied(said, 0.5, known))
+    found = answer(flow(stage("turned", models[0]), abstains, 2.0), rows)
+    assert found.promises[0] == "void: the fallback named no class"
+    assert found.routes[0] == "turned"
+    assert set(found.routes[1:]) == {"fallback"}
+    assert set(found.promises[1:]) == {"held"}
 
 
 @pytest.mark.parametrize(

@@ -151,8 +151,9 @@ class _Answers:
         """Let a model's answers to the rows at these places stand, for now."""
         self.scores[at], self.predicted[at] = stage.warmed(raw), raw.argmax(axis=1)
         self.routes[at] = stage.name
-        if stage.scope is not None:
-            self.strange[at] = raw.max(axis=1).astype(np.float64) < stage.scope
+        # Each row is held to the scope of whoever answers it; who has none calls none strange.
+        least = -np.inf if stage.scope is None else stage.scope
+        self.strange[at] = raw.max(axis=1).astype(np.float64) < least
 
     def done(self, *, scoped: bool) -> Answered:
         """As they are now.

@@ -75,7 +75,8 @@ class Remote:
             self._under_way -= 1
         self._recent.learn((time.monotonic() - began) / len(rows))
         if said.scores is not None:
-            return said.scores
+            # One that abstains has scores too; it named no class all the same.
+            return np.where((said.predicted >= 0)[:, None], said.scores, 0.0)
         scores, known = np.zeros((len(rows), self._classes)), np.flatnonzero(said.predicted >= 0)
         scores[known, said.predicted[known]] = said.confidence[known]
         return scores

