@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import select
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def moody(contents):
 
 
 @contextmanager
-def alive(moody, found, standing):
+def alive(moody, found, standing, deployment=None):
     """Gives the port of a service in a thread of this process, and the service."""
     from surefoot.serve.protocol import Protocol
 
@@ -67,7 +68,7 @@ def alive(moody, found, standing):
     )
     flow = Flow([lean], behind, 3, standing=lambda: standing)
     meters = Meters(Board(slots=1, cells=CELLS), 0)
-    service = Service(opened, flow, Readiness([], {}), meters, Deployment(), Access())
+    service = Service(opened, flow, Readiness([], {}), meters, deployment or Deployment(), Access())
     settings = uvicorn.Config(service, http=Protocol, ws="none", lifespan="off", log_level="error")
     server = uvicorn.Server(settings)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -186,6 +187,77 @@ def test_pages_are_answered_while_a_model_is_at_work(moody, found):
         assert time.monotonic() - began < 2.5
         link.close()
         waiting.join()
+
+
+def closed(link):
+    """Whether the other side ends a connection within 20 seconds; what it sends before is read."""
+    link.settimeout(20)
+    try:
+        while link.recv(65_536):
+            pass
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("sent", "late"),
+    [
+        (b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n", b"\r\n"),
+        (b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n", b"GET /healthz HTTP/1.1\r\nhost:"),
+        (b"POST /no HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n", b"abc"),
+        (b"POST /no HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\n", b"abc"),
+    ],
+)
+def test_no_connection_is_kept_for_ever_by_what_is_no_request(
+    moody, found, monkeypatch, sent, late
+):
+    monkeypatch.setattr("surefoot.serve.protocol.HEAD_S", 0.3)
+    there = alive(moody, found, SURE)
+    with there as (port, _), socket.create_connection(("127.0.0.1", port), timeout=20) as link:
+        link.sendall(sent)
+        assert link.recv(65_536)
+        link.sendall(late)
+        assert closed(link)
+
+
+def test_a_head_has_an_end(moody, found):
+    with alive(moody, found, SURE) as (port, _):
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as link:
+            link.sendall(b"POST /predict HTTP/1.1\r\nhost: a\r\n")
+            took = 0
+            with suppress(ConnectionError):
+                while took < 5_000_000:
+                    took += link.send(b"x-more: " + b"a" * 8_000 + b"\r\n")
+                    time.sleep(0.001)
+            assert took < 5_000_000
+        assert ask(port)[0] == 200
+
+
+def test_all_bodies_together_are_bounded(moody, found, monkeypatch):
+    monkeypatch.setattr("surefoot.serve.service.HELD_BYTES", 0)
+    moody[0].seconds = 0.0
+    with alive(moody, found, SURE, Deployment(body_bytes=1_000_000)) as (port, service):
+        head = b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n"
+        links = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(3)]
+        for link in links:
+            link.sendall(head + b" " * 600_000)
+        said = [link for link in links if b"503" in (link.recv(20) if readable(link) else b"")]
+        assert said
+        for link in links:
+            link.close()
+        deadline = time.monotonic() + 20
+        while service._held and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert service._held == 0
+        assert ask(port)[0] == 200
+
+
+def readable(link):
+    """Whether something is there to be read within half a second."""
+    return bool(select.select([link], [], [], 0.5)[0])
 
 
 def test_a_head_that_never_ends_is_not_waited_for(moody, found, monkeypatch):

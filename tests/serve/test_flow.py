@@ -14,7 +14,7 @@ from surefoot.core.errors import ModelError, RemoteError
 from surefoot.evaluate.remote import Replied
 from surefoot.models import open_model
 from surefoot.serve.flow import Comparing, DownError, Flow, Stage, Standing
-from surefoot.serve.lanes import Lane, Late
+from surefoot.serve.lanes import FORGET_S, Lane, Late
 from surefoot.serve.remote import Remote
 
 
@@ -137,7 +137,7 @@ def test_a_row_is_strange_to_whoever_answers_it(models, rows):
     assert said.strange == tuple(np.where(raw >= half, False, other < third))
     assert 0 < sum(said.strange) < len(rows)
     untold = answer(flow(stage("turned", lean, scope=2.0), stage("baseline", behind), half), rows)
-    assert untold.strange == tuple((raw >= half).tolist())
+    assert untold.strange == tuple(np.where(raw >= half, True, None))
     unknown = answer(flow(stage("turned", lean), stage("baseline", behind), half), rows)
     assert unknown.strange == ()
 
@@ -214,11 +214,16 @@ def test_an_endpoint_that_names_no_class_or_has_no_time_left_voids_the_promise(m
 
 def test_without_time_for_the_fallback_the_lean_answer_stands_and_promises_nothing(models, rows):
     lean, behind = stage("turned", models[0]), stage("baseline", models[1])
-    one = flow(lean, behind, 2.0, fallback_s=100.0)
+    for _ in range(20):
+        behind.lane._recent.learn(100.0)
+    one = flow(lean, behind, 2.0)
     said = answer(one, rows, seconds=60)
     assert set(said.routes) == {"turned"}
     assert set(said.promises) == {"void: no time for the fallback"}
     assert set(answer(one, rows).routes) == {"baseline"}
+    # Who was slow is not slow for ever.
+    behind.lane._recent._at -= FORGET_S + 1
+    assert set(answer(one, rows, seconds=60).routes) == {"baseline"}
 
 
 @pytest.mark.parametrize("slow", ["fallback", "between"])

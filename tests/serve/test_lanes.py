@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from surefoot.core.errors import ModelError
-from surefoot.serve.lanes import Busy, Lane, Late, Share
+from surefoot.serve.lanes import FORGET_S, Busy, Lane, Late, Share
 from surefoot.serve.limits import CALLS, LONG_S, PROBES, SHORT_S, Breaker, Patience
 
 
@@ -128,6 +128,65 @@ def test_golden_rows_go_first_and_are_never_refused():
     found = held(model, lane, work)
     assert [isinstance(one, Busy) for one in found[1:]] == [True] * 3 + [False] * (CALLS + 1)
     assert model.calls == [[100], [50], *([i] for i in range(3, CALLS + 3))]
+
+
+def test_many_rows_are_handed_to_the_thread_even_of_a_quick_model():
+    threads = []
+    lane = Lane(lambda rows: (threads.append(threading.current_thread()), rows)[1], inline=True,
+                row_s=0.001)  # fmt: skip
+
+    async def work():
+        await lane(row(1))
+        lane._row_s = 0.001
+        await asyncio.gather(lane(row(*range(50))), lane(row(2)))
+
+    lives(lane, work)
+    own = threading.current_thread()
+    # The last one waits for its turn: a model is called by one thread at a time.
+    assert [one is own for one in threads] == [True, False, False]
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_who_has_no_time_left_is_told_so_before_anything_is_begun(inline):
+    model = Model()
+    lane = Lane(model, inline=inline)
+
+    async def work():
+        with pytest.raises(Late):
+            await lane(row(1), time.monotonic() - 1)
+
+    lives(lane, work)
+    assert model.calls == []
+
+
+def test_a_call_that_cannot_be_begun_stops_nobody_else(monkeypatch):
+    model = Model()
+    lane = Lane(model, inline=False)
+    submit, refused = lane._pool.submit, [True]
+
+    def once(*given):
+        if refused:
+            refused.clear()
+            raise RuntimeError("can't start new thread")
+        return submit(*given)
+
+    monkeypatch.setattr(lane._pool, "submit", once)
+
+    async def work():
+        found = await asyncio.gather(*(lane(row(i)) for i in range(3)), return_exceptions=True)
+        assert [type(one) is RuntimeError for one in found] == [True, False, False]
+
+    lives(lane, work)
+    assert lane.idle
+
+
+def test_a_hiccup_does_not_end_sharing_for_good():
+    share = Share(32, 1.0)
+    share.learn(1, 0.010)
+    share.learn(2, 0.9)
+    assert share.rows() == 1
+    share._took[2] = (0.9, time.monotonic() - FORGET_S - 1)
+    assert share.rows() == 2
 
 
 def test_inline_calls_are_timed_and_never_late_when_begun():

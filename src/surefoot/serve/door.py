@@ -19,6 +19,10 @@ PATIENCE = 3
 """How often somebody is left to a worker that has fewer, which may be busy or gone."""
 PAUSE_S = 0.001
 """How long it has to take them."""
+MOST_ENTERING = 256
+"""Handshakes that may be under way."""
+ENTER_S = 10.0
+"""Seconds that one may take."""
 NO_ROOM_S = 0.1
 """How long nobody is taken in where the system has no file left."""
 
@@ -96,6 +100,9 @@ class Door:
             self._left += 1
             self._later(PAUSE_S)
             return
+        if len(self._entering) >= MOST_ENTERING:
+            self._later(NO_ROOM_S)
+            return
         self._left = 0
         try:
             link, _ = self._listener.accept()
@@ -115,4 +122,9 @@ class Door:
     async def _enter(self, link: socket.socket) -> None:
         # A client that breaks off, or whose handshake fails, is nobody's mistake here.
         with suppress(OSError):
-            await self._loop.connect_accepted_socket(self._make, link, ssl=self._certificate)
+            await self._loop.connect_accepted_socket(
+                self._make,
+                link,
+                ssl=self._certificate,
+                ssl_handshake_timeout=ENTER_S if self._certificate else None,
+            )

@@ -44,8 +44,9 @@ class Answered:
     """(n,) the name of the model that answered, or `abstain`."""
     promises: tuple[str, ...]
     """(n,) `held`, or `void: ` and the reason."""
-    strange: tuple[bool, ...] = ()
-    """(n,) whether a row looks as if it belonged to no class; empty where nobody can tell."""
+    strange: tuple[bool | None, ...] = ()
+    """(n,) whether a row looks as if it belonged to no class; None where nobody can tell, and
+    empty where nobody ever can."""
     ids: tuple[str, ...] = ()
     """(n,) what a label is told by that comes later; empty until they are given."""
     epoch: int = 0
@@ -145,15 +146,15 @@ class _Answers:
         self.routes = np.full(rows, "", dtype=object)
         self.promises = np.full(rows, standing.promise, dtype=object)
         self.epoch = standing.epoch
-        self.strange = np.zeros(rows, dtype=bool)
+        self.strange = np.full(rows, None, dtype=object)
 
     def put(self, at: np.ndarray, stage: Stage, raw: np.ndarray) -> None:
         """Let a model's answers to the rows at these places stand, for now."""
         self.scores[at], self.predicted[at] = stage.warmed(raw), raw.argmax(axis=1)
         self.routes[at] = stage.name
-        # Each row is held to the scope of whoever answers it; who has none calls none strange.
-        least = -np.inf if stage.scope is None else stage.scope
-        self.strange[at] = raw.max(axis=1).astype(np.float64) < least
+        # Each row is held to the scope of whoever answers it; who has none cannot tell.
+        known, sure = stage.scope is not None, raw.max(axis=1).astype(np.float64)
+        self.strange[at] = sure < stage.scope if known else None
 
     def done(self, *, scoped: bool) -> Answered:
         """As they are now.
@@ -180,7 +181,6 @@ class Flow:
         classes: How many there are.
         standing: Gives what counts now.
         comparing: How answers are compared with the fallback's; None if they are not.
-        fallback_s: Seconds that 95 of 100 calls of a row took of the fallback, until it is known.
     """
 
     def __init__(
@@ -191,12 +191,10 @@ class Flow:
         *,
         standing: Callable[[], Standing],
         comparing: Comparing | None = None,
-        fallback_s: float = 0.0,
     ) -> None:
         self.breaker = Breaker()
         self._stages, self._fallback, self._classes = stages, fallback, classes
         self.standing, self._comparing = standing, comparing
-        self._fallback_s = fallback_s
         everyone = (*stages, *(() if fallback is None else (fallback,)))
         self._scoped = any(stage.scope is not None for stage in everyone)
         self._shadows: deque[_Shadow] = deque()
@@ -273,7 +271,7 @@ class Flow:
             self._later(_Shadow(rows[:1], 0.0, -1, self.standing()))
             return "the fallback has been failing"
         lane = self._fallback.lane
-        needed = len(rows) * (lane.slow() or self._fallback_s)
+        needed = len(rows) * lane.slow()
         if time.monotonic() + needed > until:
             return "no time for the fallback"
         try:
@@ -344,7 +342,9 @@ class Flow:
         while self._shadows:
             await asyncio.sleep(0 if self._fallback.lane.idle else IDLE_S)
             if self._fallback.lane.idle:
-                await self._shadowed(self._fallback, self._shadows.popleft())
+                shadow = self._shadows.popleft()
+                if not self.breaker.open or self.breaker.probing:
+                    await self._shadowed(self._fallback, shadow)
 
     async def _shadowed(self, fallback: Stage, shadow: _Shadow) -> None:
         try:

@@ -58,6 +58,8 @@ STREAMS = 256
 """Calls of a connection that may be under way."""
 _PROBES = {"ServerLive": "/v2/health/live", "ServerReady": "/v2/health/ready"}
 """What need no key, as over HTTP."""
+MOST_CALLS = 256
+"""Calls under way in a worker; who comes on top of them is told `RESOURCE_EXHAUSTED`."""
 Metadata = Mapping[bytes, bytes]
 Method = Callable[[Service, Any, float, Metadata], Awaitable[Any]]
 
@@ -82,7 +84,7 @@ async def open_grpc(service: Service, port: int) -> Any:
         ("grpc.max_receive_message_length", told.body_bytes),
         ("grpc.max_concurrent_streams", STREAMS),
     ]
-    server = aio.server(options=limits)
+    server = aio.server(options=limits, maximum_concurrent_rpcs=MOST_CALLS)
     server.add_generic_rpc_handlers((_handlers(library, service),))
     where = f"[{told.host}]:{port}" if ":" in told.host else f"{told.host}:{port}"
     try:

@@ -21,6 +21,11 @@ PAYS = 0.95
 """Rows are put together where a row then takes no more than this share of its time."""
 RECENT = 200
 """Calls whose times say what the next one may take."""
+FORGET_S = 30.0
+"""Seconds after which nothing is concluded from them any more: who is never asked because it was
+slow would never be found to be quick again."""
+INLINE_S = 0.01
+"""Seconds that a call may hold up whoever receives requests."""
 
 
 class Late(Exception):  # noqa: N818 - the client's own wish, not a fault
@@ -40,15 +45,17 @@ class Recent:
 
     def __init__(self) -> None:
         self._times: deque[float] = deque(maxlen=RECENT)
-        self._slow, self._unread = 0.0, 0
+        self._slow, self._unread, self._at = 0.0, 0, -np.inf
 
     def learn(self, seconds: float) -> None:
         """Take in how long a row took."""
         self._times.append(seconds)
-        self._unread += 1
+        self._unread, self._at = self._unread + 1, time.monotonic()
 
     def slow(self) -> float:
-        """Seconds that 95 of 100 of them stayed below; 0 before there are some."""
+        """Seconds that 95 of 100 of them stayed below; 0 if there are few, or none lately."""
+        if time.monotonic() - self._at > FORGET_S:
+            return 0.0
         if self._unread >= RECENT // 10:
             self._slow, self._unread = float(np.quantile(self._times, 0.95)), 0
         return self._slow
@@ -58,7 +65,8 @@ class Share:
     """How many rows a call is worth taking: as many as pay, within a bound on its time.
 
     Of each power of two it remembers what a call took, and tries the next one as soon as so many
-    rows wait, if the one before paid.
+    rows wait, if the one before paid. What it remembers it forgets after a while: one call that the
+    machine held up is not to count for ever.
 
     Args:
         most: Rows at most.
@@ -67,13 +75,14 @@ class Share:
 
     def __init__(self, most: int, bound_s: float) -> None:
         self._most, self._bound = most, bound_s
-        self._took: dict[int, float] = {}
+        self._took: dict[int, tuple[float, float]] = {}
 
     def learn(self, rows: int, seconds: float) -> None:
         """Take in what a call took."""
         size = 1 << max(0, rows - 1).bit_length()
-        known = self._took.get(size)
-        self._took[size] = seconds if known is None else known + 0.2 * (seconds - known)
+        known = self._known(size)
+        took = seconds if known is None else known + 0.2 * (seconds - known)
+        self._took[size] = (took, time.monotonic())
 
     def rows(self) -> int:
         """Rows of the next call at most."""
@@ -83,12 +92,16 @@ class Share:
         return size
 
     def _pays(self, size: int) -> bool:
-        took, half = self._took.get(size), self._took.get(size // 2)
+        took, half = self._known(size), self._known(size // 2)
         if half is None:
             return False
         if took is None:
             return 2 * half <= self._bound
         return took <= self._bound and took <= 2 * PAYS * half
+
+    def _known(self, size: int) -> float | None:
+        took, at = self._took.get(size, (0.0, -np.inf))
+        return took if time.monotonic() - at <= FORGET_S else None
 
 
 @dataclass(slots=True)
@@ -105,14 +118,17 @@ class Lane:
 
     Args:
         predict: From (n, ...) rows to (n, classes) scores; called by one thread at a time.
-        inline: Whether calls are made where the request is received: for quick models, where
-            handing over to a thread would cost more than others' waiting.
+        inline: Whether calls of few rows are made where the request is received: for quick models,
+            where handing over to a thread would cost more than others' waiting.
         share: Of rows of several requests in a call; None where an answer may depend on them.
+        row_s: Seconds that a row takes, until more is known.
     """
 
-    def __init__(self, predict: Predict, *, inline: bool, share: Share | None = None) -> None:
+    def __init__(
+        self, predict: Predict, *, inline: bool, share: Share | None = None, row_s: float = 0.0
+    ) -> None:
         self._predict, self.inline, self._share = predict, inline, share
-        self._pool = None if inline else ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._pool, self._row_s = ThreadPoolExecutor(1, thread_name_prefix="model"), row_s
         self._queue: deque[_Waiting] = deque()
         self._running = False
         self._recent = Recent()
@@ -129,8 +145,7 @@ class Lane:
 
     def close(self) -> None:
         """End the thread; what it is at comes to its end."""
-        if self._pool:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     async def __call__(
         self, rows: np.ndarray, until: float = np.inf, *, first: bool = False
@@ -148,9 +163,9 @@ class Lane:
             Busy: Too many wait.
             ModelError: The model fails on these rows.
         """
-        if self.inline:
-            if time.monotonic() >= until:
-                raise Late
+        if time.monotonic() >= until:
+            raise Late
+        if self.inline and not self._running and len(rows) * self._row_s <= INLINE_S:
             return self._timed(rows)
         loop = asyncio.get_running_loop()
         waiting = _Waiting(rows, loop.create_future(), alone=first or self._share is None)
@@ -176,6 +191,7 @@ class Lane:
 
     def _learn(self, rows: int, seconds: float) -> None:
         self._recent.learn(seconds / rows)
+        self._row_s += 0.1 * (seconds / rows - self._row_s)
         self.patience.learn(seconds)
         if self._share:
             self._share.learn(rows, seconds)
@@ -185,8 +201,14 @@ class Lane:
         self._running = bool(taken)
         if not taken:
             return
-        rows = taken[0].rows if len(taken) == 1 else np.concatenate([w.rows for w in taken])
-        call = loop.run_in_executor(self._pool, self._timed, rows)
+        try:
+            rows = taken[0].rows if len(taken) == 1 else np.concatenate([w.rows for w in taken])
+            call = loop.run_in_executor(self._pool, self._timed, rows)
+        except (MemoryError, RuntimeError) as error:  # no room, or no thread to be had
+            for one in taken:
+                one.answer.set_exception(error)
+            loop.call_soon(self._next, loop)
+            return
         call.add_done_callback(partial(self._done, taken, loop))
 
     def _take(self) -> list[_Waiting]:
@@ -200,7 +222,8 @@ class Lane:
             self._queue.popleft()
             if first.answer.done():  # its client has gone, or waits no longer
                 continue
-            patient = self.patience.allows(now - first.since, now)
+            golden = first.since == np.inf
+            patient = golden or self.patience.allows(now - first.since, now)
             if not patient and len(self._queue) >= CALLS:
                 first.answer.set_exception(Busy(self.patience.after()))
                 continue

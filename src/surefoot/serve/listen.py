@@ -46,7 +46,7 @@ class Listening:
         from surefoot.serve.protocol import Protocol
 
         self._config = uvicorn.Config(
-            service, http=Protocol, ws="none", lifespan="off", log_level="warning",
+            service, http=Protocol, ws="none", lifespan="off", log_level="error",
             access_log=False, server_header=False, proxy_headers=False,
             limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=math.ceil(service.deployment.grace_seconds),

@@ -11,7 +11,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from surefoot.serve.service import ARRIVED, GONE, WAITS, WHOLE
 
 HEAD_S = 10.0
-"""Seconds within which a new connection has to have sent the head of a request."""
+"""Seconds within which a connection that is not answered has to have sent the head of a request."""
+HEAD_BYTES = 65_536
+"""Bytes that the head of a request may have."""
+TOO_LONG = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\n"
+    b"connection: close\r\n\r\n"
+)
 
 
 class Protocol(HttpToolsProtocol):
@@ -22,12 +28,28 @@ class Protocol(HttpToolsProtocol):
     """
 
     _head: asyncio.TimerHandle | None = None
+    _bytes = 0
     _task: asyncio.Task[Any] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start to wait for a head."""
         super().connection_made(transport)
-        self._head = self.loop.call_later(HEAD_S, transport.close)
+        self._head = self.loop.call_later(HEAD_S, self._overdue)
+
+    def data_received(self, data: bytes) -> None:
+        """Take no head without an end, and none that takes for ever.
+
+        Whatever comes between requests ends the wait of a connection that is kept, in which
+        nothing has to come; so it begins one in which a head has to.
+        """
+        self._bytes += len(data)
+        super().data_received(data)
+        if self._head is None and not self._answering() and not self.transport.is_closing():
+            self._bytes = len(data)
+            self._head = self.loop.call_later(HEAD_S, self._overdue)
+        if self._head is not None and self._bytes > HEAD_BYTES:
+            self.transport.write(TOO_LONG)
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody waits any more."""
@@ -40,7 +62,7 @@ class Protocol(HttpToolsProtocol):
         """The next request of a connection has as long for its head as the first."""
         super().on_message_begin()
         if self._head is None:
-            self._head = self.loop.call_later(HEAD_S, self.transport.close)
+            self._bytes, self._head = 0, self.loop.call_later(HEAD_S, self._overdue)
 
     def on_headers_complete(self) -> None:
         """Note when."""
@@ -54,6 +76,16 @@ class Protocol(HttpToolsProtocol):
 
     def _waits(self, task: asyncio.Task[Any] | None) -> None:
         self._task = task
+
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _overdue(self) -> None:
+        """End a connection; one that is being answered has more time for its next head."""
+        if self._answering():
+            self._head = self.loop.call_later(HEAD_S, self._overdue)
+        else:
+            self.transport.close()
 
     def _here(self) -> None:
         if self._head is not None:

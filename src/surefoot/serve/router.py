@@ -69,7 +69,6 @@ class Opened:
             len(self.model.signature.classes),
             standing=standing or self.standing,
             comparing=comparing,
-            fallback_s=(self.found.fallback_slow_ms or 0.0) / 1000,
         )
 
     def standing(self) -> Standing:
@@ -179,8 +178,9 @@ def _lane(
     def predict(rows: np.ndarray) -> np.ndarray:
         return predictor(rows, batch=batch)
 
-    inline = _slowest(predictor, golden) <= QUICK_S
-    return Lane(predict, inline=inline, share=Share(batch, SHARED_S) if shared else None)
+    slowest = _slowest(predictor, golden)
+    share = Share(batch, SHARED_S) if shared else None
+    return Lane(predict, inline=slowest <= QUICK_S, share=share, row_s=slowest)
 
 
 def _slowest(predictor: Predictor, golden: tuple[np.ndarray, np.ndarray] | None) -> float:

@@ -44,6 +44,8 @@ WAITS = "surefoot.waits"
 GONE = "the client has gone"
 WHOLE = "surefoot.whole"
 """Under this key it may hold what gives the body, if it has all come; else None."""
+HELD_BYTES = 256_000_000
+"""Bytes of all bodies that are under way; who sends more is told to come again."""
 DEADLINE = b"x-deadline-ms"
 """The header by which a client says how many milliseconds it waits."""
 JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"
@@ -92,7 +94,7 @@ class Service:
         self.signature, self.verdict = opened.model.signature, opened.verdict
         self.journal: Journal | None = None
         """Who names answers and keeps them, if anybody does."""
-        self._patience = Patience()
+        self._patience, self._held = Patience(), 0
         self.traces: Traces | None = None
         """Told of requests, if anybody is."""
         self._inline = opened.stages[0].lane.inline
@@ -198,8 +200,45 @@ class Service:
         until = arrived + _deadline(headers)
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise Refused("a body must come as it is, without a content-encoding", 415)
-        body = await _body(scope, headers, receive, self.deployment)
-        return await self._calls[scope["path"]](headers, body, until)
+        body, used = await self._body(scope, headers, receive), time.thread_time()
+        reply = await self._calls[scope["path"]](headers, body, until)
+        if self._inline:
+            self._patience.learn(time.thread_time() - used)
+        return reply
+
+    async def _body(self, scope: Message, headers: Headers, receive: Receive) -> bytes:
+        """The body, unless it is too long or too slow; no more than may be is ever held."""
+        most, seconds = self.deployment.body_bytes, self.deployment.body_seconds
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > most:
+            raise Refused(f"the body may have {most:,} bytes", 413)
+        whole = scope[WHOLE]() if WHOLE in scope else None
+        if whole is not None and len(whole) <= most:
+            return bytes(whole)
+        parts: list[bytes] = []
+        more = True
+        try:
+            async with asyncio.timeout(seconds):
+                while more:
+                    more = await self._part(receive, parts)
+                    if sum(map(len, parts)) > most:
+                        raise Refused(f"the body may have {most:,} bytes", 413)
+                    if self._held > max(HELD_BYTES, most):
+                        raise Busy(1)
+            return b"".join(parts)
+        except TimeoutError:
+            raise Refused(f"the body was not here within {seconds:g} seconds", 408) from None
+        finally:
+            self._held -= sum(map(len, parts))
+
+    async def _part(self, receive: Receive, parts: list[bytes]) -> bool:
+        """Take in the next part of a body; False after the last."""
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(GONE, 499)
+        parts.append(message.get("body", b""))
+        self._held += len(parts[-1])
+        return bool(message.get("more_body"))
 
     def _hints(self, scope: Message, refused: Refused) -> tuple[tuple[bytes, bytes], ...]:
         """Headers that say what a refused request lacks."""
@@ -252,8 +291,6 @@ class Service:
         """
         began = time.monotonic()
         answered = await self._flow.answer(rows, until)
-        if self._inline:
-            self._patience.learn(time.monotonic() - began)
         self.meters.routed(answered)
         if self.journal is not None:
             ms, request = 1000 * (time.monotonic() - began), self.journal.request(headers)
@@ -275,33 +312,6 @@ def _deadline(headers: Mapping[bytes, bytes]) -> float:
     if not 0 < found < np.inf:
         raise Refused(f"{DEADLINE.decode()} must be a number of milliseconds above 0")
     return found / 1000
-
-
-async def _body(scope: Message, headers: Headers, receive: Receive, limits: Deployment) -> bytes:
-    """The body, unless it is too long or too slow; no more than may be is ever held."""
-    most, seconds = limits.body_bytes, limits.body_seconds
-    length = headers.get(b"content-length", b"0")
-    if not length.isdigit() or int(length) > most:
-        raise Refused(f"the body may have {most:,} bytes", 413)
-    whole = scope[WHOLE]() if WHOLE in scope else None
-    if whole is not None and len(whole) <= most:
-        return bytes(whole)
-    parts, size = [], 0
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Refused(GONE, 499)
-                part = message.get("body", b"")
-                size += len(part)
-                if size > most:
-                    raise Refused(f"the body may have {most:,} bytes", 413)
-                parts.append(part)
-                if not message.get("more_body"):
-                    return b"".join(parts)
-    except TimeoutError:
-        raise Refused(f"the body was not here within {seconds:g} seconds", 408) from None
 
 
 def explained(error: Late | Busy | SurefootError) -> tuple[int, str]:
