@@ -285,7 +285,7 @@ def test_no_deadline_is_taken_from_a_clock_that_can_be_set():
             and node.value.id in ("time", "datetime")
         }
         dates = {"time", "time_ns"} if file.name in DATED else set()
-        assert calls <= {"monotonic", "monotonic_ns", "sleep", *dates}, file.name
+        assert calls <= {"monotonic", "monotonic_ns", "sleep", "thread_time", *dates}, file.name
 
 
 def test_who_sends_half_a_body_cannot_hold_up_the_end(run, tmp_path):

@@ -8,7 +8,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from surefoot.serve.service import ARRIVED, GONE, WAITS, WHOLE
+from surefoot.serve.service import ARRIVED, CROWD, GONE, WAITS, WHOLE
 
 HEAD_S = 10.0
 """Seconds within which a connection that is not answered has to have sent the head of a request."""
@@ -69,6 +69,7 @@ class Protocol(HttpToolsProtocol):
         self._here()
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
         scope[ARRIVED], scope[WAITS] = time.monotonic(), self._waits
+        scope[CROWD] = self.tasks.__len__
         super().on_headers_complete()
         cycle = self.cycle
         # Most bodies come with the head, and a wait with a limit costs more than to parse them.

@@ -20,7 +20,7 @@ from surefoot.serve.deployment import Deployment
 from surefoot.serve.flow import Answered, DownError, Flow
 from surefoot.serve.journal import Journal
 from surefoot.serve.lanes import Busy, Late
-from surefoot.serve.limits import Patience
+from surefoot.serve.limits import CALLS, Patience
 from surefoot.serve.meters import Meters
 from surefoot.serve.openapi import openapi
 from surefoot.serve.readiness import Readiness
@@ -42,6 +42,8 @@ ARRIVED = "surefoot.arrived"
 WAITS = "surefoot.waits"
 """Under this key it may hold whom to tell which task the client waits for; `GONE` cancels it."""
 GONE = "the client has gone"
+CROWD = "surefoot.crowd"
+"""Under this key it may hold what counts the requests of all clients that are under way."""
 WHOLE = "surefoot.whole"
 """Under this key it may hold what gives the body, if it has all come; else None."""
 HELD_BYTES = 256_000_000
@@ -195,7 +197,8 @@ class Service:
         self, scope: Message, headers: Headers, receive: Receive, arrived: float
     ) -> Reply:
         now = time.monotonic()
-        if not self._patience.allows(now - arrived, now):
+        patient = self._patience.allows(now - arrived, now)
+        if not patient and (CROWD not in scope or scope[CROWD]() > CALLS):
             raise Busy(self._patience.after())
         until = arrived + _deadline(headers)
         if headers.get(b"content-encoding", b"identity") != b"identity":

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 from tests.evaluate.conftest import Model, Server
-from tests.serve.test_access import certificates
+from tests.serve.conftest import certificates
 
 __all__ = ["certificates"]
 
