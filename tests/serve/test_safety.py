@@ -154,6 +154,26 @@ def test_an_alarm_may_be_answered_by_a_stricter_threshold():
     assert guard.state.mode == "alarm"
 
 
+def test_an_alarm_lets_no_more_answers_stand_than_before_it():
+    """After it opened at a stricter threshold than the one that is kept for alarms, too."""
+    terms = replace(TERMS, strict=float(GRID[100]), threshold=float(GRID[110]))
+    guard = Guard(terms, None)
+    opened = float(GRID[60])
+    guard._turn(Safety(threshold=opened))
+    fed(guard, 2_000, 0.3, np.random.default_rng(0), confidence=0.99999)
+    assert guard.state.mode == "alarm"
+    assert guard.state.threshold == opened
+    lax = Guard(replace(terms, strict=float(GRID[120])), None)
+    fed(lax, 2_000, 0.3, np.random.default_rng(0), confidence=0.99999)
+    assert lax.state.threshold == terms.threshold
+
+
+def test_of_an_unknown_state_no_threshold_is_known_either(tmp_path):
+    file = tmp_path / "safe-mode.json"
+    file.write_text("{")
+    assert Guard(replace(TERMS, strict=float(GRID[100])), file).state.threshold == math.inf
+
+
 def test_the_state_outlives_the_service(tmp_path):
     file = tmp_path / "log" / "safe-mode.json"
     guard = Guard(TERMS, file)
@@ -266,6 +286,25 @@ def test_the_strict_threshold_is_one_that_half_of_the_error_shows(bundle):
     losses = read_parquet(bundle / "calibration" / "same.parquet")
     stands = (losses["confidence"] >= half) & (losses["predicted"] == "bouleau")
     assert stats.proportion_at_most(stands.sum(), 2_000, 0.0025) <= 0.1
+
+
+def test_the_strict_threshold_holds_in_promised_slices(bundle):
+    """A slice of 300 rows is lost below a confidence of 0.95; all rows together hardly tell."""
+    few, right = np.arange(2_000) < 300, np.ones(2_000, bool)
+    files = {name: bundle / "calibration" / f"{name}.parquet" for name in ("baseline", "same")}
+    lean = read_parquet(files["same"])
+    right[few] = lean["confidence"][few] > 0.95
+    texts = np.where(right, "chêne", "bouleau").astype(np.dtypes.StringDType())
+    for name, file in files.items():
+        kept = {**read_parquet(file), "slice_few": few}
+        own = {"correct": right, "predicted": texts} if name == "same" else {}
+        write_parquet(file, {**kept, **own})
+    plan = {"slices": ["few"], "on_alarm": "strict", "max_error_over_fallback": 0.1}
+    terms, _ = terms_of(bundle, **plan)
+    assert terms.threshold > 0.9
+    assert terms.strict >= terms.threshold
+    stands = (lean["confidence"] >= terms.strict) & few
+    assert stats.proportion_at_most((stands & ~right).sum(), 300, 0.05) <= 0.1
 
 
 def test_of_rows_in_groups_one_of_each_is_a_reference(bundle):

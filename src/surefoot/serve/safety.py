@@ -48,7 +48,7 @@ class Terms:
     threshold: float
     """The confidence from which the lean model's answer stands."""
     strict: float | None
-    """The one during an alarm; None where everything goes to the fallback then."""
+    """The least one during an alarm; None where everything goes to the fallback then."""
     max_error: float
     """The most requests, of all, that may be lost."""
     delta: float
@@ -204,7 +204,7 @@ class Guard:
                 f"of the last {n} answers that were shown to the fallback too it gave {found}"
                 f" otherwise, more than the {self._limit:.1%} that may be"
             )
-            self._alarm(reason)
+            self._alarm(reason, self.state.threshold or terms.threshold)
 
     def _collect(self, confidence: float, *, differs: bool) -> None:
         if self.terms.stuck:
@@ -228,8 +228,14 @@ class Guard:
                 self._turn(Safety(threshold=float(self._grid[passed - 1])))
         self._empty_block()
 
-    def _alarm(self, reason: str) -> None:
-        threshold = NEVER if self.terms.strict is None else self.terms.strict
+    def _alarm(self, reason: str, least: float) -> None:
+        """Void the promise.
+
+        Args:
+            reason: Why.
+            least: The threshold that counted until now: an alarm lets no more answers stand.
+        """
+        threshold = NEVER if self.terms.strict is None else max(self.terms.strict, least)
         self._turn(Safety(mode="alarm", threshold=threshold, reason=reason))
 
     def _turn(self, state: Safety) -> None:
@@ -267,7 +273,8 @@ class Guard:
         except (OSError, ValueError, TypeError, KeyError):
             sound = False
         if not sound:
-            self._alarm(f"what safe mode knew cannot be read: {file.name}")
+            # Which threshold counted is not known either.
+            self._alarm(f"what safe mode knew cannot be read: {file.name}", NEVER)
             return
         self._limit, self._attempt, self._pairs = numbers
         self._empty_block()
