@@ -14,11 +14,14 @@ from surefoot.bundle import read_verdict_json, write_bundle
 from surefoot.bundle.evidence import recorded
 from surefoot.bundle.rederive import claims_of_files
 from surefoot.bundle.serving import SERVING, alone, policy, read_policy, serve_plan
+from surefoot.core.claims import Claim, Verification
 from surefoot.core.errors import BundleError
 from surefoot.core.evidence import Cell
 from surefoot.core.plan import EndpointPlan, ServePlan
 from surefoot.data.columns import read_parquet, write_parquet
 from surefoot.evaluate.remote import EndpointAnswers
+from surefoot.report.verify import verification_exit_code
+from surefoot.serve.cascade import cascade
 
 ROWS = 900
 URL = "http://127.0.0.1:9/v1"
@@ -163,6 +166,23 @@ def test_verify_derives_it_again_and_sees_what_was_edited(written):
     (path / SERVING).unlink()
     said = recorded(path, read_verdict_json(path))
     assert SERVING not in [c.subject for c in claims_of_files(path, said)]  # an older bundle
+
+
+def test_a_policy_whose_rows_were_taken_away_is_no_policy(written):
+    """Whoever forges one can write a new manifest too, but not the rows that would show it."""
+    path = written()
+    data = json.loads((path / SERVING).read_text())
+    data["chosen"]["threshold"] = 0.0
+    (path / SERVING).write_text(json.dumps(data))
+    (path / "calibration" / "baseline.parquet").unlink()
+    said = recorded(path, read_verdict_json(path))
+    (claim,) = [c for c in claims_of_files(path, said) if c.subject == SERVING]
+    assert (claim.status, claim.candidate) == ("NOT RUN", "turned")
+    cells = Claim(basis="again", candidate="turned", subject="answers on main", status="REPRODUCED")
+    found = Verification(faults=(), files=9, models=("turned",), claims=(cells, claim))
+    assert verification_exit_code(found) == 3
+    with pytest.raises(BundleError, match=r"baseline\.parquet: holds no answers"):
+        cascade(path, serve_plan_of(path))
 
 
 @pytest.mark.parametrize(

@@ -96,10 +96,14 @@ def cascade_or_alone(path: Path, plan: ServePlan, data: Mapping[str, Any]) -> Ca
 def _written(path: Path, plan: ServePlan, lean: str) -> Cascade | None:
     """The policy that the run wrote down, if it is the one that is asked for.
 
-    Then nothing has to be counted again, and neither scipy nor DuckDB be loaded.
+    Then nothing has to be counted again, and neither scipy nor DuckDB be loaded. One whose
+    calibration rows are not there is nobody's to check: counting anew says which are missing.
     """
     found = read_policy(path)
     if found is None:
+        return None
+    behind = () if found.fallback == "abstain" else (found.fallback,)
+    if not all(has_calibration(path, name) for name in (*found.stages, *behind)):
         return None
     asked = (
         lean, tuple(plan.between), ENDPOINT if plan.remote else plan.fallback,
