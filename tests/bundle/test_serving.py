@@ -20,6 +20,7 @@ from surefoot.core.evidence import Cell
 from surefoot.core.plan import EndpointPlan, ServePlan
 from surefoot.data.columns import read_parquet, write_parquet
 from surefoot.evaluate.remote import EndpointAnswers
+from surefoot.gate.cascade import Answers, choose, one_of_each, planned_apart, shared_path
 from surefoot.report.verify import verification_exit_code
 from surefoot.serve.cascade import cascade
 
@@ -50,11 +51,13 @@ def cells(contents):
 def written(contents, load, tmp_path):
     """Writes a bundle with calibration rows and latencies: `written(ServePlan(...))`."""
 
-    def make(serve=None, endpoint=None):
+    def make(serve=None, endpoint=None, **own):
         plan = replace(contents.plan, serve=serve or ServePlan(candidate="turned"))
         task = contents.task
         rows = replace(
-            task.test["main"], name="calibration", slices={"odd": np.arange(ROWS) % 2 == 1}
+            task.test["main"],
+            name="calibration",
+            **{"slices": {"odd": np.arange(ROWS) % 2 == 1}, **own},
         )
         milliseconds = {"baseline": 9.0, "same": 3.0, "turned": 1.0}
         loads = tuple(load(name, 1, ms) for name, ms in milliseconds.items())
@@ -183,6 +186,43 @@ def test_a_policy_whose_rows_were_taken_away_is_no_policy(written):
     assert verification_exit_code(found) == 3
     with pytest.raises(BundleError, match=r"baseline\.parquet: holds no answers"):
         cascade(path, serve_plan_of(path))
+
+
+def uncounted(between):
+    """Rows in groups, and a slice of those alone that no walk counts."""
+    groups = np.array([str(i // 2) for i in range(ROWS)], np.dtypes.StringDType())
+    counted = one_of_each(ROWS, groups)
+    if between:
+        only = np.isin(np.arange(ROWS), counted[np.random.default_rng(0).permutation(450)[:150]])
+    else:
+        only = ~np.isin(np.arange(ROWS), counted)
+    return {"groups": groups, "slices": {"rare": only}}
+
+
+@pytest.mark.parametrize("between", [[], ["same"]])
+def test_a_promised_slice_of_which_no_row_counts_costs_no_run_its_work(written, between):
+    path = written(
+        ServePlan(candidate="turned", between=between, slices=["rare"]), **uncounted(between)
+    )
+    assert read_policy(path) is None
+    (warning,) = [w for w in read_verdict_json(path)["warnings"] if "[serve]" in w]
+    assert "of the calibration rows in slice 'rare' none counts" in warning
+    assert str(path.parent) not in warning
+    with pytest.raises(BundleError, match=r"slice 'rare' none counts"):
+        policy(path, serve_plan_of(path), "turned")
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_a_handful_of_rows_promises_nothing_and_warns_of_nothing(rows, recwarn):
+    answers = Answers(
+        confidence=np.full((2, rows), 0.9, np.float32), right=np.ones((2, rows), bool),
+        fallback_right=np.ones(rows, bool), slices={},
+    )  # fmt: skip
+    apart, tests = planned_apart(answers)
+    path = shared_path(apart, (1.0, 2.0))
+    assert np.isfinite(path).all()
+    assert choose(tests, path, max_error=0.02, delta=0.1)[0] == 0
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize(

@@ -127,10 +127,19 @@ def test_where_nobody_stands_behind_every_wrong_answer_counts(bundle):
     assert found.chosen.threshold >= cascade(bundle, ServePlan(), "same").chosen.threshold
 
 
-def test_a_model_that_is_always_wrong_answers_next_to_nothing(bundle):
+def test_of_a_model_that_is_always_wrong_nothing_is_deployed(bundle):
+    """The strictest thresholds keep any promise, since no answer reaches them."""
+    from surefoot.data.columns import read_parquet
+    from surefoot.serve.terms import safety_terms
+
+    file = bundle / "calibration" / "turned.parquet"
+    kept = read_parquet(file)
+    write_parquet(file, {**kept, "confidence": np.full(2_000, 0.9, np.float32)})
     found = cascade(bundle, ServePlan(), "turned")
-    assert found.chosen is None or found.chosen.share.value < 0.02
+    assert found.chosen is None
     assert not found.curve[-1].shown
+    why = safety_terms(bundle, ServePlan(), found)[1]
+    assert why == "nothing is promised that could be broken"
 
 
 def test_of_rows_in_groups_one_of_each_counts(bundle):
@@ -139,7 +148,8 @@ def test_of_rows_in_groups_one_of_each_counts(bundle):
     for name in ("baseline", "same"):
         file = bundle / "calibration" / f"{name}.parquet"
         write_parquet(file, {**read_parquet(file), "group": np.arange(2_000) // 10})
-    assert cascade(bundle, ServePlan(), "same").rows == 200
+    found = cascade(bundle, ServePlan(), "same")
+    assert (found.rows, found.grouped) == (200, True)
 
 
 def test_rows_in_another_order_are_no_pairs(bundle):
