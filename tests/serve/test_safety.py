@@ -17,7 +17,9 @@ from surefoot.data.columns import read_parquet, write_parquet
 from surefoot.serve.board import Safety
 from surefoot.serve.cascade import GRID, cascade
 from surefoot.serve.safety import (
+    ATTEMPTS,
     BLOCK,
+    KEPT,
     SAVED,
     Guard,
     Terms,
@@ -200,10 +202,48 @@ def test_another_bundle_begins_anew(tmp_path):
     assert Guard(replace(TERMS, key="two"), file).state == Safety()
 
 
+def test_who_goes_back_to_a_bundle_finds_its_alarm(tmp_path):
+    file = tmp_path / "safe-mode.json"
+    alarm = alarmed(file=file).state
+    for name in range(KEPT - 1):
+        other = Guard(replace(TERMS, key=f"other {name}"), file)
+        assert other.state == Safety()
+        other.save()
+        other.save()
+    assert Guard(TERMS, file).state == alarm
+    Guard(replace(TERMS, key="one more"), file).save()
+    assert Guard(TERMS, file).state == Safety()  # a few are kept, not all for ever
+    assert len(json.loads(file.read_text())["earlier"]) == KEPT - 1
+
+
+@pytest.mark.parametrize("attempt", [1_023, 1_074, 100_000])
+def test_any_number_of_attempts_can_be_made(tmp_path, attempt):
+    """A state may come from a service that tried for years, or from somebody's editor."""
+    file = tmp_path / "safe-mode.json"
+    terms = replace(TERMS, max_error=0.9)  # fewer pairs an attempt
+    alarmed(terms, file)
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"attempt": attempt}))
+    guard = Guard(terms, file)
+    assert guard.state.mode == "alarm"
+    assert guard.state.reason.startswith("of the last")
+    needed = BLOCK * int(stats.calibration_rows_needed(0.9, math.ldexp(0.1, -ATTEMPTS)))
+    for differs in (True, False):  # the first attempt fails, and the next is as large
+        record = pair_record(
+            confidence=0.999999, agreed=not differs, accepted=False, epoch=guard.state.epoch
+        )
+        for _ in range(needed):
+            guard.pair(record)
+    assert guard.state.mode == "normal"
+
+
 @pytest.mark.parametrize(
     "change",
-    [None, {"staked": [1.0]}, {"state": {"mood": 1}}, {"wealth": 1}, {"lost": [1]}, {"n": "x"}],
-)
+    [
+        None, {"staked": [1.0]}, {"state": {"mood": 1}}, {"wealth": 1}, {"lost": [1]}, {"n": "x"},
+        {"attempt": 0}, {"attempt": math.inf}, {"limit": 2}, {"state": {"mode": "calm"}},
+        {"state": {"threshold": "low"}}, {"earlier": 3, "key": "two"}, {"lost": [2**70] * 126},
+    ],
+)  # fmt: skip
 def test_a_state_that_cannot_be_read_is_taken_for_an_alarm(tmp_path, change):
     file = tmp_path / "safe-mode.json"
     guard = Guard(TERMS, file)
