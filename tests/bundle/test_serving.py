@@ -184,7 +184,7 @@ def test_a_policy_whose_rows_were_taken_away_is_no_policy(written):
     cells = Claim(basis="again", candidate="turned", subject="answers on main", status="REPRODUCED")
     found = Verification(faults=(), files=9, models=("turned",), claims=(cells, claim))
     assert verification_exit_code(found) == 3
-    with pytest.raises(BundleError, match=r"baseline\.parquet: holds no answers"):
+    with pytest.raises(BundleError, match=r"'baseline' gave no answers"):
         cascade(path, serve_plan_of(path))
 
 

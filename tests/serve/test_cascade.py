@@ -12,7 +12,15 @@ from surefoot import stats
 from surefoot.core.errors import BudgetError, BundleError
 from surefoot.core.plan import ServePlan
 from surefoot.data.columns import write_parquet
-from surefoot.serve.cascade import GRID, Answers, cascade, choose, promised_plan
+from surefoot.serve.cascade import (
+    GRID,
+    Answers,
+    cascade,
+    cascade_or_alone,
+    choose,
+    policy,
+    promised_plan,
+)
 
 
 def drawn(rng, n, *, slices=False):
@@ -193,6 +201,34 @@ def test_what_is_asked_is_the_plans_unless_an_option_wins(bundle):
     )
     with pytest.raises(BudgetError, match=r"max_error_over_fallback is 1.5"):
         promised_plan(bundle, max_error=1.5, delta=None, abstain=False)
+
+
+def test_models_that_there_are_not_are_named(bundle):
+    data = json.loads((bundle / "verdict.json").read_text())
+    data["failed"] = {"int8": "no step 'quantise'"}
+    (bundle / "verdict.json").write_text(json.dumps(data))
+    for plan, said in (
+        ({"candidate": "int8"}, r"candidate 'int8' failed: no step 'quantise'; mend it"),
+        ({"candidate": "same", "between": ["int8"]}, r"candidate 'int8' failed"),
+        ({"candidate": "same", "between": ["turnt"]}, r"'turnt'; did you mean 'turned'\?"),
+    ):
+        with pytest.raises(BundleError, match=said):
+            cascade(bundle, ServePlan(**plan))
+        with pytest.raises(BundleError, match=said):
+            cascade_or_alone(bundle, ServePlan(**plan), data)
+    with pytest.raises(BundleError, match=r"'turnt' gave no answers.*did you mean 'turned'\?"):
+        policy(bundle, ServePlan(between=["turnt"]), "same")
+
+
+def test_only_without_any_calibration_rows_the_lean_model_is_alone(bundle):
+    data = json.loads((bundle / "verdict.json").read_text())
+    plan = ServePlan(candidate="same")
+    (bundle / "calibration" / "same.parquet").unlink()
+    with pytest.raises(BundleError, match=r"'same' gave no answers to calibration rows"):
+        cascade_or_alone(bundle, plan, data)
+    for file in (bundle / "calibration").iterdir():
+        file.unlink()
+    assert cascade_or_alone(bundle, plan, data).void == "the bundle has no calibration rows"
 
 
 def test_bundles_without_what_it_takes_are_refused(bundle):

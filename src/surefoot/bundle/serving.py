@@ -289,10 +289,12 @@ def _calibration(path: Path, name: str) -> _Rows:
     wanted = ("id", "correct", "confidence", *(("wall_ms",) * (name == ENDPOINT)))
     lacks = [key for key in wanted if key not in found]
     if lacks or not len(found["id"]):
+        others = [other.stem for other in file.parent.glob("*.parquet") if other != file]
+        rows = "name task.calibration or task.train in the plan, and run it again"
         raise BundleError(
-            "holds no answers to calibration rows, so nothing can be promised",
-            where=str(file),
-            fix="name task.calibration or task.train in the plan, and run it again",
+            f"'{name}' gave no answers to calibration rows, so nothing can be promised",
+            where=str(path),
+            fix=nearest(name, others) if others else rows,
         )
     return found
 
