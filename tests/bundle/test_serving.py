@@ -14,11 +14,15 @@ from surefoot.bundle import read_verdict_json, write_bundle
 from surefoot.bundle.evidence import recorded
 from surefoot.bundle.rederive import claims_of_files
 from surefoot.bundle.serving import SERVING, alone, policy, read_policy, serve_plan
+from surefoot.core.claims import Claim, Verification
 from surefoot.core.errors import BundleError
 from surefoot.core.evidence import Cell
 from surefoot.core.plan import EndpointPlan, ServePlan
 from surefoot.data.columns import read_parquet, write_parquet
 from surefoot.evaluate.remote import EndpointAnswers
+from surefoot.gate.cascade import Answers, choose, one_of_each, planned_apart, shared_path
+from surefoot.report.verify import verification_exit_code
+from surefoot.serve.cascade import cascade
 
 ROWS = 900
 URL = "http://127.0.0.1:9/v1"
@@ -47,11 +51,13 @@ def cells(contents):
 def written(contents, load, tmp_path):
     """Writes a bundle with calibration rows and latencies: `written(ServePlan(...))`."""
 
-    def make(serve=None, endpoint=None):
+    def make(serve=None, endpoint=None, **own):
         plan = replace(contents.plan, serve=serve or ServePlan(candidate="turned"))
         task = contents.task
         rows = replace(
-            task.test["main"], name="calibration", slices={"odd": np.arange(ROWS) % 2 == 1}
+            task.test["main"],
+            name="calibration",
+            **{"slices": {"odd": np.arange(ROWS) % 2 == 1}, **own},
         )
         milliseconds = {"baseline": 9.0, "same": 3.0, "turned": 1.0}
         loads = tuple(load(name, 1, ms) for name, ms in milliseconds.items())
@@ -163,6 +169,60 @@ def test_verify_derives_it_again_and_sees_what_was_edited(written):
     (path / SERVING).unlink()
     said = recorded(path, read_verdict_json(path))
     assert SERVING not in [c.subject for c in claims_of_files(path, said)]  # an older bundle
+
+
+def test_a_policy_whose_rows_were_taken_away_is_no_policy(written):
+    """Whoever forges one can write a new manifest too, but not the rows that would show it."""
+    path = written()
+    data = json.loads((path / SERVING).read_text())
+    data["chosen"]["threshold"] = 0.0
+    (path / SERVING).write_text(json.dumps(data))
+    (path / "calibration" / "baseline.parquet").unlink()
+    said = recorded(path, read_verdict_json(path))
+    (claim,) = [c for c in claims_of_files(path, said) if c.subject == SERVING]
+    assert (claim.status, claim.candidate) == ("NOT RUN", "turned")
+    cells = Claim(basis="again", candidate="turned", subject="answers on main", status="REPRODUCED")
+    found = Verification(faults=(), files=9, models=("turned",), claims=(cells, claim))
+    assert verification_exit_code(found) == 3
+    with pytest.raises(BundleError, match=r"'baseline' gave no answers"):
+        cascade(path, serve_plan_of(path))
+
+
+def uncounted(between):
+    """Rows in groups, and a slice of those alone that no walk counts."""
+    groups = np.array([str(i // 2) for i in range(ROWS)], np.dtypes.StringDType())
+    counted = one_of_each(ROWS, groups)
+    if between:
+        only = np.isin(np.arange(ROWS), counted[np.random.default_rng(0).permutation(450)[:150]])
+    else:
+        only = ~np.isin(np.arange(ROWS), counted)
+    return {"groups": groups, "slices": {"rare": only}}
+
+
+@pytest.mark.parametrize("between", [[], ["same"]])
+def test_a_promised_slice_of_which_no_row_counts_costs_no_run_its_work(written, between):
+    path = written(
+        ServePlan(candidate="turned", between=between, slices=["rare"]), **uncounted(between)
+    )
+    assert read_policy(path) is None
+    (warning,) = [w for w in read_verdict_json(path)["warnings"] if "[serve]" in w]
+    assert "of the calibration rows in slice 'rare' none counts" in warning
+    assert str(path.parent) not in warning
+    with pytest.raises(BundleError, match=r"slice 'rare' none counts"):
+        policy(path, serve_plan_of(path), "turned")
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_a_handful_of_rows_promises_nothing_and_warns_of_nothing(rows, recwarn):
+    answers = Answers(
+        confidence=np.full((2, rows), 0.9, np.float32), right=np.ones((2, rows), bool),
+        fallback_right=np.ones(rows, bool), slices={},
+    )  # fmt: skip
+    apart, tests = planned_apart(answers)
+    path = shared_path(apart, (1.0, 2.0))
+    assert np.isfinite(path).all()
+    assert choose(tests, path, max_error=0.02, delta=0.1)[0] == 0
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize(

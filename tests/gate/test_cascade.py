@@ -20,6 +20,7 @@ from surefoot.gate.cascade import (
     _risk,
     choose,
     curve_places,
+    one_of_each,
     planned_apart,
     rows_needed,
     scope_threshold,
@@ -215,19 +216,41 @@ def rows(n, groups=None):
 
 def test_how_many_rows_it_takes_is_said_for_each_place():
     plan = ServePlan(slices=["few", "many"])
-    assert list(too_few(plan, rows(300))) == [("few", 100, 114)]
-    assert list(too_few(ServePlan(), None)) == [(None, 0, 114)]
+    assert list(too_few(plan, rows(300))) == [("few", 100, 114, 0)]
+    assert list(too_few(ServePlan(), None)) == [(None, 0, 114, 0)]
     groups = np.array([str(i // 3) for i in range(300)], np.dtypes.StringDType())
-    assert list(too_few(ServePlan(), rows(300, groups))) == [(None, 100, 114)]
+    assert list(too_few(ServePlan(), rows(300, groups))) == [(None, 100, 114, 0)]
     assert list(too_few(ServePlan(), rows(114))) == []
+
+
+def test_a_slice_has_the_rows_that_the_walk_counts():
+    """Of a group one row counts, and that one need not be in the slice that another one is in."""
+    groups = np.array([str(i // 2) for i in range(600)], np.dtypes.StringDType())
+    mixed = replace(rows(600, groups), slices={"even": np.arange(600) % 2 == 0})
+    counted = one_of_each(600, groups)
+    assert sorted(groups[counted]) == sorted(set(groups.tolist()))
+    wanted = int((counted % 2 == 0).sum())
+    assert wanted < 200
+    plan = ServePlan(slices=["even"], max_error_over_fallback=0.01)
+    assert list(too_few(plan, mixed))[-1] == ("even", wanted, 230, 0)
+    several = replace(plan, candidate="a", between=["b"])
+    everyone, even = too_few(several, mixed)
+    assert everyone == (None, 200, 230, 100)
+    assert even[1] + even[3] == wanted
+    assert even[1] == planned_apart(
+        Answers(
+            confidence=np.ones((2, 300)), right=np.ones((2, 300), bool),
+            fallback_right=np.ones(300, bool), slices={"even": counted % 2 == 0},
+        )
+    )[1].slices["even"].sum()  # fmt: skip
 
 
 def test_with_several_models_it_takes_those_that_plan_too():
     plan = ServePlan(candidate="a", between=["b"])
-    assert rows_needed(plan) == 171
-    assert list(too_few(plan, rows(170))) == [(None, 170, 171)]
-    assert list(too_few(plan, rows(171))) == []
-    n = 171
+    assert rows_needed(plan) == 170
+    assert list(too_few(plan, rows(169))) == [(None, 113, 114, 56)]
+    assert list(too_few(plan, rows(170))) == []
+    n = 170
     sure = Answers(
         confidence=np.ones((2, n)), right=np.ones((2, n), bool),
         fallback_right=np.ones(n, bool), slices={},

@@ -56,3 +56,39 @@ def test_nothing_shown_says_how_many_rows_it_takes(found):
     assert first.startswith("NOT PROMISED  static answers nothing")
     assert first.endswith("; it takes 148 calibration rows at least")
     assert "wrong" in first
+
+
+def test_of_several_models_the_rows_that_test_are_those_that_are_too_few(found):
+    """2,000 rows that plan cannot stand in for those of a slice that test."""
+    several = replace(
+        found, chosen=None, needed=170, rows=40, planned=2_000, between=("int8",), curve=()
+    )
+    assert cascade_lines(several)[0].endswith(
+        "; it takes 114 calibration rows at least, beside those that plan"
+    )
+    assert "it takes" not in cascade_lines(replace(several, rows=114))[0]
+
+
+def test_enough_rows_and_nothing_shown_has_words_of_its_own(found):
+    assert cascade_lines(replace(found, chosen=None))[0].startswith(
+        "NOT PROMISED  static answers nothing: not shown from any confidence that an answer"
+        " reaches, at most 2% of requests"
+    )
+
+
+def test_of_groups_it_is_promised_for_new_ones(found):
+    assert cascade_lines(replace(found, grouped=True))[0].endswith(
+        "at most 2% of requests, each from a new group, lost to baseline"
+        " (delta 10%, n = 500 groups), and on short"
+    )
+
+
+def test_rows_of_one_threshold_of_the_first_model_are_all_told(found):
+    """A model that the path never trusts has one threshold where the next one's go down."""
+    curve = tuple(
+        replace(one(0.9, 0.1, 0.01, shown=least > 0.6), between=(1 - least,), thresholds=(least,))
+        for least in (0.8, 0.7, 0.5)
+    )
+    several = replace(found, between=("int8",), between_ms=(0.5,), curve=curve, chosen=curve[1])
+    rows = [line.split() for line in cascade_lines(several) if line.startswith("0.90 ")]
+    assert [row[-1] for row in rows] == ["yes", "deployed", "no"]

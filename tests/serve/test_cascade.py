@@ -12,7 +12,15 @@ from surefoot import stats
 from surefoot.core.errors import BudgetError, BundleError
 from surefoot.core.plan import ServePlan
 from surefoot.data.columns import write_parquet
-from surefoot.serve.cascade import GRID, Answers, cascade, choose, promised_plan
+from surefoot.serve.cascade import (
+    GRID,
+    Answers,
+    cascade,
+    cascade_or_alone,
+    choose,
+    policy,
+    promised_plan,
+)
 
 
 def drawn(rng, n, *, slices=False):
@@ -127,10 +135,19 @@ def test_where_nobody_stands_behind_every_wrong_answer_counts(bundle):
     assert found.chosen.threshold >= cascade(bundle, ServePlan(), "same").chosen.threshold
 
 
-def test_a_model_that_is_always_wrong_answers_next_to_nothing(bundle):
+def test_of_a_model_that_is_always_wrong_nothing_is_deployed(bundle):
+    """The strictest thresholds keep any promise, since no answer reaches them."""
+    from surefoot.data.columns import read_parquet
+    from surefoot.serve.terms import safety_terms
+
+    file = bundle / "calibration" / "turned.parquet"
+    kept = read_parquet(file)
+    write_parquet(file, {**kept, "confidence": np.full(2_000, 0.9, np.float32)})
     found = cascade(bundle, ServePlan(), "turned")
-    assert found.chosen is None or found.chosen.share.value < 0.02
+    assert found.chosen is None
     assert not found.curve[-1].shown
+    why = safety_terms(bundle, ServePlan(), found)[1]
+    assert why == "nothing is promised that could be broken"
 
 
 def test_of_rows_in_groups_one_of_each_counts(bundle):
@@ -139,7 +156,8 @@ def test_of_rows_in_groups_one_of_each_counts(bundle):
     for name in ("baseline", "same"):
         file = bundle / "calibration" / f"{name}.parquet"
         write_parquet(file, {**read_parquet(file), "group": np.arange(2_000) // 10})
-    assert cascade(bundle, ServePlan(), "same").rows == 200
+    found = cascade(bundle, ServePlan(), "same")
+    assert (found.rows, found.grouped) == (200, True)
 
 
 def test_rows_in_another_order_are_no_pairs(bundle):
@@ -183,6 +201,34 @@ def test_what_is_asked_is_the_plans_unless_an_option_wins(bundle):
     )
     with pytest.raises(BudgetError, match=r"max_error_over_fallback is 1.5"):
         promised_plan(bundle, max_error=1.5, delta=None, abstain=False)
+
+
+def test_models_that_there_are_not_are_named(bundle):
+    data = json.loads((bundle / "verdict.json").read_text())
+    data["failed"] = {"int8": "no step 'quantise'"}
+    (bundle / "verdict.json").write_text(json.dumps(data))
+    for plan, said in (
+        ({"candidate": "int8"}, r"candidate 'int8' failed: no step 'quantise'; mend it"),
+        ({"candidate": "same", "between": ["int8"]}, r"candidate 'int8' failed"),
+        ({"candidate": "same", "between": ["turnt"]}, r"'turnt'; did you mean 'turned'\?"),
+    ):
+        with pytest.raises(BundleError, match=said):
+            cascade(bundle, ServePlan(**plan))
+        with pytest.raises(BundleError, match=said):
+            cascade_or_alone(bundle, ServePlan(**plan), data)
+    with pytest.raises(BundleError, match=r"'turnt' gave no answers.*did you mean 'turned'\?"):
+        policy(bundle, ServePlan(between=["turnt"]), "same")
+
+
+def test_only_without_any_calibration_rows_the_lean_model_is_alone(bundle):
+    data = json.loads((bundle / "verdict.json").read_text())
+    plan = ServePlan(candidate="same")
+    (bundle / "calibration" / "same.parquet").unlink()
+    with pytest.raises(BundleError, match=r"'same' gave no answers to calibration rows"):
+        cascade_or_alone(bundle, plan, data)
+    for file in (bundle / "calibration").iterdir():
+        file.unlink()
+    assert cascade_or_alone(bundle, plan, data).void == "the bundle has no calibration rows"
 
 
 def test_bundles_without_what_it_takes_are_refused(bundle):

@@ -17,7 +17,9 @@ from surefoot.data.columns import read_parquet, write_parquet
 from surefoot.serve.board import Safety
 from surefoot.serve.cascade import GRID, cascade
 from surefoot.serve.safety import (
+    ATTEMPTS,
     BLOCK,
+    KEPT,
     SAVED,
     Guard,
     Terms,
@@ -154,6 +156,26 @@ def test_an_alarm_may_be_answered_by_a_stricter_threshold():
     assert guard.state.mode == "alarm"
 
 
+def test_an_alarm_lets_no_more_answers_stand_than_before_it():
+    """After it opened at a stricter threshold than the one that is kept for alarms, too."""
+    terms = replace(TERMS, strict=float(GRID[100]), threshold=float(GRID[110]))
+    guard = Guard(terms, None)
+    opened = float(GRID[60])
+    guard._turn(Safety(threshold=opened))
+    fed(guard, 2_000, 0.3, np.random.default_rng(0), confidence=0.99999)
+    assert guard.state.mode == "alarm"
+    assert guard.state.threshold == opened
+    lax = Guard(replace(terms, strict=float(GRID[120])), None)
+    fed(lax, 2_000, 0.3, np.random.default_rng(0), confidence=0.99999)
+    assert lax.state.threshold == terms.threshold
+
+
+def test_of_an_unknown_state_no_threshold_is_known_either(tmp_path):
+    file = tmp_path / "safe-mode.json"
+    file.write_text("{")
+    assert Guard(replace(TERMS, strict=float(GRID[100])), file).state.threshold == math.inf
+
+
 def test_the_state_outlives_the_service(tmp_path):
     file = tmp_path / "log" / "safe-mode.json"
     guard = Guard(TERMS, file)
@@ -180,10 +202,48 @@ def test_another_bundle_begins_anew(tmp_path):
     assert Guard(replace(TERMS, key="two"), file).state == Safety()
 
 
+def test_who_goes_back_to_a_bundle_finds_its_alarm(tmp_path):
+    file = tmp_path / "safe-mode.json"
+    alarm = alarmed(file=file).state
+    for name in range(KEPT - 1):
+        other = Guard(replace(TERMS, key=f"other {name}"), file)
+        assert other.state == Safety()
+        other.save()
+        other.save()
+    assert Guard(TERMS, file).state == alarm
+    Guard(replace(TERMS, key="one more"), file).save()
+    assert Guard(TERMS, file).state == Safety()  # a few are kept, not all for ever
+    assert len(json.loads(file.read_text())["earlier"]) == KEPT - 1
+
+
+@pytest.mark.parametrize("attempt", [1_023, 1_074, 100_000])
+def test_any_number_of_attempts_can_be_made(tmp_path, attempt):
+    """A state may come from a service that tried for years, or from somebody's editor."""
+    file = tmp_path / "safe-mode.json"
+    terms = replace(TERMS, max_error=0.9)  # fewer pairs an attempt
+    alarmed(terms, file)
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"attempt": attempt}))
+    guard = Guard(terms, file)
+    assert guard.state.mode == "alarm"
+    assert guard.state.reason.startswith("of the last")
+    needed = BLOCK * int(stats.calibration_rows_needed(0.9, math.ldexp(0.1, -ATTEMPTS)))
+    for differs in (True, False):  # the first attempt fails, and the next is as large
+        record = pair_record(
+            confidence=0.999999, agreed=not differs, accepted=False, epoch=guard.state.epoch
+        )
+        for _ in range(needed):
+            guard.pair(record)
+    assert guard.state.mode == "normal"
+
+
 @pytest.mark.parametrize(
     "change",
-    [None, {"staked": [1.0]}, {"state": {"mood": 1}}, {"wealth": 1}, {"lost": [1]}, {"n": "x"}],
-)
+    [
+        None, {"staked": [1.0]}, {"state": {"mood": 1}}, {"wealth": 1}, {"lost": [1]}, {"n": "x"},
+        {"attempt": 0}, {"attempt": math.inf}, {"limit": 2}, {"state": {"mode": "calm"}},
+        {"state": {"threshold": "low"}}, {"earlier": 3, "key": "two"}, {"lost": [2**70] * 126},
+    ],
+)  # fmt: skip
 def test_a_state_that_cannot_be_read_is_taken_for_an_alarm(tmp_path, change):
     file = tmp_path / "safe-mode.json"
     guard = Guard(TERMS, file)
@@ -266,6 +326,25 @@ def test_the_strict_threshold_is_one_that_half_of_the_error_shows(bundle):
     losses = read_parquet(bundle / "calibration" / "same.parquet")
     stands = (losses["confidence"] >= half) & (losses["predicted"] == "bouleau")
     assert stats.proportion_at_most(stands.sum(), 2_000, 0.0025) <= 0.1
+
+
+def test_the_strict_threshold_holds_in_promised_slices(bundle):
+    """A slice of 300 rows is lost below a confidence of 0.95; all rows together hardly tell."""
+    few, right = np.arange(2_000) < 300, np.ones(2_000, bool)
+    files = {name: bundle / "calibration" / f"{name}.parquet" for name in ("baseline", "same")}
+    lean = read_parquet(files["same"])
+    right[few] = lean["confidence"][few] > 0.95
+    texts = np.where(right, "chêne", "bouleau").astype(np.dtypes.StringDType())
+    for name, file in files.items():
+        kept = {**read_parquet(file), "slice_few": few}
+        own = {"correct": right, "predicted": texts} if name == "same" else {}
+        write_parquet(file, {**kept, **own})
+    plan = {"slices": ["few"], "on_alarm": "strict", "max_error_over_fallback": 0.1}
+    terms, _ = terms_of(bundle, **plan)
+    assert terms.threshold > 0.9
+    assert terms.strict >= terms.threshold
+    stands = (lean["confidence"] >= terms.strict) & few
+    assert stats.proportion_at_most((stands & ~right).sum(), 300, 0.05) <= 0.1
 
 
 def test_of_rows_in_groups_one_of_each_is_a_reference(bundle):

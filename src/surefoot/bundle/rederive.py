@@ -236,10 +236,11 @@ def _plan(folder: Path, said: Recorded) -> Claim:
 
 def _serving(folder: Path, said: Recorded) -> Iterator[Claim]:
     """Whether what is promised of a service follows from the calibration rows."""
-    claim = Claim(basis="files", candidate="", subject=SERVING, status="NOT RUN")
     told = read_policy(folder)
     if told is None:
         return
+    # It is about a candidate even where it cannot be looked into: what is not run is not shown.
+    claim = Claim(basis="files", candidate=told.lean, subject=SERVING, status="NOT RUN")
     try:
         plan = serve_plan(read_plan_json(folder).get("serve", {}))
         found = policy(folder, plan, plan.candidate or said.data["winner"])
@@ -249,7 +250,6 @@ def _serving(folder: Path, said: Recorded) -> Iterator[Claim]:
     wrong = first_difference(encode(told), encode(found))
     yield replace(
         claim,
-        candidate=told.lean,
         status="DIFFERS" if wrong else "REPRODUCED",
         there=_promise(told),
         here=_promise(found),

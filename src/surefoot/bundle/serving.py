@@ -25,6 +25,7 @@ from surefoot.gate.cascade import (
     Answers,
     choose,
     curve_places,
+    one_of_each,
     planned_apart,
     rows_needed,
     scope_threshold,
@@ -94,6 +95,7 @@ def policy(path: Path, plan: ServePlan, lean: str) -> Cascade:
         endpoint=plan.fallback if plan.remote else "",
         endpoint_cost=plan.endpoint.cost if plan.remote else None,
         scope=_scope(columns),
+        grouped="group" in columns[lean],
     )
     return _walked(said, _answers(path, plan, columns), asking)
 
@@ -111,18 +113,28 @@ def _walked(said: Cascade, answers: Answers, asking: Sequence[float | None]) -> 
         apart, answers = planned_apart(answers)
         walked = shared_path(apart, [1.0 if None in asking else ms or 0.0 for ms in asking])
         planned = len(apart.fallback_right)
+    for name, mask in answers.slices.items():
+        if not mask.any():
+            raise BundleError(
+                f"of the calibration rows in slice '{name}' none counts: one of each group does,"
+                " and with models between not those that plan",
+                where="serve.slices",
+                fix="add rows of it to task.calibration, or promise nothing there",
+            )
     shown, losses = choose(answers, walked, max_error=said.max_error, delta=said.delta)
 
     def at(place: int) -> Tradeoff:
         lost = int(losses[place])
         return tradeoff(answers, walked, place, lost=lost, shown=place < shown)
 
+    # Thresholds at which no answer stands keep any promise.
+    chosen = at(shown - 1) if shown else None
     sizes = [len(answers.fallback_right), *(int(mask.sum()) for mask in answers.slices.values())]
     return replace(
         said,
         rows=min(sizes),
         planned=planned,
-        chosen=at(shown - 1) if shown else None,
+        chosen=chosen if chosen and chosen.answered else None,
         curve=tuple(map(at, curve_places(answers, walked))),
         fallback_accuracy=float(answers.fallback_right.mean()),
     )
@@ -138,25 +150,30 @@ def has_calibration(path: Path, name: str) -> bool:
     return _file(path, name).is_file()
 
 
-def write_policy(path: Path, plan: ServePlan, lean: str | None) -> None:
+def write_policy(path: Path, plan: ServePlan, lean: str | None) -> str:
     """Write what `read_policy` reads, where there is something to be promised.
 
-    A promise that cannot be made, since a slice that it is for has no calibration row, is none of a
-    run's business: whoever serves is told.
+    A promise that cannot be made, since a slice that it is for has no calibration row, is no reason
+    to lose a run's work.
 
     Args:
         path: The folder of the bundle, its calibration rows and latencies written.
         plan: What is to be promised.
         lean: The name of the lean model; None where no candidate passed.
+
+    Returns:
+        Why there is none although it could be computed; else nothing.
     """
     if lean is None or not has_calibration(path, lean):
-        return
+        return ""
     try:
         found = policy(path, plan, lean)
-    except BundleError:
-        return
+    except BundleError as error:
+        # Without the folder: the bundle is still written elsewhere than it will be.
+        return f"[serve] promises nothing: {error.what}" + (f"; {error.fix}" if error.fix else "")
     text = json.dumps(encode(found), indent=1, ensure_ascii=False, allow_nan=False)
     (path / SERVING).write_text(text, encoding="utf-8")
+    return ""
 
 
 def read_policy(path: Path) -> Cascade | None:
@@ -225,7 +242,7 @@ def _answers(path: Path, plan: ServePlan, columns: Mapping[str, _Rows]) -> Answe
     for other in others:
         if not np.array_equal(own["id"], other["id"]):
             raise BundleError("the models answered other calibration rows", where=str(path))
-    counted = _counted(own)
+    counted = one_of_each(len(own["id"]), own.get("group"))
     stages = [own, *others][: 1 + len(plan.between)]
     behind = [rows["correct"] for rows in others[len(plan.between) :]]
     return Answers(
@@ -237,21 +254,12 @@ def _answers(path: Path, plan: ServePlan, columns: Mapping[str, _Rows]) -> Answe
     )
 
 
-def _counted(own: _Rows) -> np.ndarray:
-    """Positions of rows that are independent: a test that counts rows takes no more."""
-    n, groups = len(own["correct"]), own.get("group")
-    if groups is None:
-        return np.arange(n)
-    order = np.random.default_rng(0).permutation(n)
-    _, first = np.unique(groups[order], return_index=True)
-    return np.sort(order[first])
-
-
 def _scope(columns: Mapping[str, _Rows]) -> dict[str, float]:
     """Of each model whose confidence is known, from where on a row looks in scope."""
     found = {}
     for name, rows in columns.items():
-        confidence = rows["confidence"][_counted(rows)].astype(np.float64)
+        counted = one_of_each(len(rows["id"]), rows.get("group"))
+        confidence = rows["confidence"][counted].astype(np.float64)
         least = scope_threshold(confidence) if np.isfinite(confidence).all() else None
         if least is not None:
             found[name] = least
@@ -281,10 +289,12 @@ def _calibration(path: Path, name: str) -> _Rows:
     wanted = ("id", "correct", "confidence", *(("wall_ms",) * (name == ENDPOINT)))
     lacks = [key for key in wanted if key not in found]
     if lacks or not len(found["id"]):
+        others = [other.stem for other in file.parent.glob("*.parquet") if other != file]
+        rows = "name task.calibration or task.train in the plan, and run it again"
         raise BundleError(
-            "holds no answers to calibration rows, so nothing can be promised",
-            where=str(file),
-            fix="name task.calibration or task.train in the plan, and run it again",
+            f"'{name}' gave no answers to calibration rows, so nothing can be promised",
+            where=str(path),
+            fix=nearest(name, others) if others else rows,
         )
     return found
 

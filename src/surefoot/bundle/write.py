@@ -104,7 +104,6 @@ def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
         (folder / "plan.toml").write_text(contents.plan.text)
         _write_json(folder / "plan.json", contents.plan.resolved())
         _write_json(folder / "environment.json", environment())
-        _write_json(folder / "verdict.json", described_hidden(told, hider) if hider else told)
         for cell in contents.cells:
             _write_cell(folder / "cells" / cell.candidate, cell, contents, hider)
         for cell in contents.calibration:
@@ -126,7 +125,10 @@ def write_bundle(path: Path, key: str, contents: Contents) -> Bundle:
             ):
                 target = folder / "models" / candidate.name
                 shutil.copytree(candidate.model.path, target, ignore=ROWS_TOO if hider else HIDDEN)
-        write_policy(folder, contents.plan.serve, contents.plan.serve.candidate or winner)
+        lean = contents.plan.serve.candidate or winner
+        if warning := write_policy(folder, contents.plan.serve, lean):
+            told["warnings"].append(warning)
+        _write_json(folder / "verdict.json", described_hidden(told, hider) if hider else told)
         files = sorted(f for f in folder.rglob("*") if f.is_file())
         manifest = {str(f.relative_to(folder)): hash_file(f) for f in files}
         _write_json(folder / "manifest.json", manifest)

@@ -80,6 +80,8 @@ class Cascade:
     """What a request to it costs, in money."""
     scope: Mapping[str, float] = field(default_factory=dict)
     """Of each model the confidence that 95 % of rows in scope have, where the rows tell one."""
+    grouped: bool = False
+    """Whether one row of each group counts: it is then promised of a row of a new group."""
 
     @property
     def stages(self) -> tuple[str, ...]:

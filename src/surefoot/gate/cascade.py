@@ -62,7 +62,7 @@ class Answers:
         return ~self.right & (self.fallback_right | self.abstain)
 
 
-def too_few(plan: ServePlan, rows: Dataset | None) -> Iterator[tuple[str | None, int, int]]:
+def too_few(plan: ServePlan, rows: Dataset | None) -> Iterator[tuple[str | None, int, int, int]]:
     """Where calibration rows are so few that no promise can come of them, whatever the models say.
 
     Args:
@@ -70,16 +70,35 @@ def too_few(plan: ServePlan, rows: Dataset | None) -> Iterator[tuple[str | None,
         rows: The calibration rows, where there are any; of those in groups one of each counts.
 
     Yields:
-        The slice, None for all rows; how many there are; and how many it takes at least.
+        The slice, None for all rows; how many test it; how many it takes at least; and how many
+        more say how the thresholds of several models go together.
     """
-    needed = rows_needed(plan)
+    needed = _tested(plan)
     everyone = np.ones(0 if rows is None else len(rows), dtype=bool)
     slices, groups = ({}, None) if rows is None else (rows.slices, rows.groups)
+    counted = one_of_each(len(everyone), groups)
+    tests = counted[_cut(len(counted))[1]] if plan.between else counted
     for name in (None, *plan.slices):
         mask = everyone if name is None else slices[name]
-        count = int(mask.sum()) if groups is None else len(np.unique(groups[mask]))
+        count = int(mask[tests].sum())
         if count < needed:
-            yield name, count, needed
+            yield name, count, needed, int(mask[counted].sum()) - count
+
+
+def one_of_each(n: int, groups: np.ndarray | None) -> np.ndarray:
+    """Positions of rows that are independent: a test that counts rows takes no more.
+
+    Args:
+        n: How many rows there are.
+        groups: (n,) what each belongs to; None where each stands for itself.
+
+    Returns:
+        One of each group, drawn at random and always the same.
+    """
+    if groups is None:
+        return np.arange(n)
+    order = np.random.default_rng(0).permutation(n)
+    return np.sort(order[np.unique(groups[order], return_index=True)[1]])
 
 
 def rows_needed(plan: ServePlan) -> int:
@@ -88,8 +107,13 @@ def rows_needed(plan: ServePlan) -> int:
     Args:
         plan: What is to be promised.
     """
-    tested = int(stats.calibration_rows_needed(plan.max_error_over_fallback, plan.delta))
-    return tested if not plan.between else -(-tested * PLANNED // (PLANNED - 1))
+    tested = _tested(plan)
+    return tested if not plan.between else (tested * PLANNED - 1) // (PLANNED - 1)
+
+
+def _tested(plan: ServePlan) -> int:
+    """The fewest rows that could test anything."""
+    return int(stats.calibration_rows_needed(plan.max_error_over_fallback, plan.delta))
 
 
 def planned_apart(answers: Answers) -> tuple[Answers, Answers]:
@@ -98,10 +122,14 @@ def planned_apart(answers: Answers) -> tuple[Answers, Answers]:
     Args:
         answers: On all calibration rows.
     """
-    n = len(answers.fallback_right)
-    order = np.random.default_rng(0).permutation(n)
-    plans, tests = np.sort(order[: n // PLANNED]), np.sort(order[n // PLANNED :])
+    plans, tests = _cut(len(answers.fallback_right))
     return _chosen(answers, plans), _chosen(answers, tests)
+
+
+def _cut(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the rows that plan, and of those that test."""
+    order = np.random.default_rng(0).permutation(n)
+    return np.sort(order[: n // PLANNED]), np.sort(order[n // PLANNED :])
 
 
 def _chosen(answers: Answers, rows: np.ndarray) -> Answers:
@@ -195,7 +223,8 @@ def _risk(odds: np.ndarray, lost: np.ndarray, slope: float, trust: float) -> tup
         slope: What the fitted one leans on.
         trust: How much; the square of 1 by its spread.
     """
-    x = np.stack([np.ones(len(odds) + 1), np.append(odds, odds.mean())], axis=1)
+    middle = odds.mean() if len(odds) else 0.0
+    x = np.stack([np.ones(len(odds) + 1), np.append(odds, middle)], axis=1)
     y, prior = np.append(lost.astype(np.float64), 0.5), np.diag([1e-9, trust])
     start = found = np.array([0.0, slope])
     for _ in range(100):

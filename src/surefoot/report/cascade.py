@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from surefoot.core.estimate import Estimate
 from surefoot.core.printable import printable
 from surefoot.core.serving import Cascade, Tradeoff
+from surefoot.gate.cascade import PLANNED
 from surefoot.report.terminal import table
 
 
@@ -38,8 +39,9 @@ def _lost(found: Cascade) -> str:
 def promise_line(found: Cascade) -> str:
     """One line: what may be deployed, or why nothing may."""
     told = (
-        f"at most {100 * found.max_error:g}% of requests {_lost(found)}"
-        f" (delta {100 * found.delta:g}%, n = {found.rows:,})"
+        f"at most {100 * found.max_error:g}% of requests"
+        f"{', each from a new group,' * found.grouped} {_lost(found)}"
+        f" (delta {100 * found.delta:g}%, n = {found.rows:,}{' groups' * found.grouped})"
     )
     told += "".join(printable(f", and on {name}") for name in found.slices)
     name = printable(found.lean)
@@ -51,14 +53,21 @@ def promise_line(found: Cascade) -> str:
         share += "".join(f", {printable(other)} {part:.1%}" for other, part in parts)
         sure = _sure(found.chosen.threshold)
         return f"PROMISED  {name} answers {share} from confidence {sure}: {told}"
-    few = found.rows + found.planned < found.needed
-    short = f"; it takes {found.needed:,} calibration rows at least" * few
-    return f"NOT PROMISED  {name} answers nothing: not shown, {told}{short}"
+    # Of the rows that it takes as many plan as of any others; `rows` are those that test.
+    tested = found.needed - found.needed // PLANNED * bool(found.between)
+    beside = ", beside those that plan" * bool(found.between)
+    if found.rows < tested:
+        short = f"it takes {tested:,} calibration rows at least{beside}"
+        return f"NOT PROMISED  {name} answers nothing: not shown, {told}; {short}"
+    where = "not shown from any confidence that an answer reaches"
+    return f"NOT PROMISED  {name} answers nothing: {where}, {told}"
 
 
 def _with_chosen(found: Cascade) -> list[Tradeoff]:
-    every = {one.threshold: one for one in (*found.curve, found.chosen) if one}
-    return [every[threshold] for threshold in sorted(every, reverse=True)]
+    # Of several models: where the first one's threshold stays, another one's may not.
+    shown = (one for one in (*found.curve, found.chosen) if one)
+    every = {(one.threshold, *one.thresholds): one for one in shown}
+    return [every[thresholds] for thresholds in sorted(every, reverse=True)]
 
 
 def _row(found: Cascade, one: Tradeoff) -> list[str]:
@@ -126,15 +135,17 @@ def _times(found: Cascade) -> Iterator[str]:
     yield from (f"{name} {ms:.3g} ms" for name, ms in told if ms is not None)
 
 
-def too_few_line(part: str | None, rows: int, needed: int) -> str:
+def too_few_line(part: str | None, rows: int, needed: int, planned: int) -> str:
     """Calibration rows that are too few to promise anything.
 
     Args:
         part: The slice; None for all rows.
-        rows: How many there are.
+        rows: How many test it.
         needed: How many it takes at least.
+        planned: How many more say how the thresholds of several models go together.
     """
     where = f" in slice '{printable(part)}'" if part else ""
+    where += f" beside the {planned:,} that plan" if planned else ""
     return (
         f"[serve] cannot be promised with {rows:,} calibration rows{where}, whatever the models"
         f" say: it takes {needed:,} at least; add rows to task.calibration, or promise less"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from surefoot.bundle import bundle_of, read_plan_json, read_verdict_json
 from surefoot.bundle.serving import alone, has_calibration, policy, read_policy, serve_plan
 from surefoot.core.errors import BundleError, nearest
-from surefoot.core.evidence import Bundle
+from surefoot.core.model import BASELINE
 from surefoot.core.plan import ServePlan
 from surefoot.core.serving import ENDPOINT, Cascade
 from surefoot.gate.cascade import GRID, Answers, choose
@@ -71,8 +71,10 @@ def cascade(path: Path, plan: ServePlan, candidate: str | None = None) -> Cascad
     Raises:
         BundleError: No such candidate, none that passed, or no calibration rows.
     """
-    lean = _lean(bundle_of(path, read_verdict_json(path)), candidate or plan.candidate)
+    data = read_verdict_json(path)
+    lean = _lean(path, data, candidate or plan.candidate)
     plan = replace(plan, between=[name for name in plan.between if name != lean])
+    _known(path, data, plan.between, (BASELINE,))
     return _written(path, plan, lean) or policy(path, plan, lean)
 
 
@@ -85,10 +87,12 @@ def cascade_or_alone(path: Path, plan: ServePlan, data: Mapping[str, Any]) -> Ca
         data: The content of its verdict.json.
 
     Raises:
-        BundleError: No such candidate, or none that passed.
+        BundleError: No such candidate, none that passed, or models without calibration rows where
+            others have them.
     """
-    lean = _lean(bundle_of(path, data), plan.candidate)
-    if not has_calibration(path, lean):
+    lean = _lean(path, data, plan.candidate)
+    _known(path, data, plan.between, (BASELINE,))
+    if not any((path / "calibration").glob("*.parquet")):
         return alone(path, plan, lean)
     return _written(path, plan, lean) or policy(path, plan, lean)
 
@@ -96,10 +100,14 @@ def cascade_or_alone(path: Path, plan: ServePlan, data: Mapping[str, Any]) -> Ca
 def _written(path: Path, plan: ServePlan, lean: str) -> Cascade | None:
     """The policy that the run wrote down, if it is the one that is asked for.
 
-    Then nothing has to be counted again, and neither scipy nor DuckDB be loaded.
+    Then nothing has to be counted again, and neither scipy nor DuckDB be loaded. One whose
+    calibration rows are not there is nobody's to check: counting anew says which are missing.
     """
     found = read_policy(path)
     if found is None:
+        return None
+    behind = () if found.fallback == "abstain" else (found.fallback,)
+    if not all(has_calibration(path, name) for name in (*found.stages, *behind)):
         return None
     asked = (
         lean, tuple(plan.between), ENDPOINT if plan.remote else plan.fallback,
@@ -113,16 +121,34 @@ def _written(path: Path, plan: ServePlan, lean: str) -> Cascade | None:
     return found if there == asked else None
 
 
-def _lean(bundle: Bundle, asked: str | None) -> str:
+def _lean(path: Path, data: Mapping[str, Any], asked: str | None) -> str:
     """The name of the lean model: the one that is asked for, or the one that passed."""
-    named, where = [verdict.candidate for verdict in bundle.verdicts], str(bundle.path)
+    bundle = bundle_of(path, data)
     lean = asked or bundle.winner
     if lean is None:
+        named = ", ".join(verdict.candidate for verdict in bundle.verdicts)
         raise BundleError(
             "no candidate passed",
-            where=where,
-            fix=f"name one to look at it all the same: {', '.join(named)}",
+            where=str(path),
+            fix=f"name one to look at it all the same: {named}",
         )
-    if lean not in named:
-        raise BundleError(f"has no candidate '{lean}'", where=where, fix=nearest(lean, named))
+    _known(path, data, [lean], ())
     return lean
+
+
+def _known(
+    path: Path, data: Mapping[str, Any], asked: Sequence[str], beside: Sequence[str]
+) -> None:
+    """Raises unless a bundle has these candidates, or they are among others that it has."""
+    named = [verdict["candidate"] for verdict in data["verdicts"]] + [*beside]
+    failed = dict(data["failed"])
+    for name in asked:
+        if name in failed:
+            raise BundleError(
+                f"candidate '{name}' failed: {failed[name]}",
+                where=str(path),
+                fix="mend it and run the plan again, or name another one",
+            )
+        if name not in named:
+            fix = nearest(name, named)
+            raise BundleError(f"has no candidate '{name}'", where=str(path), fix=fix)

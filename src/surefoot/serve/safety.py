@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,10 +33,16 @@ LEAST = 0.1
 """The share of requests that the lean model has to answer again for it to be worth it."""
 RECENT = 200
 """Samples that a reason speaks of."""
+ATTEMPTS = 1000
+"""The last attempt's share of delta, 2^-1000, is every later one's: sums to nothing that counts."""
+KEPT = 8
+"""Promises whose states are kept: who goes back to an earlier bundle finds its alarm again."""
 SAVED = 50
 """After so many pairs the state is written down; a process that is killed forgets fewer."""
 NEVER = math.inf
 """A threshold that no answer reaches."""
+UNREADABLE = (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError)
+"""What a file that holds something else gives."""
 _PAIR = struct.Struct("<dI??")
 
 
@@ -48,7 +55,7 @@ class Terms:
     threshold: float
     """The confidence from which the lean model's answer stands."""
     strict: float | None
-    """The one during an alarm; None where everything goes to the fallback then."""
+    """The least one during an alarm; None where everything goes to the fallback then."""
     max_error: float
     """The most requests, of all, that may be lost."""
     delta: float
@@ -188,6 +195,8 @@ class Guard:
             "stands": self._stands.tolist(), "lost": self._lost.tolist(),
         }  # fmt: skip
         try:
+            others = [one for one in _states(self._file) if one["key"] != self.terms.key]
+            kept["earlier"] = others[: KEPT - 1]
             with whole_file(self._file) as part:
                 part.write_text(json.dumps(kept))
         except (SurefootError, OSError):
@@ -204,7 +213,7 @@ class Guard:
                 f"of the last {n} answers that were shown to the fallback too it gave {found}"
                 f" otherwise, more than the {self._limit:.1%} that may be"
             )
-            self._alarm(reason)
+            self._alarm(reason, self.state.threshold or terms.threshold)
 
     def _collect(self, confidence: float, *, differs: bool) -> None:
         if self.terms.stuck:
@@ -215,11 +224,10 @@ class Guard:
         self._lost += stands & differs
         if self._n < self._needed:
             return
-        delta = self.terms.delta / 2**self._attempt
-        passed = int(
-            stats.thresholds_passed(self._lost, self._n, alpha=self.terms.max_error, delta=delta)
-        )
-        self._attempt += 1  # over the life of the service the deltas add up to the promised one
+        alpha, delta = self.terms.max_error, self._delta()
+        passed = int(stats.thresholds_passed(self._lost, self._n, alpha=alpha, delta=delta))
+        # Over the life of the service the deltas add up to the promised one.
+        self._attempt = min(self._attempt + 1, ATTEMPTS)
         stood, lost = int(self._stands[passed - 1]), int(self._lost[passed - 1])
         if passed and stood >= LEAST * self._n:
             limit = float(stats.highest_rate(lost, stood, self.terms.false_alarm / 2))
@@ -228,8 +236,14 @@ class Guard:
                 self._turn(Safety(threshold=float(self._grid[passed - 1])))
         self._empty_block()
 
-    def _alarm(self, reason: str) -> None:
-        threshold = NEVER if self.terms.strict is None else self.terms.strict
+    def _alarm(self, reason: str, least: float) -> None:
+        """Void the promise.
+
+        Args:
+            reason: Why.
+            least: The threshold that counted until now: an alarm lets no more answers stand.
+        """
+        threshold = NEVER if self.terms.strict is None else max(self.terms.strict, least)
         self._turn(Safety(mode="alarm", threshold=threshold, reason=reason))
 
     def _turn(self, state: Safety) -> None:
@@ -241,17 +255,21 @@ class Guard:
         self._recent.clear()
         self._empty_block()
 
+    def _delta(self) -> float:
+        """What this attempt may take of the promised one."""
+        return math.ldexp(self.terms.delta, -self._attempt)
+
     def _empty_block(self) -> None:
-        delta = self.terms.delta / 2**self._attempt
-        self._needed = BLOCK * int(stats.calibration_rows_needed(self.terms.max_error, delta))
+        needed = stats.calibration_rows_needed(self.terms.max_error, self._delta())
+        self._needed = BLOCK * int(needed)
         self._n = 0
         self._stands = np.zeros(len(self._grid), dtype=np.int64)
         self._lost = np.zeros(len(self._grid), dtype=np.int64)
 
     def _restore(self, file: Path) -> None:
         try:
-            kept = json.loads(file.read_text())
-            if kept["key"] != self.terms.key:
+            kept = next((one for one in _read(file) if one["key"] == self.terms.key), None)
+            if kept is None:
                 return
             state = Safety(**kept["state"])
             seen, log, waiting = kept["wealth"]
@@ -264,13 +282,32 @@ class Guard:
             n, recent = int(kept["n"]), [int(one) for one in kept["recent"]]
             sound = wealth.staked.shape == stats.first_wealth().staked.shape
             sound &= all(one.shape == self._grid.shape for one in block)
-        except (OSError, ValueError, TypeError, KeyError):
+            sound &= 0 < numbers[0] < 1 and numbers[1] >= 1 and n >= 0
+            sound &= state.mode in ("normal", "alarm")
+            sound &= state.threshold is None or state.threshold >= 0
+        except UNREADABLE:
             sound = False
         if not sound:
-            self._alarm(f"what safe mode knew cannot be read: {file.name}")
+            # Which threshold counted is not known either.
+            self._alarm(f"what safe mode knew cannot be read: {file.name}", NEVER)
             return
-        self._limit, self._attempt, self._pairs = numbers
+        self._limit, self._pairs = numbers[0], numbers[2]
+        self._attempt = min(numbers[1], ATTEMPTS)
         self._empty_block()
         self.state, self._wealth, self._n = state, wealth, n
         self._stands, self._lost = block
         self._recent.extend(recent)
+
+
+def _read(file: Path) -> list[dict[str, Any]]:
+    """The states that a file holds, the last one that was written first."""
+    last = json.loads(file.read_text())
+    return [last, *last.pop("earlier", [])]
+
+
+def _states(file: Path) -> list[dict[str, Any]]:
+    """The same; none where they cannot be read, which whoever starts is told of."""
+    try:
+        return [one for one in _read(file) if isinstance(one["key"], str)]
+    except UNREADABLE:
+        return []

@@ -20,7 +20,7 @@ from surefoot.core.plan import ServePlan
 from surefoot.core.serving import Cascade
 from surefoot.data.columns import read_parquet
 from surefoot.models.store import SIGNATURE
-from surefoot.serve.cascade import GRID
+from surefoot.serve.cascade import GRID, Answers, choose
 from surefoot.serve.safety import Terms
 
 
@@ -62,13 +62,12 @@ def safety_terms(path: Path, plan: ServePlan, found: Cascade) -> tuple[Terms | N
     several, slices = len(names) > 1, bool(found.slices)
     strict = None
     if plan.on_alarm == "strict" and not several:
-        losses = (files[0]["confidence"][counted][:, None] >= GRID) & differs[:, None]
-        strict = _walked(losses.sum(axis=0), len(counted), plan.max_error_over_fallback / 2, plan)
+        strict = _strict(files[0], counted, differs, plan)
     asked = (thresholds, asdict(plan), [_fingerprint(path, n) for n in (*names, found.fallback)])
     return Terms(
         key=hash_json([*asked, accepted, disagreed]),
         threshold=thresholds[0],
-        strict=strict,
+        strict=None if strict is None else max(strict, thresholds[0]),
         max_error=plan.max_error_over_fallback,
         delta=plan.delta,
         false_alarm=plan.false_alarm,
@@ -99,9 +98,18 @@ def safety_line(terms: Terms | None, why: str) -> str:
     )
 
 
-def _walked(losses: np.ndarray, n: int, alpha: float, plan: ServePlan) -> float | None:
-    passed = int(stats.thresholds_passed(losses, n, alpha=alpha, delta=plan.delta))
-    return float(GRID[passed - 1]) if passed else None
+def _strict(
+    lean: Mapping[str, np.ndarray], counted: np.ndarray, differs: np.ndarray, plan: ServePlan
+) -> float | None:
+    """The threshold that these rows, and every promised slice of them, show for half the error."""
+    answers = Answers(
+        confidence=lean["confidence"][counted][None],
+        right=~differs[None],
+        fallback_right=np.ones(len(counted), dtype=bool),
+        slices={name: lean[f"slice_{name}"][counted] for name in plan.slices},
+    )
+    shown, _ = choose(answers, max_error=plan.max_error_over_fallback / 2, delta=plan.delta)
+    return float(GRID[shown - 1]) if shown else None
 
 
 def _answers(
