@@ -92,6 +92,22 @@ def test_what_is_added_is_read_before_and_after_rotation(tmp_path):
     assert rotate(tmp_path / "log").segments == 0
 
 
+def test_a_decision_without_a_confidence_is_kept_as_one(tmp_path):
+    found = [*some(2, confidence=np.nan), *some(1)]
+    logged(tmp_path, found)
+    for _ in range(2):
+        read = read_decisions(tmp_path)
+        assert read["id"].tolist() == ids_of(found)
+        assert read["confidence"].dtype == np.float64
+        assert np.array_equal(read["confidence"], [np.nan, np.nan, 0.9], equal_nan=True)
+        held = tallied(tmp_path)
+        assert (held.dropped, [one.n for one in held.answers]) == (0, [3])
+        rotate(tmp_path)
+    (table,) = tmp_path.glob("*.parquet")
+    assert not [*tmp_path.glob("*.jsonl")]
+    assert table.stem.startswith("decisions-")
+
+
 def test_a_segment_that_grows_is_read_and_left_alone(tmp_path):
     log = DecisionLog(tmp_path, 0)
     found = some(20)

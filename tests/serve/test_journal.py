@@ -31,19 +31,19 @@ __all__ = ["tiny"]
 
 def test_what_counts_follows_the_board():
     board = Board(slots=1, cells=CELLS)
-    standing = heeding(Standing(threshold=0.9), board)
+    standing = heeding(Standing(threshold=0.9), board, 1)
     assert standing() == Standing(threshold=0.9)
-    board.publish(Safety(mode="alarm", threshold=np.inf, reason="they differ", epoch=1))
+    board.publish({1: Safety(mode="alarm", threshold=np.inf, reason="they differ", epoch=1)})
     wanted = Standing(threshold=np.inf, promise="void: they differ", epoch=1, alarm=True)
     assert standing() == wanted
     assert standing() is standing()
-    board.publish(Safety(threshold=0.95, epoch=2))
+    board.publish({1: Safety(threshold=0.95, epoch=2)})
     assert standing() == Standing(threshold=0.95, promise=HELD, epoch=2)
 
 
 def test_a_void_promise_stays_void():
     first = Standing(threshold=0.0, promise="void: no calibration rows")
-    assert heeding(first, Board(slots=1, cells=CELLS))() == first
+    assert heeding(first, Board(slots=1, cells=CELLS), 1)() == first
 
 
 def test_pairs_that_find_no_room_are_counted(tmp_path):
@@ -198,6 +198,27 @@ def test_the_promise_ends_out_loud_outlives_a_restart_and_holds_again(run, folde
     epochs = read_decisions(folder / "log")["epoch"]
     assert set(epochs.tolist()) == {0, 1, 2}
     assert json.loads((folder / "log" / STATE).read_text())["state"]["mode"] == "normal"
+
+
+@pytest.mark.slow
+def test_an_alarm_does_not_end_because_the_same_bundle_is_loaded_again(run, folder):
+    rng, one = np.random.default_rng(4), {"promise": "held"}
+    with served(folder, "--workers", "2") as (process, port, _):  # no log: nothing is saved
+        deadline = time.monotonic() + 60
+        while one["promise"] == "held" and time.monotonic() < deadline:
+            one = predicted(port, close_ones(run, 20, rng))[0]
+        process.send_signal(signal.SIGHUP)
+        taken = 'surefoot_reloads_total{outcome="taken"} 1\n'
+        seen = set()
+        while taken not in ask(port, "GET", "/metrics")[1] and time.monotonic() < deadline:
+            seen.add(predicted(port, close_ones(run, 1, rng))[0]["promise"])
+        seen |= {predicted(port, close_ones(run, 1, rng))[0]["promise"] for _ in range(20)}
+        said = ended(process)
+    assert seen == {one["promise"]}
+    assert one["promise"].startswith("void: of the last ")
+    assert said.count("ALARM") == 1
+    assert "answers with" in said
+    assert "holds again" not in said
 
 
 @pytest.mark.slow

@@ -179,17 +179,19 @@ def test_every_meter_has_cells_of_its_own():
 
 def test_what_the_guard_says_is_read_in_other_processes():
     board = Board(slots=2, cells=CELLS)
-    assert board.state() == Safety()
+    assert board.state(7) == Safety()
     alarm = Safety(mode="alarm", threshold=0.99, reason="the models disagree more", epoch=3)
-    board.publish(alarm)
+    board.publish({7: alarm, 8: Safety()})
 
     def work():
-        assert board.state() == alarm
-        assert board.state() is board.state()
-        board.publish(Safety(epoch=4))
+        assert board.state(7) == alarm
+        assert board.state(7) is board.state(7)
+        assert board.state(8) == Safety()
+        assert board.state(9) is board.state(9)
+        board.publish({7: Safety(epoch=4)})
 
     with forked(work):
-        assert board.state() == Safety(epoch=4)
+        assert board.state(7) == Safety(epoch=4)
 
 
 def test_a_notice_half_written_is_not_believed():

@@ -11,6 +11,7 @@ import json
 import mmap
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -91,7 +92,8 @@ class Board:
         """Texts that the numbers of every process are named by."""
         self._state = Notice(memory, 0)
         self._raw: Any = None
-        self._safety = Safety()
+        self._nothing = Safety()
+        self._states: Mapping[int, Safety] = {}
         numbers = memoryview(memory)[2 * NOTICE :].cast("d")
         self._numbers, self.crowd = numbers[: slots * cells], numbers[slots * cells :]
         """Of each process one more than it has connections; 0 where it takes none."""
@@ -109,17 +111,21 @@ class Board:
         numbers = self._numbers.tolist()
         return [sum(numbers[cell :: self.cells]) for cell in range(self.cells)]
 
-    def publish(self, state: Safety) -> None:
-        """Let every process know what the guard says; for the supervisor alone.
+    def publish(self, states: Mapping[int, Safety]) -> None:
+        """Let every process know what the guards say; for the supervisor alone.
 
         Args:
-            state: What it says.
+            states: What they say, by the number of the bundle that they watch over.
         """
-        self._state.write(asdict(state))
+        self._state.write([[generation, asdict(state)] for generation, state in states.items()])
 
-    def state(self) -> Safety:
-        """What the guard said last."""
+    def state(self, generation: int) -> Safety:
+        """What a guard said last.
+
+        Args:
+            generation: The number of the bundle that it watches over.
+        """
         raw = self._state.read()
         if raw is not self._raw:
-            self._raw, self._safety = raw, Safety(**raw)
-        return self._safety
+            self._raw, self._states = raw, {number: Safety(**state) for number, state in raw}
+        return self._states.get(generation, self._nothing)

@@ -103,18 +103,19 @@ class Journal:
             self._meters.add("decisions_dropped", lost)
 
 
-def heeding(first: Standing, board: Board) -> Callable[[], Standing]:
+def heeding(first: Standing, board: Board, generation: int) -> Callable[[], Standing]:
     """What counts now, as safe mode has it.
 
     Args:
         first: What counts as long as it says nothing.
         board: Where it says so.
+        generation: The number of the bundle that is answered with.
     """
     known: tuple[Safety | None, Standing] = (None, first)
 
     def standing() -> Standing:
         nonlocal known
-        state = board.state()
+        state = board.state(generation)
         if state is not known[0]:
             now = Standing(
                 threshold=first.threshold if state.threshold is None else state.threshold,

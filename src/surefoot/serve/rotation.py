@@ -47,7 +47,7 @@ class _Decision:
     request: str = ""
     route: str = ""
     label: str = ""
-    confidence: float = 0.0
+    confidence: float | None = None  # as JSON writes NaN: an endpoint need not tell its own
     promise: str = ""
     epoch: int = 0
     model: str = ""
@@ -119,7 +119,8 @@ def read_decisions(folder: Path) -> dict[str, np.ndarray]:
         folder: Of the log; services may be writing to it.
 
     Returns:
-        Columns as lines of the log have them, and `truth`, empty where no label came.
+        Columns as lines of the log have them, with NaN for a confidence that was not told; and
+        `truth`, empty where no label came.
 
     Raises:
         BundleError: There is no decision log, or it cannot be read.
@@ -127,10 +128,14 @@ def read_decisions(folder: Path) -> dict[str, np.ndarray]:
     with _opened(folder) as connection:
         names = ", ".join(f.name for f in fields(_Decision) if f.name != "dropped")
         found = connection.execute(f"SELECT {names}, truth FROM joined ORDER BY id").fetchnumpy()
-    return {
-        name: np.asarray(column).astype(TEXT) if column.dtype == object else np.asarray(column)
-        for name, column in found.items()
-    }
+    return {name: _values(column) for name, column in found.items()}
+
+
+def _values(column: np.ndarray) -> np.ndarray:
+    """A column that was fetched; DuckDB has NULL for NaN, which numpy reads as masked."""
+    if column.dtype.kind == "f":
+        return np.ma.filled(column, np.nan)
+    return np.asarray(column).astype(TEXT) if column.dtype == object else np.asarray(column)
 
 
 def tallied(folder: Path) -> Decided:
@@ -262,7 +267,11 @@ def _columns(kind: str, lines: Sequence[_Decision | _Label]) -> dict[str, np.nda
         values = [getattr(line, one.name) for line in lines]
         if one.name == "input":
             values = [v if isinstance(v, str) else json.dumps(v) for v in values]
-        types: Mapping[str, Any] = {"float": np.float64, "int": np.int64}
+        types: Mapping[str, Any] = {
+            "float": np.float64,
+            "float | None": np.float64,  # in which numpy makes NaN of None
+            "int": np.int64,
+        }
         columns[one.name] = np.array(values, types.get(str(one.type), TEXT))
     return columns
 

@@ -99,18 +99,21 @@ def read_terms(folder: Path) -> Terms | None:
     return Terms(**{**kept, "grid": tuple(kept["grid"])})
 
 
-def watching(log: Path | None) -> Callable[[Path], Guard | None]:
+def watching(log: Path | None) -> Callable[[Path, object], Guard | None]:
     """Who makes the guard of a bundle.
 
     Args:
         log: The folder of the decision log, where its state is kept; None where there is none.
 
     Returns:
-        Makes it from the folder that `write_terms` was given; None where it was given nothing.
+        Makes it from the folder that `write_terms` was given, and gives the guard that watches now
+        back where models and promise are the same; None where `write_terms` was given nothing.
     """
 
-    def watch(folder: Path) -> Guard | None:
+    def watch(folder: Path, now: object = None) -> Guard | None:
         terms = read_terms(folder)
+        if terms and isinstance(now, Guard) and now.terms.key == terms.key:
+            return now  # an alarm does not end because the same was loaded again
         return Guard(terms, log and log / STATE) if terms else None
 
     return watch
@@ -149,7 +152,7 @@ class Guard:
         self._recent: deque[int] = deque(maxlen=RECENT)
         self._grid = np.array(terms.grid)
         self._empty_block()
-        if file is not None and file.exists():
+        if file is not None:
             self._restore(file)
 
     def pair(self, record: bytes) -> None:
@@ -285,6 +288,8 @@ class Guard:
             sound &= 0 < numbers[0] < 1 and numbers[1] >= 1 and n >= 0
             sound &= state.mode in ("normal", "alarm")
             sound &= state.threshold is None or state.threshold >= 0
+        except (FileNotFoundError, NotADirectoryError):
+            return
         except UNREADABLE:
             sound = False
         if not sound:

@@ -21,12 +21,12 @@ from contextlib import suppress
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from surefoot.core.errors import BundleError, MismatchError, SurefootError
 from surefoot.core.printable import printable
 from surefoot.serve.access import read_access, read_certificate
-from surefoot.serve.board import Board, Safety
+from surefoot.serve.board import Board
 from surefoot.serve.children import OWN, Child, Generation, ending, fork
 from surefoot.serve.copies import Copy
 from surefoot.serve.deployment import Deployment
@@ -35,6 +35,7 @@ from surefoot.serve.prepared import Prepared
 from surefoot.serve.records import Records
 from surefoot.serve.segments import rotation_command
 from surefoot.serve.sockets import LEAVE_S, QUEUE_S, SETTLE_S, address, refuse_new
+from surefoot.serve.watch import Watch, Watching
 from surefoot.serve.worker import Post, answer
 
 TRIES = 3
@@ -49,27 +50,6 @@ OPENING_S = 300.0
 ROTATE_S = 60.0
 """Between two looks at the decision log."""
 _FILES = 65_536
-
-
-class Guard(Protocol):
-    """Who watches whether the promise is kept."""
-
-    @property
-    def state(self) -> Safety:
-        """What every worker has to heed."""
-
-    def pair(self, record: bytes) -> None:
-        """Take what a worker found out."""
-
-    def figures(self) -> Mapping[str, float]:
-        """What it knows, by the names of gauges."""
-
-    def save(self) -> None:
-        """Keep what it knows for the next start."""
-
-
-Watch = Callable[[Path], Guard | None]
-"""Makes the guard of a bundle from the copy that is served; None where nothing can be watched."""
 
 
 def supervise(
@@ -112,11 +92,12 @@ class _Supervisor:
         watch: Watch | None,
     ) -> None:
         self._bundle, self._deployment, self._force = bundle, deployment, force
-        self._listener, self._tell, self._watch = listener, tell, watch
+        self._listener, self._tell = listener, tell
         # While a bundle takes the place of another, the workers of both count.
         self._free = list(range(2 * deployment.workers, 0, -1))
         self._board = Board(slots=2 * deployment.workers + 1, cells=CELLS)
         self._meters, self._records = Meters(self._board, 0), Records()
+        self._watching = Watching(watch, self._board, self._meters, self._say)
         # Not epoll, which children would share: what one of them lets go would be let go here.
         self._selector = selectors.PollSelector()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -124,7 +105,6 @@ class _Supervisor:
         self._current: Generation | None = None
         self._coming: Generation | None = None
         self._leaving: list[Child] = []
-        self._guard: Guard | None = None
         self._rotation: subprocess.Popen[bytes] | None = None
         self._error: SurefootError | None = None
         self._ending, self._asked, self._deaths = False, False, 0
@@ -150,8 +130,7 @@ class _Supervisor:
         for one in self._children():
             one.kill()
             one.ended(wait=True)
-        if self._guard is not None:
-            self._guard.save()
+        self._watching.save()
         if self._rotation is not None:
             self._rotation.terminate()  # the next one finishes what it has begun
             self._rotation.wait()
@@ -184,6 +163,7 @@ class _Supervisor:
 
     def _begin(self) -> None:
         """Start the next generation: its workers load libraries while its bundle is read."""
+        self._watching.keep(one.post.generation for one in self._generations())
         deployment = self._deployment
         access = read_access(deployment.api_key_file)
         certificate = read_certificate(deployment.tls_certificate, deployment.tls_key)
@@ -262,9 +242,15 @@ class _Supervisor:
     def _opened(self, generation: Generation, worker: Child) -> None:
         """A worker has its models open; all of a generation begin at once."""
         worker.stage = "opened"
-        if generation is self._current:
+        if self._watching.begun(generation.post.generation):
             worker.send(b"go")
         elif generation is self._coming and generation.all("opened"):
+            try:
+                self._watching.begin(generation.post.generation, generation.copy.folder)
+            except OSError as error:
+                what = f"what safe mode starts from cannot be read: {error.strerror}"
+                self._refuse(generation, {"error": what, "code": 2})
+                return
             for one in generation.workers:
                 one.send(b"go")
 
@@ -289,11 +275,7 @@ class _Supervisor:
     def _take_over(self, generation: Generation) -> None:
         """Let a generation that answers be the one that stays."""
         before, self._current, self._coming = self._current, generation, None
-        if self._watch is not None:
-            if self._guard is not None:
-                self._guard.save()
-            self._guard = self._watch(generation.post.folder)
-            self._heed()
+        self._watching.take_over(generation.post.generation)
         assert generation.prepared is not None
         for line in generation.prepared.said:
             self._tell(line)
@@ -344,6 +326,7 @@ class _Supervisor:
             worker.kill()
             worker.stage = "leaving"
         self._leaving += generation.workers
+        self._watching.keep(one.post.generation for one in self._generations())
         generation.copy.remove()
 
     def _too_late(self, generation: Generation) -> None:
@@ -443,21 +426,10 @@ class _Supervisor:
             self._end()
 
     def _recorded(self) -> None:
-        """Hand the guard what workers of the bundle that is served found out."""
+        """Hand the guard what workers found out."""
         for number, record in self._records.receive():
-            if self._guard and self._current and number == self._current.post.generation:
-                self._guard.pair(record)
-        self._heed()
-
-    def _heed(self) -> None:
-        """Let every worker know what the guard says, and every page."""
-        state = self._guard.state if self._guard else Safety()
-        if state != self._board.state():
-            self._board.publish(state)
-            if self._guard:
-                self._say(f"ALARM: {state.reason}" if state.reason else "the promise holds again")
-        for name, value in (self._guard.figures() if self._guard else {}).items():
-            self._meters.set(name, value)
+            self._watching.pair(number, record)
+        self._watching.heed()
 
     def _rotate(self) -> None:
         """Let finished segments of the decision log become tables, in a process of its own."""

@@ -137,7 +137,8 @@ def _answer(post: Post, slot: int, link: Connection) -> None:
         traces = _traces(found.lean) if deployment.traces else None
         asked = traces.opened(models) if traces else models
         meters, ready = Meters(post.board, slot), Readiness(models.everyone, models.golden)
-        standing, terms = heeding(models.standing(), post.board), read_terms(post.folder)
+        standing = heeding(models.standing(), post.board, post.generation)
+        terms = read_terms(post.folder)
         pairs = sender(lambda record: post.records.send(post.generation, record), meters)
         comparing = Comparing(share=terms.shadow, pairs=pairs) if terms else None
         flow = asked.flow(standing, comparing)
