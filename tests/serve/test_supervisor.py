@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -15,6 +17,7 @@ import pytest
 from tests.serve.live import COMMAND, ask, eventually, served, workers_of
 
 from surefoot.core.errors import BundleError
+from surefoot.serve.children import OWN, fork
 from surefoot.serve.copies import Copy
 from surefoot.serve.prepare import copy_as_written, prepare
 from surefoot.serve.prepared import read_prepared
@@ -209,3 +212,36 @@ def test_numbers_of_all_workers_are_one_sum(run):
         (page,) = pages
         assert 'surefoot_requests_total{status="200"} 30' in page
         assert "surefoot_workers 3" in page
+
+
+def test_a_process_that_cannot_be_started_leaves_nothing_behind(monkeypatch):
+    def full():
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "fork", full)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(BlockingIOError):
+        fork(lambda _: None, ())
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert not set(OWN) & signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+@pytest.mark.slow
+def test_where_no_worker_can_be_started_it_is_said_and_tried_again(run):
+    with served(run, "--workers", "2") as (process, port, _):
+        known = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (4, known[1]))
+        first, second = workers_of(process)
+        os.kill(first, signal.SIGKILL)
+        assert "another takes its place" in process.stderr.readline()
+        assert "no process can be started: Too many open files; tried again in" in (
+            process.stderr.readline()
+        )
+        process.send_signal(signal.SIGHUP)
+        assert "reload refused" in process.stderr.readline()
+        assert workers_of(process) == [second]
+        assert ask(port, "POST", "/predict", {"inputs": [[0, 0, 0, 0]]})[0] == 200
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, known)
+        eventually(lambda: "surefoot_workers 2" in ask(port, "GET", "/metrics")[1])
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
