@@ -197,7 +197,7 @@ class DecisionLog:
         decisions = [one for one in batch if isinstance(one, Decision)]
         try:
             self._store(batch)
-        except Exception:  # noqa: BLE001 - the outermost line of the thread, which must go on
+        except Exception:  # size: the outermost line of the thread  # noqa: BLE001
             self._lost += len(decisions)
         # Only now, so that what waits for the disk counts as held.
         self._gone += sum(_size(one.input) for one in decisions)
