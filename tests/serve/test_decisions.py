@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -27,7 +28,7 @@ from surefoot.serve.decisions import (
     read_key,
 )
 from surefoot.serve.rotation import read_decisions, rotate, tallied
-from surefoot.serve.segments import Segments, rotation_command, taken
+from surefoot.serve.segments import Rotation, Segments, rotation_command, taken
 
 IDS = DecisionIds()
 ONE = Decision(
@@ -432,3 +433,106 @@ def test_a_decision_costs_a_request_next_to_nothing(tmp_path):
         log.add(one)
     assert (time.thread_time() - began) / 2_000 < 100e-6
     log.close()
+
+
+def test_one_bad_file_in_the_folder_keeps_no_other_from_becoming_a_table(tmp_path):
+    (tmp_path / "decisions-0-loop.jsonl").symlink_to("decisions-0-loop.jsonl")
+    said = []
+    rotation = Rotation(tmp_path, said.append)
+    for _ in range(2):
+        rotation.begin()
+    (line,) = said  # it is said once
+    assert "decisions-0-loop.jsonl: Too many levels of symbolic links; it is tried again" in line
+    found = some(3)
+    logged(tmp_path, found)
+    assert rotation_command(tmp_path)
+    with pytest.raises(OSError, match=r"symbolic links.*decisions-0-loop"):
+        rotate(tmp_path)
+    (table,) = tmp_path.glob("*.parquet")
+    (tmp_path / "decisions-0-loop.jsonl").unlink()
+    assert read_decisions(tmp_path)["id"].tolist() == ids_of(found)
+    assert rotation_command(tmp_path) == []
+    assert table.exists()
+
+
+def test_what_is_no_file_is_no_segment_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "decisions-0-pipe.jsonl")
+    (tmp_path / "labels-0-folder.jsonl").mkdir()
+    assert rotation_command(tmp_path) == []
+    logged(tmp_path, some(2))
+    assert rotate(tmp_path).segments == 1
+    assert len(read_decisions(tmp_path)["id"]) == 2
+
+
+def test_a_rotation_that_cannot_be_started_is_tried_again(tmp_path, monkeypatch):
+    logged(tmp_path, some(2))
+    said = []
+    rotation = Rotation(tmp_path, said.append)
+
+    def full(*_, **__):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    with monkeypatch.context() as now:
+        now.setattr(subprocess, "Popen", full)
+        rotation.begin()
+        rotation.end()
+    (line,) = said
+    assert line.endswith(f"{tmp_path}: Resource temporarily unavailable; it is tried again")
+    rotation.begin()
+    deadline = time.monotonic() + 60
+    while not [*tmp_path.glob("*.parquet")] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    rotation.end()
+    assert [*tmp_path.glob("*.parquet")]
+    assert len(said) == 1
+
+
+def test_a_segment_that_cannot_be_closed_ends_no_log(tmp_path, monkeypatch):
+    log = DecisionLog(tmp_path, 0)
+    log._decisions.seconds = 0.05
+    close, failed = os.close, []
+
+    def closing(file):
+        close(file)
+        if not failed and threading.current_thread() is log._thread:
+            failed.append(file)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "close", closing)
+    found = some(40)
+    deadline = time.monotonic() + 60
+    for i, one in enumerate(found):
+        assert log.add(one)
+        while i == 20 and not failed and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert log.close() == 0
+    assert failed
+    assert read_decisions(tmp_path)["id"].tolist() == ids_of(found)
+
+
+def test_a_row_that_cannot_be_written_down_is_counted_and_takes_none_with_it(tmp_path):
+    log = DecisionLog(tmp_path, 0, inputs="rows")
+    found = some(9)
+    for one in [*found[:4], *some(1, input="half a character: \ud800"), *found[4:]]:
+        assert log.add(one)
+    deadline = time.monotonic() + 60
+    while log.waits and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert log.close() == 1
+    assert read_decisions(tmp_path)["id"].tolist() == ids_of(found)
+    assert tallied(tmp_path).dropped == 1
+
+
+def test_whatever_is_wrong_with_a_batch_the_next_is_written(tmp_path, monkeypatch):
+    log = DecisionLog(tmp_path, 0)
+    found = some(2)
+    with monkeypatch.context() as now:
+        now.setattr(os, "write", lambda *_: 1 / 0)
+        assert log.add(found[0])
+        deadline = time.monotonic() + 60
+        while log.waits and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not log.waits
+    assert log.add(found[1])
+    assert log.close() == 1
+    assert read_decisions(tmp_path)["id"].tolist() == ids_of(found[1:])

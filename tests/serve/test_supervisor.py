@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -15,6 +18,9 @@ import pytest
 from tests.serve.live import COMMAND, ask, eventually, served, workers_of
 
 from surefoot.core.errors import BundleError
+from surefoot.core.hashing import hash_file
+from surefoot.core.printable import printable
+from surefoot.serve.children import OWN, fork
 from surefoot.serve.copies import Copy
 from surefoot.serve.prepare import copy_as_written, prepare
 from surefoot.serve.prepared import read_prepared
@@ -71,6 +77,36 @@ def test_a_file_that_is_not_the_runs_is_refused_by_name(bundle, tmp_path, name, 
     if (name, harm) == ("verdict.json", "missing"):
         said = "holds no bundle that was written to its end"
     with pytest.raises(BundleError, match=said):
+        prepare(bundle, tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "models/same/../../../elsewhere", "calibration/../../elsewhere", "models/same/./x",
+        "models//same/x", "/etc/hostname", "", "..", "models/same/x\0y",
+    ],
+)  # fmt: skip
+def test_a_manifest_that_names_what_lies_elsewhere_is_refused_by_name(bundle, tmp_path, name):
+    target = tmp_path / "in" / "copy"
+    target.mkdir(parents=True)
+    (tmp_path / "elsewhere").write_text("secret")
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest[name] = hash_file(tmp_path / "elsewhere")
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match=r"no name of a file of a bundle") as found:
+        prepare(bundle, target)
+    assert printable(name) in str(found.value)
+    assert list(target.iterdir()) == []
+    assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("name", ["models", "models/same", "calibration"])
+def test_a_folder_that_is_a_link_is_refused_by_name(bundle, tmp_path, name):
+    (tmp_path / "copy").mkdir()
+    (bundle / name).rename(tmp_path / "elsewhere")
+    (bundle / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BundleError, match=f"{name}: a link since the bundle was written"):
         prepare(bundle, tmp_path / "copy")
 
 
@@ -209,3 +245,36 @@ def test_numbers_of_all_workers_are_one_sum(run):
         (page,) = pages
         assert 'surefoot_requests_total{status="200"} 30' in page
         assert "surefoot_workers 3" in page
+
+
+def test_a_process_that_cannot_be_started_leaves_nothing_behind(monkeypatch):
+    def full():
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "fork", full)
+    before = len([*Path("/proc/self/fd").iterdir()])
+    with pytest.raises(BlockingIOError):
+        fork(lambda _: None, ())
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+    assert not set(OWN) & signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+@pytest.mark.slow
+def test_where_no_worker_can_be_started_it_is_said_and_tried_again(run):
+    with served(run, "--workers", "2") as (process, port, _):
+        known = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (4, known[1]))
+        first, second = workers_of(process)
+        os.kill(first, signal.SIGKILL)
+        assert "another takes its place" in process.stderr.readline()
+        assert "no process can be started: Too many open files; tried again in" in (
+            process.stderr.readline()
+        )
+        process.send_signal(signal.SIGHUP)
+        assert "reload refused" in process.stderr.readline()
+        assert workers_of(process) == [second]
+        assert ask(port, "POST", "/predict", {"inputs": [[0, 0, 0, 0]]})[0] == 200
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, known)
+        eventually(lambda: "surefoot_workers 2" in ask(port, "GET", "/metrics")[1])
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0

@@ -98,15 +98,23 @@ def fork(work: Callable[[Connection], None], close: Iterable[Any], slot: int = 0
         work: Given its link to this process.
         close: What this process has open and that one must not hold open.
         slot: Whose numbers are its own.
+
+    Raises:
+        OSError: The system has no room for another process, or none for its link.
     """
     here, there = Pipe()
     # A signal in between would wake the parent by the descriptor that both still share.
     signal.pthread_sigmask(signal.SIG_BLOCK, OWN)
-    pid = os.fork()
-    if not pid:
-        child(lambda: work(there), there, [here, *close])
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, OWN)
-    there.close()
+    try:
+        pid = os.fork()
+        if not pid:
+            child(lambda: work(there), there, [here, *close])
+    except OSError:
+        here.close()
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, OWN)
+        there.close()
     return Child(pid=pid, link=here, slot=slot)
 
 

@@ -176,27 +176,38 @@ class DecisionLog:
         return self.dropped + self._lost
 
     def _write(self) -> None:
-        while True:
+        ended = False
+        while not ended:
             self._wake.wait(self._decisions.seconds)
             self._closing.wait(GATHER_S)
             self._wake.clear()
             while self._queue:
                 held = min(len(self._queue), BATCH)
-                self._store([self._queue.popleft() for _ in range(held)])
-            with suppress(OSError):
-                self._tell_dropped()
+                self._store_or_drop([self._queue.popleft() for _ in range(held)])
             ending = self._closing.is_set()
+            with suppress(Exception):  # as below: what ends this thread ends the log
+                self._tell_dropped()
             for segments in (self._decisions, self._labels):
-                segments.finish(old=not ending)
-            if ending and not self._queue:
-                return
+                with suppress(Exception):  # its lines were written, and the next segment begins
+                    segments.finish(old=not ending)
+            ended = ending and not self._queue
+
+    def _store_or_drop(self, batch: Sequence[Decision | Label]) -> None:
+        """Write a batch; whatever is wrong with it, the thread goes on."""
+        decisions = [one for one in batch if isinstance(one, Decision)]
+        try:
+            self._store(batch)
+        except Exception:  # size: the outermost line of the thread  # noqa: BLE001
+            self._lost += len(decisions)
+        # Only now, so that what waits for the disk counts as held.
+        self._gone += sum(_size(one.input) for one in decisions)
 
     def _store(self, batch: Sequence[Decision | Label]) -> None:
         """Write a batch; while the disk is full try again, and give up when told to end."""
         decisions = [one for one in batch if isinstance(one, Decision)]
         labels = [one for one in batch if isinstance(one, Label)]
         left = [
-            (self._decisions, b"".join(map(self._line, decisions))),
+            (self._decisions, self._lines(decisions)),
             (self._labels, b"".join(map(_label_line, labels))),
         ]
         while left:
@@ -208,16 +219,23 @@ class DecisionLog:
                 if self._closing.wait(RETRY_S):
                     self._lost += len(decisions) if len(left) > 1 else 0
                     break
-        # Only now, so that what waits for the disk counts as held.
-        self._gone += sum(_size(one.input) for one in decisions)
 
     def _tell_dropped(self) -> None:
         """A line where decisions are missing."""
-        missing = self.dropped - self._told
+        missing = self.dropped + self._lost - self._told
         if missing:
             line = {"id": "", "time": time.time(), "dropped": missing}
             self._decisions.append(_encoded(line))
             self._told += missing
+
+    def _lines(self, decisions: Sequence[Decision]) -> bytes:
+        found = []
+        for one in decisions:
+            try:
+                found.append(self._line(one))
+            except ValueError:  # half a character, which no JSON can hold, takes none with it
+                self._lost += 1
+        return b"".join(found)
 
     def _line(self, decision: Decision) -> bytes:
         row = decision.input

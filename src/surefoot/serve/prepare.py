@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from surefoot.bundle import open_bundle, read_manifest, read_verdict_json
 from surefoot.bundle.intact import MANIFEST
@@ -38,14 +38,15 @@ def prepare(path: Path, target: Path) -> Prepared:
         target: An empty folder for the copy.
 
     Raises:
-        BundleError: A file was changed, lost or added; there is no room for the copy; or there is
-            nothing to serve.
+        BundleError: A file was changed, lost or added; the manifest names what lies elsewhere;
+            there is no room for the copy; or there is nothing to serve.
         SurefootError: What reading the bundle raises.
     """
     with open_bundle(path) as folder:
         manifest = read_manifest(folder)
         if manifest is None:
             raise BundleError(f"no {MANIFEST} that can be read", where=str(path))
+        _refuse_elsewhere(manifest, path)
         shutil.copyfile(folder / MANIFEST, target / MANIFEST)
         copy_as_written(folder, target, manifest, EVIDENCE)
         data = read_verdict_json(target)
@@ -82,8 +83,11 @@ def copy_as_written(
             copied.
     """
     names = sorted(name for root in roots for name in _below(folder, manifest, root))
-    for name in names:
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
+    folders = {parent for name in names for parent in PurePosixPath(name).parents}
+    for parent in sorted(folders - {PurePosixPath()}):
+        if (folder / parent).is_symlink():  # the bundle itself may be one, no folder in it
+            raise _not_as_written(folder, str(parent), "a link")
+        (target / parent).mkdir(parents=True, exist_ok=True)
 
     def copied(name: str) -> str:
         if name not in manifest:
@@ -98,11 +102,28 @@ def copy_as_written(
     with ThreadPoolExecutor(usable_cpus()) as threads:
         for name, what in zip(names, threads.map(copied, names), strict=True):
             if what:
-                raise BundleError(
-                    f"{printable(name)}: {what} since the bundle was written",
-                    where=str(folder),
-                    fix="surefoot verify names every such file",
-                )
+                raise _not_as_written(folder, name, what)
+
+
+def _refuse_elsewhere(manifest: Mapping[str, str], where: Path) -> None:
+    """Make sure that every name of a manifest is one that surefoot writes, below the bundle."""
+    for name in manifest:
+        path = PurePosixPath(name)
+        plain = path.as_posix() == name and "\0" not in name and path.parts
+        if not plain or path.is_absolute() or ".." in path.parts:
+            raise BundleError(
+                f"{MANIFEST} holds '{printable(name)}', which is no name of a file of a bundle",
+                where=str(where),
+                fix="do not use it, or take it from its run again",
+            )
+
+
+def _not_as_written(folder: Path, name: str, what: str) -> BundleError:
+    return BundleError(
+        f"{printable(name)}: {what} since the bundle was written",
+        where=str(folder),
+        fix="surefoot verify names every such file",
+    )
 
 
 def _models(found: Cascade) -> tuple[str, ...]:

@@ -92,24 +92,39 @@ def rotate(folder: Path) -> Rotated:
 
     Raises:
         BundleError: The disk is full, or a table cannot be written.
-        OSError: There is no such folder, or a segment cannot be read.
+        OSError: There is no such folder; or a segment cannot be read, after all others were.
     """
     done, lines, half = 0, 0, 0
+    failed: OSError | None = None
     with _alone(folder) as alone:
         for segment in _segments(folder) if alone else ():
-            with taken(segment) as free:
-                if not free:
-                    continue
-                table = segment.with_suffix(".parquet")
-                if not table.exists():
-                    found, bad = _read_segment(segment)
-                    if found:
-                        with whole_file(table) as part:
-                            write_parquet(part, _columns(_kind(segment), found))
-                    lines, half = lines + len(found), half + bad
-                segment.unlink()
-                done += 1
+            try:
+                with taken(segment) as free:
+                    if not free:
+                        continue
+                    found, bad = _rotated(segment)
+            except OSError as error:
+                error.filename = error.filename or str(segment)
+                failed = error
+            else:
+                done, lines, half = done + 1, lines + found, half + bad
+    if failed is not None:
+        raise failed
     return Rotated(segments=done, lines=lines, half=half)
+
+
+def _rotated(segment: Path) -> tuple[int, int]:
+    """Put a table in the place of a segment; its lines, and how many could not be read."""
+    table = segment.with_suffix(".parquet")
+    lines, bad = 0, 0
+    if not table.exists():
+        found, bad = _read_segment(segment)
+        lines = len(found)
+        if found:
+            with whole_file(table) as part:
+                write_parquet(part, _columns(_kind(segment), found))
+    segment.unlink()
+    return lines, bad
 
 
 def read_decisions(folder: Path) -> dict[str, np.ndarray]:
@@ -281,7 +296,8 @@ def _kind(file: Path) -> str:
 
 
 def _files(folder: Path, kind: str) -> list[Path]:
-    return sorted(file for file in folder.glob(f"{kind}-*") if file.suffix in (SUFFIX, ".parquet"))
+    found = (file for file in folder.glob(f"{kind}-*") if file.suffix in (SUFFIX, ".parquet"))
+    return sorted(file for file in found if file.is_symlink() or file.is_file())
 
 
 def _segments(folder: Path) -> list[Path]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -70,8 +72,8 @@ class Segments:
         young = time.monotonic() - self._began < self.seconds
         if old and young and os.fstat(self._file).st_nlink:
             return
-        os.close(self._file)
-        self._file = None
+        file, self._file = self._file, None  # closed it is too where closing fails
+        os.close(file)
 
     def _open(self) -> int:
         while self._file is None:
@@ -99,6 +101,41 @@ class Segments:
                 self.finish()
 
 
+class Rotation:
+    """Has finished segments turned into tables, in a process of its own.
+
+    Args:
+        folder: Of a decision log.
+        say: Given a line where that cannot be done; once, until it is another.
+    """
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self._folder, self._say = folder, say
+        self._process: subprocess.Popen[bytes] | None = None
+        self._said = ""
+
+    def begin(self) -> None:
+        """Start that process if there is anything to do for it, and none that does it."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        said = ""
+        try:
+            command = rotation_command(self._folder)
+            if command:
+                self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        except OSError as error:
+            said = f"{error.filename or self._folder}: {error.strerror}"
+        if said and said != self._said:
+            self._say(f"the decision log cannot be tidied up: {said}; it is tried again")
+        self._said = said
+
+    def end(self) -> None:
+        """End that process; the next one finishes what it has begun."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+
+
 def rotation_command(folder: Path) -> list[str]:
     """The command that turns finished segments into tables, in a process of its own.
 
@@ -107,11 +144,21 @@ def rotation_command(folder: Path) -> list[str]:
 
     Returns:
         The command; nothing where no segment is finished.
+
+    Raises:
+        OSError: None is finished, as far as can be told, and one cannot be looked at.
     """
+    failed: OSError | None = None
     for segment in folder.glob(f"*{SUFFIX}"):
-        with taken(segment) as free:
-            if free:
-                return [sys.executable, "-m", "surefoot.serve.rotation", str(folder)]
+        try:
+            with taken(segment) as free:
+                if free:
+                    return [sys.executable, "-m", "surefoot.serve.rotation", str(folder)]
+        except OSError as error:
+            error.filename = error.filename or str(segment)
+            failed = error
+    if failed is not None:
+        raise failed
     return []
 
 
@@ -120,10 +167,13 @@ def taken(path: Path) -> Iterator[bool]:
     """Whether nobody writes a segment any more; while the block runs nobody else has it either.
 
     Args:
-        path: The segment.
+        path: The segment; what is no file is nobody's to take.
+
+    Raises:
+        OSError: It cannot be opened, or the file system has no lock for it.
     """
     try:
-        file = os.open(path, os.O_RDONLY)
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would wait for who writes to it
     except FileNotFoundError:
         yield False
         return
@@ -135,6 +185,7 @@ def taken(path: Path) -> Iterator[bool]:
                 raise
             yield False
         else:
-            yield bool(os.fstat(file).st_nlink)
+            found = os.fstat(file)
+            yield bool(found.st_nlink) and stat.S_ISREG(found.st_mode)
     finally:
         os.close(file)

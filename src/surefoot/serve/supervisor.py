@@ -14,7 +14,6 @@ import resource
 import selectors
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -33,7 +32,7 @@ from surefoot.serve.deployment import Deployment
 from surefoot.serve.meters import CELLS, Meters, forget_states, name_models
 from surefoot.serve.prepared import Prepared
 from surefoot.serve.records import Records
-from surefoot.serve.segments import rotation_command
+from surefoot.serve.segments import Rotation
 from surefoot.serve.sockets import LEAVE_S, QUEUE_S, SETTLE_S, address, refuse_new
 from surefoot.serve.watch import Watch, Watching
 from surefoot.serve.worker import Post, answer
@@ -47,6 +46,8 @@ PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
 any waits."""
 OPENING_S = 300.0
 """Seconds within which another bundle must be ready."""
+HIRE_S = 5.0
+"""Until another worker is tried to be started where the system has no room for one."""
 ROTATE_S = 60.0
 """Between two looks at the decision log."""
 _FILES = 65_536
@@ -105,7 +106,8 @@ class _Supervisor:
         self._current: Generation | None = None
         self._coming: Generation | None = None
         self._leaving: list[Child] = []
-        self._rotation: subprocess.Popen[bytes] | None = None
+        log = deployment.log
+        self._rotation = Rotation(log, self._say) if log is not None else None
         self._error: SurefootError | None = None
         self._ending, self._asked, self._deaths = False, False, 0
         self._wakened, self._waker = socket.socketpair()
@@ -132,8 +134,7 @@ class _Supervisor:
             one.ended(wait=True)
         self._watching.save()
         if self._rotation is not None:
-            self._rotation.terminate()  # the next one finishes what it has begun
-            self._rotation.wait()
+            self._rotation.end()
         signal.set_wakeup_fd(-1)
         for generation in self._generations():
             generation.copy.remove()
@@ -182,15 +183,20 @@ class _Supervisor:
             force=self._force,
         )
         self._coming = generation = Generation(post=post, copy=copy)
-        generation.preparer = preparer = fork(lambda link: _prepare(post, link), self._held())
-        self._listen_to(preparer, lambda: self._prepared(generation))
-        for _ in range(deployment.workers):
-            self._hire(generation)
+        try:
+            generation.preparer = preparer = fork(lambda link: _prepare(post, link), self._held())
+            self._listen_to(preparer, lambda: self._prepared(generation))
+            for _ in range(deployment.workers):
+                self._hire(generation)
+        except OSError as error:
+            self._refuse(generation, _no_process(error))
+            return
         self._later(OPENING_S, lambda: self._too_late(generation))
 
     def _hire(self, generation: Generation) -> None:
-        slot = self._free.pop()
+        slot = self._free[-1]
         worker = fork(lambda link: answer(generation.post, slot, link), self._held(), slot)
+        self._free.remove(slot)
         generation.workers.append(worker)
         self._listen_to(worker, lambda: self._said(generation, worker))
         if generation.prepared is not None:
@@ -374,7 +380,10 @@ class _Supervisor:
             if self._current is not None or self._deaths >= TRIES:
                 self._refuse(generation, {"error": f"{how} before it answered", "code": 2})
             else:
-                self._hire(generation)
+                try:
+                    self._hire(generation)
+                except OSError as error:
+                    self._refuse(generation, _no_process(error))
             return
         pause = min(PAUSE_S * 2 ** (self._deaths - 2), LONGEST_PAUSE_S) if self._deaths > 1 else 0
         self._say(f"{how}; another takes its place" + (f" in {pause:g} seconds" if pause else ""))
@@ -384,10 +393,16 @@ class _Supervisor:
         """Hire a worker for a generation that answers, as soon as there is a place for it."""
         if generation is not self._current or self._ending:
             return
+        pause = PAUSE_S
         if self._free:
-            self._hire(generation)
-        else:
-            self._later(PAUSE_S, lambda: self._fill(generation))
+            try:
+                self._hire(generation)
+            except OSError as error:
+                pause = HIRE_S
+                self._say(f"{_no_process(error)['error']}; tried again in {pause:g} seconds")
+            else:
+                return
+        self._later(pause, lambda: self._fill(generation))
 
     # The service ends.
 
@@ -432,13 +447,10 @@ class _Supervisor:
         self._watching.heed()
 
     def _rotate(self) -> None:
-        """Let finished segments of the decision log become tables, in a process of its own."""
-        log = self._deployment.log
-        if log is not None and (self._rotation is None or self._rotation.poll() is not None):
-            command = rotation_command(log)
-            if command:
-                self._rotation = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        self._later(ROTATE_S, self._rotate)
+        """Let finished segments of the decision log become tables."""
+        if self._rotation is not None:
+            self._rotation.begin()
+            self._later(ROTATE_S, self._rotate)
 
     def _listen_to(self, one: Child, call: Callable[[], Any]) -> None:
         self._selector.register(one.link, selectors.EVENT_READ, call)
@@ -479,6 +491,10 @@ class _Supervisor:
     def _children(self) -> list[Child]:
         preparers = [g.preparer for g in self._generations() if g.preparer]
         return [*preparers, *self._workers()]
+
+
+def _no_process(error: OSError) -> dict[str, Any]:
+    return {"error": f"no process can be started: {error.strerror}", "code": 2}
 
 
 def _prepare(post: Post, link: Connection) -> None:
