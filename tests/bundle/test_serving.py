@@ -13,14 +13,21 @@ import pytest
 from surefoot.bundle import read_verdict_json, write_bundle
 from surefoot.bundle.evidence import recorded
 from surefoot.bundle.rederive import claims_of_files
-from surefoot.bundle.serving import SERVING, alone, policy, read_policy, serve_plan
+from surefoot.bundle.serving import (
+    SERVING,
+    alone,
+    policy,
+    read_policy,
+    serve_plan,
+    write_policy,
+)
 from surefoot.core.claims import Claim, Verification
 from surefoot.core.errors import BundleError
 from surefoot.core.evidence import Cell
 from surefoot.core.plan import EndpointPlan, ServePlan
 from surefoot.data.columns import read_parquet, write_parquet
 from surefoot.evaluate.remote import EndpointAnswers
-from surefoot.gate.cascade import Answers, choose, one_of_each, planned_apart, shared_path
+from surefoot.gate.cascade import GRID, Answers, choose, one_of_each, planned_apart, shared_path
 from surefoot.report.verify import verification_exit_code
 from surefoot.serve.cascade import cascade
 
@@ -186,6 +193,24 @@ def test_a_policy_whose_rows_were_taken_away_is_no_policy(written):
     assert verification_exit_code(found) == 3
     with pytest.raises(BundleError, match=r"'baseline' gave no answers"):
         cascade(path, serve_plan_of(path))
+
+
+def test_verify_tells_thresholds_apart_that_are_next_to_1(written):
+    plan = ServePlan(candidate="turned")
+    path = written(plan)
+    file = path / "calibration" / "turned.parquet"
+    sure = np.where(np.arange(ROWS) % 3 == 0, 1 - 1e-6, 1).astype(np.float32)
+    right = np.arange(ROWS) % 3 != 0
+    write_parquet(file, {**read_parquet(file), "confidence": sure, "correct": right})
+    assert write_policy(path, plan, "turned") == ""
+    said = recorded(path, read_verdict_json(path))
+    data = json.loads((path / SERVING).read_text())
+    assert data["chosen"]["threshold"] == GRID[1]
+    for threshold, status in ((float(GRID[1]), "REPRODUCED"), (float(GRID[3]), "DIFFERS")):
+        data["chosen"]["threshold"] = threshold
+        (path / SERVING).write_text(json.dumps(data))
+        (claim,) = [c for c in claims_of_files(path, said) if c.subject == SERVING]
+        assert claim.status == status
 
 
 def uncounted(between):

@@ -248,6 +248,7 @@ def _serving(folder: Path, said: Recorded) -> Iterator[Claim]:
         yield replace(claim, why=str(error))
         return
     wrong = first_difference(encode(told), encode(found))
+    wrong = wrong or first_difference(_doubts(told), _doubts(found), "doubt.")
     yield replace(
         claim,
         status="DIFFERS" if wrong else "REPRODUCED",
@@ -255,6 +256,12 @@ def _serving(folder: Path, said: Recorded) -> Iterator[Claim]:
         here=_promise(found),
         why=wrong,
     )
+
+
+def _doubts(found: Cascade) -> list[list[float]]:
+    """What is missing to 1 at each threshold: near 1 many of them are alike but for rounding."""
+    every = [*found.curve, *([found.chosen] if found.chosen else [])]
+    return [[1 - one for one in (each.threshold, *each.thresholds)] for each in every]
 
 
 def _promise(found: Cascade) -> str:

@@ -19,8 +19,8 @@ from surefoot.core.hashing import hash_json
 from surefoot.core.plan import ServePlan
 from surefoot.core.serving import Cascade
 from surefoot.data.columns import read_parquet
+from surefoot.gate.cascade import GRID, Answers, choose, one_of_each, stands
 from surefoot.models.store import SIGNATURE
-from surefoot.serve.cascade import GRID, Answers, choose
 from surefoot.serve.safety import Terms
 
 
@@ -52,10 +52,9 @@ def safety_terms(path: Path, plan: ServePlan, found: Cascade) -> tuple[Terms | N
         return None, "the bundle does not hold what both models answered to calibration rows"
     if any(not np.array_equal(file["id"], files[0]["id"]) for file in files):
         raise BundleError("the models answered other calibration rows", where=str(path))
-    counted = _one_of_each(files[0])
-    stands, differs = _answers(files, thresholds)
-    stands, differs = stands[counted], differs[counted]
-    accepted, disagreed = int(stands.sum()), int((stands & differs).sum())
+    counted = one_of_each(len(files[0]["id"]), files[0].get("group"))
+    stood, differs = (rows[counted] for rows in _answers(files, thresholds))
+    accepted, disagreed = int(stood.sum()), int((stood & differs).sum())
     limit = float(stats.highest_rate(disagreed, accepted, plan.false_alarm / 2)) if accepted else 1
     if limit >= 1:
         return None, "on calibration rows the models never agree where the lean one is sure"
@@ -116,22 +115,12 @@ def _answers(
     files: list[Mapping[str, np.ndarray]], thresholds: tuple[float, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows whose answer stands, and rows whose answer, or the first model's, is another one's."""
-    *stages, behind = files
-    answer = stages[0]["predicted"].copy()
-    stands = np.zeros(len(answer), dtype=bool)
-    for stage, threshold in zip(stages, thresholds, strict=True):
-        now = ~stands & (stage["confidence"].astype(np.float64) >= threshold)
-        answer[now] = stage["predicted"][now]
-        stands |= now
-    return stands, answer != behind["predicted"]
-
-
-def _one_of_each(file: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Positions of rows that are independent: one of each group."""
-    if "group" not in file:
-        return np.arange(len(file["id"]))
-    order = np.random.default_rng(0).permutation(len(file["id"]))
-    return np.sort(order[np.unique(file["group"][order], return_index=True)[1]])
+    *asked, behind = files
+    who = stands(np.stack([stage["confidence"] for stage in asked]), np.array(thresholds))
+    stood = who < len(asked)
+    said = np.stack([stage["predicted"] for stage in asked])
+    answer = said[np.where(stood, who, 0), np.arange(len(who))]
+    return stood, answer != behind["predicted"]
 
 
 def _calibration(path: Path, name: str) -> Mapping[str, np.ndarray]:
