@@ -137,7 +137,10 @@ def test_the_chat_model_answers_where_nothing_is_promised(asked_all):
 @pytest.mark.parametrize(
     ("how", "why"),
     [
-        (lambda asked: (200, completion("neither")), "void: the fallback named no class"),
+        (
+            lambda asked: (200, completion("neither")),
+            "void: the fallback named no class that it stands by",
+        ),
         (lambda asked: (500, b""), "void: the fallback failed: answers HTTP 500"),
         (lambda asked: (429, b""), "void: the fallback failed: answers HTTP 429"),
         (lambda asked: (200, b"<html>"), "void: the fallback failed: answers something that is"),

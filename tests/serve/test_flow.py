@@ -177,7 +177,7 @@ def test_an_endpoint_that_abstains_names_no_class_whatever_its_scores(models, ro
     said[0] = -1
     abstains = remote(lambda asked: replied(said, 0.5, known))
     found = answer(flow(stage("turned", models[0]), abstains, 2.0), rows)
-    assert found.promises[0] == "void: the fallback named no class"
+    assert found.promises[0] == "void: the fallback named no class that it stands by"
     assert found.routes[0] == "turned"
     assert set(found.routes[1:]) == {"fallback"}
     assert set(found.promises[1:]) == {"held"}
@@ -200,7 +200,7 @@ def test_only_an_endpoint_s_own_faults_open_the_breaker(models, rows, fault, ope
 def test_an_endpoint_that_names_no_class_or_has_no_time_left_voids_the_promise(models, rows):
     lean = stage("turned", models[0])
     said = answer(flow(lean, remote(lambda asked: replied([1, -1])), 2.0), rows[:2])
-    assert said.promises == ("held", "void: the fallback named no class")
+    assert said.promises == ("held", "void: the fallback named no class that it stands by")
     assert said.routes == ("fallback", "turned")
 
     def late(asked):
@@ -399,6 +399,6 @@ def test_a_row_that_the_fallback_names_no_class_for_voids_itself_alone(models, r
     said = answer(flow(stage("turned", lean), stage("big", now_and_then), 2.0), rows)
     named = np.arange(len(rows)) % 3 > 0
     assert [route == "big" for route in said.routes] == named.tolist()
-    wanted = np.where(named, "held", "void: the fallback named no class")
+    wanted = np.where(named, "held", "void: the fallback named no class that it stands by")
     assert list(said.promises) == wanted.tolist()
     assert (said.predicted[named] == behind.run_batch(rows).argmax(axis=1)[named]).all()

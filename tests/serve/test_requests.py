@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tracemalloc
 from dataclasses import replace
 
@@ -204,6 +205,29 @@ def test_scores_that_are_not_finite_are_no_answer():
     broken = replace(ANSWERED, scores=np.array([[0.25, 0.75], [np.inf, 0.5]]))
     with pytest.raises(ModelError, match="not finite"):
         plain_answer(broken, ("no", "yes"), "abc", "PASS")
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["a", "b" * 100_001], "row 1 has 100,001 characters, at most 100,000"),
+        (["b" * 100_000] * 11, "1,100,000 characters, at most 1,000,000 in a request"),
+    ],
+)
+def test_texts_are_bounded_whatever_road_they_come(rows, said):
+    body = json.dumps({"inputs": rows}).encode()
+    tensor = {"name": "input", "datatype": "BYTES", "shape": [len(rows)], "data": rows}
+    from surefoot.serve.tensors import tensor_request
+
+    for ask in (
+        lambda: plain_request(body, TEXT),
+        lambda: plain_rows(decoded(body), TEXT),
+        lambda: tensor_request(json.dumps({"inputs": [tensor]}).encode(), None, TEXT),
+    ):
+        with pytest.raises(Refused, match=re.escape(said)) as refused:
+            ask()
+        assert refused.value.status == 413
+    assert len(plain_request(json.dumps({"inputs": ["b" * 100_000] * 10}).encode(), TEXT)) == 10
 
 
 def test_a_confidence_that_nobody_told_is_null():

@@ -106,7 +106,7 @@ def test_parts_of_histograms_are_told_from_the_first_that_holds_any(meters):
 @pytest.mark.parametrize(
     ("standing", "leaving", "mark", "said"),
     [
-        (NOW, False, "PASS", "below a confidence of 0.9 it is baseline"),
+        (NOW, False, "PASS", "below a confidence of 0.9 of its own it is baseline"),
         (Standing(threshold=0.0), False, "PASS", "it answers every request"),
         (Standing(threshold=np.inf, promise="void: drift"), False, "INCONCLUSIVE",
          "every request goes to baseline"),

@@ -285,7 +285,7 @@ class Flow:
         self.breaker.succeeded()
         known = raw.any(axis=1)  # a model of chat may say anything
         answers.put(left[known], self._fallback, raw[known])
-        return "" if known.all() else "the fallback named no class"
+        return "" if known.all() else "the fallback named no class that it stands by"
 
     def _compare(
         self,

@@ -24,6 +24,8 @@ RECENT = 200
 FORGET_S = 30.0
 """Seconds after which nothing is concluded from them any more: who is never asked because it was
 slow would never be found to be quick again."""
+TEXT = 500
+"""Characters that count as a row."""
 INLINE_S = 0.01
 """Seconds that a call may hold up whoever receives requests."""
 
@@ -165,7 +167,7 @@ class Lane:
         """
         if time.monotonic() >= until:
             raise Late
-        if self.inline and not self._running and len(rows) * self._row_s <= INLINE_S:
+        if self.inline and not self._running and _weight(rows) * self._row_s <= INLINE_S:
             return self._timed(rows)
         loop = asyncio.get_running_loop()
         waiting = _Waiting(rows, loop.create_future(), alone=first or self._share is None)
@@ -255,3 +257,10 @@ class Lane:
                         one.answer.set_result(call.result()[start:end])
                 start = end
         self._next(loop)
+
+
+def _weight(rows: np.ndarray) -> float:
+    """As how many rows they count: a long text takes long to be taken apart."""
+    if rows.dtype.kind != "T":
+        return len(rows)
+    return max(len(rows), int(np.strings.str_len(rows).sum()) / TEXT)

@@ -64,10 +64,14 @@ METERS: Mapping[str, Meter] = {
     "rows": Meter(kind="counter", text="Rows, by the model that answered.", label="route"),
     "void_rows": Meter(kind="counter", text="Rows whose promise is void."),
     "request_seconds": Meter(
-        kind="histogram", text="From the headers of a request to its answer.", cuts=SECONDS
+        kind="histogram", text="From the head of a request that is not refused to its answer.",
+        cuts=SECONDS,
     ),
     "confidence": Meter(
         kind="histogram", text="Of the model that answered, in its answer.", cuts=SHARES
+    ),
+    "fallback_left_alone": Meter(
+        kind="gauge", text="Processes that do not ask a fallback which has been failing."
     ),
     "workers": Meter(kind="gauge", text="Processes that answer requests."),
     "workers_died": Meter(kind="counter", text="Processes that ended without being told to."),
@@ -175,7 +179,8 @@ class Meters:
         """Count a request; pages such as this one's are none."""
         if is_call:
             self.add("requests", 1, str(status))
-            self.observe("request_seconds", seconds)
+            if not 400 <= status < 500:  # a bad request is answered quickly
+                self.observe("request_seconds", seconds)
 
     def routed(self, answered: Answered) -> None:
         """Count the rows of a request."""

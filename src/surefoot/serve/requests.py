@@ -18,6 +18,8 @@ from surefoot.serve.flow import Answered, named
 
 REQUEST = b"x-request-id"
 """The header by which a client names its request; an answer repeats it."""
+LONGEST_TEXT, MOST_TEXT = 100_000, 1_000_000
+"""Characters of a row, and of all rows of a request."""
 MOST_ROWS = 1_000
 """Rows of a request: more would hold everybody else up."""
 LONG = 100_000
@@ -115,7 +117,7 @@ def plain_request(body: bytes, signature: Signature) -> np.ndarray:
     if not 0 < len(rows) <= MOST_ROWS:
         return plain_rows(decoded(body), signature)
     if signature.input == "text":
-        return np.array(rows, np.dtypes.StringDType())
+        return _of_bounded_length(rows)
     found = typed_numbers(rows, (len(rows), *inner), signature.input)
     return plain_rows(decoded(body), signature) if found is None else found
 
@@ -217,6 +219,17 @@ def texts(rows: Sequence[Any]) -> np.ndarray:
     for i, row in enumerate(rows):
         if not isinstance(row, str):
             raise Refused(f"row {i} is no text")
+    return _of_bounded_length(rows)
+
+
+def _of_bounded_length(rows: Sequence[str]) -> np.ndarray:
+    """Texts, of which no model reads more than the first part, but all of which is taken apart."""
+    lengths = [*map(len, rows)]
+    if max(lengths, default=0) > LONGEST_TEXT:
+        i = next(i for i, length in enumerate(lengths) if length > LONGEST_TEXT)
+        raise Refused(f"row {i} has {lengths[i]:,} characters, at most {LONGEST_TEXT:,}", 413)
+    if sum(lengths) > MOST_TEXT:
+        raise Refused(f"{sum(lengths):,} characters, at most {MOST_TEXT:,} in a request", 413)
     return np.array(rows, np.dtypes.StringDType())
 
 

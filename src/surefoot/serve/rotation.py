@@ -123,6 +123,7 @@ def _rotated(segment: Path) -> tuple[int, int]:
         if found:
             with whole_file(table) as part:
                 write_parquet(part, _columns(_kind(segment), found))
+                part.chmod(0o600)
     segment.unlink()
     return lines, bad
 

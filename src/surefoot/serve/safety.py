@@ -202,6 +202,7 @@ class Guard:
             kept["earlier"] = others[: KEPT - 1]
             with whole_file(self._file) as part:
                 part.write_text(json.dumps(kept))
+                part.chmod(0o600)
         except (SurefootError, OSError):
             self.unsaved += 1
 

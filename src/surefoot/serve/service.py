@@ -295,6 +295,7 @@ class Service:
         began = time.monotonic()
         answered = await self._flow.answer(rows, until)
         self.meters.routed(answered)
+        self.meters.set("fallback_left_alone", float(self._flow.breaker.open))
         if self.journal is not None:
             ms, request = 1000 * (time.monotonic() - began), self.journal.request(headers)
             answered = self.journal.decided(rows, answered, request, ms)

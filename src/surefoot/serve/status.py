@@ -117,6 +117,8 @@ class Status:
             "bundle": self.bundle,
             "promised": promise_line(self._found),
             "promise": standing.promise,
+            "fallback_left_alone": numbers["fallback_left_alone"][""] > 0,
+            "between": list(self._found.between),
             "alarm": standing.alarm,
             "threshold": standing.threshold if isfinite(standing.threshold) else None,
             "ready": self._readiness.ready,
@@ -198,10 +200,13 @@ def _main(data: Mapping[str, Any]) -> Iterator[str]:
 
 def _state(data: Mapping[str, Any]) -> str:
     """What counts at this moment, worst first."""
-    void, promise = data["promise"] != HELD, escape(printable(data["promise"]))
+    alone, promise = data["fallback_left_alone"], escape(printable(data["promise"]))
+    void = alone or data["promise"] != HELD
     mark = "FAIL" if data["alarm"] or not data["ready"] else "INCONCLUSIVE" if void else "PASS"
     why = f": {escape(printable(data['why']))}" if data["why"] else ""
     alarm = "; <b>alarm</b>" if data["alarm"] else ""
+    if alone:
+        alarm += "; <b>the fallback has been failing</b>, and answers that need it promise nothing"
     return (
         f'<div class="verdict {mark}"><p class="line">'
         f'<b class="{mark}">{"Ready" if data["ready"] else "Not ready"}</b>{why};'
@@ -217,7 +222,8 @@ def _behind(data: Mapping[str, Any]) -> str:
         return f"every request goes to {fallback}"
     if threshold == 0:
         return "it answers every request"
-    return f"below a confidence of {threshold:.6g} it is {fallback}"
+    asked = [*(escape(printable(name)) for name in data["between"]), fallback]
+    return f"below a confidence of {threshold:.6g} of its own it is {', then '.join(asked)}"
 
 
 def _shares(title: str, head: str, ever: Mapping[str, float], late: Mapping[str, float]) -> str:

@@ -72,7 +72,7 @@ class Client:
         try:
             async with asyncio.timeout(min(left, self._timeout_s)):
                 link = self._take() or await self._connect()
-                answer = await link.exchange(self._request(method, path, body))
+                answer = await link.exchange(self._request(method, path, body, left))
         except TimeoutError:
             if left <= self._timeout_s:
                 raise self._error("deadline", "did not answer before the deadline") from None
@@ -108,8 +108,10 @@ class Client:
         reader, writer = await asyncio.open_connection(self._host, self._port, ssl=self._context)
         return _Link(reader, writer)
 
-    def _request(self, method: str, path: str, body: bytes) -> bytes:
+    def _request(self, method: str, path: str, body: bytes, left: float) -> bytes:
         told = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body else ""
+        if left < FOREVER:  # another service of ours gives up in time; others ignore it
+            told += f"X-Deadline-Ms: {1000 * left:.0f}\r\n"
         return f"{method} {path} HTTP/1.1\r\n{self._head}{told}\r\n".encode() + body
 
     def _error(self, fault: Any, what: str) -> RemoteError:

@@ -151,7 +151,10 @@ def tensor_answer(body: bytes, n: int, classes: Sequence[str]) -> Replied:
         if not fitting:
             raise NoAnswerError(f"gives no output of shape {shape}")
         scores = np.array(fitting[0]["data"], dtype=np.float64).reshape(shape)
-        labels = [one["data"] for one in outputs if (one["name"], one["datatype"]) == _LABEL]
+        labels, promises = (
+            [one["data"] for one in outputs if (one["name"], one["datatype"]) == (name, "BYTES")]
+            for name in ("label", "promise")
+        )
     except (ValueError, KeyError, TypeError, OverflowError):
         raise NoAnswerError("answers nothing of the Open Inference Protocol") from None
     if not np.isfinite(scores).all():
@@ -159,15 +162,15 @@ def tensor_answer(body: bytes, n: int, classes: Sequence[str]) -> Replied:
     predicted, likely = scores.argmax(axis=1), _probabilities(scores)
     if labels:
         predicted = _agreed(predicted, labels[0], classes)
+    if promises and len(promises[0]) == n:
+        # What it does not stand by itself is no answer that a promise could rest on.
+        void = [str(one).startswith("void") for one in promises[0]]
+        predicted = np.where(void, -1, predicted)
     return Replied(predicted=predicted, confidence=likely.max(axis=1), scores=likely)
 
 
-_LABEL = ("label", "BYTES")
-"""The output by which surefoot's own service names classes."""
-
-
 def _agreed(predicted: np.ndarray, labels: Any, classes: Sequence[str]) -> np.ndarray:
-    """The classes that an endpoint names beside its scores; none where it names none."""
+    """The classes that an endpoint names beside its scores, as our own does; none where none."""
     if not isinstance(labels, list) or len(labels) != len(predicted):
         raise NoAnswerError("gives other than a label for each row")
     found = np.array(

@@ -106,9 +106,9 @@ class Remote:
             return answer
         if 300 <= status < 500:
             more = ", and redirects are not followed" if status < 400 else ""
-            raise RemoteError("refused", f"answers HTTP {status}{more}", where=self.url)
+            raise RemoteError("refused", f"answers HTTP {status} at {path}{more}", where=self.url)
         fault: RemoteFault = "failed" if status >= 500 else "rubbish"
-        raise RemoteError(fault, f"answers HTTP {status}", where=self.url)
+        raise RemoteError(fault, f"answers HTTP {status} at {path}", where=self.url)
 
 
 @asynccontextmanager
