@@ -193,10 +193,11 @@ def test_ended_while_it_begins_it_leaves_nothing(run, tmp_path, number, after):
     time.sleep(after)
     children = workers_of_or_none(process)
     process.send_signal(number)
-    # Before it takes signals it ends as any process does.
-    assert process.wait(timeout=60) in (0, -number, 130)
-    assert "Traceback" not in process.stderr.read()
+    code, said = process.wait(timeout=60), process.stderr.read()
     process.stderr.close()
+    # Before it takes signals it ends as any process does.
+    assert code in (0, -number, 130), said
+    assert "Traceback" not in said
     eventually(lambda: not any(Path(f"/proc/{child}/exe").exists() for child in children))
     assert not list(tmp_path.glob("surefoot-*"))
 
