@@ -148,8 +148,10 @@ class Client(asyncio.Protocol):
         length = int(re.search(rb"content-length: (\d+)", self.buffer[:head].lower())[1])
         if len(self.buffer) < head + 4 + length:
             return
-        self.bad += self.buffer[9:12] != b"200"
-        self.answered(self.buffer[head + 4 : head + 4 + length])
+        if self.buffer[9:12] == b"200":
+            self.answered(self.buffer[head + 4 : head + 4 + length])
+        else:
+            self.bad += 1
         self.buffer = self.buffer[head + 4 + length :]
         done, self.done = self.done, None
         if not done.done():
