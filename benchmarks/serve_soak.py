@@ -99,7 +99,7 @@ def main() -> None:
     settled = memory[len(memory) // 5 :]
     slope = np.polyfit(np.arange(len(settled)) * EVERY_S / 60, settled, 1)[0]
     print(
-        f"{sent:,} requests, {refused} refused, {len(ids):,} ids, {len(ids - kept):,} of them not in the log;"
+        f"{sent:,} sent, {refused} refused, {len(ids):,} ids, {len(ids - kept):,} not in the log;"
         f" the log holds {len(kept) - before - len(ids):,} more (it was asked {count:,} before);"
         f" memory {settled[0]:.1f} to {settled[-1]:.1f} MB, {60 * slope:+.2f} MB an hour;"
         f" {time.time() - began:.0f} s"
