@@ -218,29 +218,29 @@ class Service:
         whole = scope[WHOLE]() if WHOLE in scope else None
         if whole is not None and len(whole) <= most:
             return bytes(whole)
-        parts: list[bytes] = []
-        more = True
+        found, more = bytearray(), True
         try:
             async with asyncio.timeout(seconds):
                 while more:
-                    more = await self._part(receive, parts)
-                    if sum(map(len, parts)) > most:
+                    more = await self._part(receive, found)
+                    if len(found) > most:
                         raise Refused(f"the body may have {most:,} bytes", 413)
                     if self._held > max(HELD_BYTES, most):
                         raise Busy(1)
-            return b"".join(parts)
+            return bytes(found)
         except TimeoutError:
             raise Refused(f"the body was not here within {seconds:g} seconds", 408) from None
         finally:
-            self._held -= sum(map(len, parts))
+            self._held -= len(found)
 
-    async def _part(self, receive: Receive, parts: list[bytes]) -> bool:
+    async def _part(self, receive: Receive, into: bytearray) -> bool:
         """Take in the next part of a body; False after the last."""
         message = await receive()
         if message["type"] == "http.disconnect":
             raise Refused(GONE, 499)
-        parts.append(message.get("body", b""))
-        self._held += len(parts[-1])
+        part = message.get("body", b"")
+        into += part
+        self._held += len(part)
         return bool(message.get("more_body"))
 
     def _hints(self, scope: Message, refused: Refused) -> tuple[tuple[bytes, bytes], ...]:
