@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -160,17 +160,22 @@ def sound(_: object, tensor: dict) -> tuple[int, bytes]:
 
 
 @contextmanager
-def _serving(answer: Callable = sound, metadata: object = METADATA) -> Iterator:
-    with Server(("127.0.0.1", 0), Model) as server:
-        server.answer, server.metadata, server.asked, server.paths = answer, metadata, [], set()
+def answering(handler: type, path: str, **told: object) -> Iterator[Server]:
+    """A server in a thread, at `.url`, while its block lasts; `told` is what its handler finds."""
+    with Server(("127.0.0.1", 0), handler) as server:
+        vars(server).update(told, asked=[], paths=set())
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        server.url = f"http://127.0.0.1:{server.server_port}/v2/models/intent"
+        server.url = f"http://127.0.0.1:{server.server_port}{path}"
         try:
             yield server
         finally:
             server.shutdown()
             thread.join()
+
+
+def _serving(answer: Callable = sound, metadata: object = METADATA) -> AbstractContextManager:
+    return answering(Model, "/v2/models/intent", answer=answer, metadata=metadata)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,16 @@ from surefoot.core.hashing import hash_file
 COMMAND = (sys.executable, "-c", "from surefoot.cli import main; main()")
 
 
+def listening(process: subprocess.Popen) -> tuple[int, str]:
+    """Waits until a service says where it listens: its port, and all that it said."""
+    said = ""
+    while "listening at" not in said:
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+    return int(re.search(r"127\.0\.0\.1:(\d+)", said)[1]), said
+
+
 @contextmanager
 def served(folder: Path, *options: str):
     """Gives the process and its port, and ends it."""
@@ -25,12 +35,8 @@ def served(folder: Path, *options: str):
         [*COMMAND, "serve", "--port", "0", *options], cwd=folder, stderr=subprocess.PIPE, text=True
     )
     try:
-        said = ""
-        while "listening at" not in said:
-            line = process.stderr.readline()
-            assert line, said
-            said += line
-        yield process, int(re.search(r"127\.0\.0\.1:(\d+)", said)[1]), said
+        port, said = listening(process)
+        yield process, port, said
     finally:
         process.kill()
         process.wait()

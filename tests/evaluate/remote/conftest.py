@@ -7,10 +7,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 import pytest
-from tests.evaluate.conftest import Model, Server
+from tests.evaluate.conftest import Model, answering
 from tests.serve.conftest import certificates
 
 __all__ = ["certificates"]
@@ -29,18 +29,8 @@ class Chat(Model):
             self.reply(*said)
 
 
-@contextmanager
-def _chatting(answer: Callable) -> Iterator:
-    with Server(("127.0.0.1", 0), Chat) as server:
-        server.answer, server.asked, server.paths, server.keys = answer, [], set(), set()
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        server.url = f"http://127.0.0.1:{server.server_port}/v1"
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+def _chatting(answer: Callable) -> AbstractContextManager:
+    return answering(Chat, "/v1", answer=answer, keys=set())
 
 
 @pytest.fixture(scope="session")

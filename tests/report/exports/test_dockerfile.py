@@ -8,6 +8,7 @@ import urllib.request
 from dataclasses import replace
 
 import pytest
+from tests.serve.live import listening
 
 from surefoot.bundle import pack_bundle
 from surefoot.core.errors import ModelError
@@ -31,11 +32,7 @@ def test_the_command_serves_a_packed_bundle(release, tmp_path):
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        said = ""
-        while "listening at" not in said:
-            line = process.stderr.readline()
-            assert line, said
-            said += line
+        _, said = listening(process)
         address = re.search(r"http://\S+", said)[0]
         with urllib.request.urlopen(f"{address}/readyz") as answer:
             assert answer.status == 200
